@@ -1,0 +1,5 @@
+"""Lets `python -m extauth` do what `extauth` does."""
+
+from extauth.cli.main import main
+
+main()

@@ -1,0 +1,71 @@
+"""Caches that can't grow beyond their size, and that cost one dictionary look-up on a hit.
+
+Both hold two generations. New entries and those asked for again stand in the young one, which is the dictionary itself, so that a hit
+runs no Python code; when it is full it becomes the old one, and the former old one is forgotten. That keeps what is used like
+an LRU list does, without relinking a list on every hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class BoundedCache(dict[K, V]):
+    """At most `size` entries. Ask with `get`, and where that gives None with `revive`; store with `keep` only. None can't be kept."""
+
+    __slots__ = ("_half", "_old")
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._half = max(1, size // 2)
+        self._old: dict[K, V] = {}
+
+    def keep(self, key: K, value: V) -> None:
+        """Store an entry, forgetting the least recently used ones where there is no room."""
+        if len(self) >= self._half and key not in self:
+            self._old = dict(self)
+            self.clear()
+        self[key] = value
+
+    def revive(self, key: K) -> V | None:
+        """Return the entry from the old generation, and count it as used; None where there is none."""
+        value = self._old.pop(key, None)
+        if value is not None:
+            self.keep(key, value)
+        return value
+
+    def forget(self, key: K) -> None:
+        """Drop one entry, if it is here."""
+        self.pop(key, None)
+        self._old.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Drop everything."""
+        self.clear()
+        self._old = {}
+
+    @property
+    def held(self) -> int:
+        """How many entries are in memory, both generations together."""
+        return len(self) + len(self._old)
+
+
+class Memo(BoundedCache[K, V]):
+    """Remembers what `make` returned: `memo[key]` calls it for keys that were not asked for lately."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[K], V], size: int) -> None:
+        super().__init__(size)
+        self._make = make
+
+    def __missing__(self, key: K) -> V:
+        value = self.revive(key)
+        if value is None:
+            value = self._make(key)
+            self.keep(key, value)
+        return value

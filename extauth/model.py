@@ -1,0 +1,161 @@
+"""Frozen values that all parts share. This module imports nothing of extauth and knows no HTTP framework, store or proxy.
+
+Values made for every check are named tuples, because a frozen dataclass costs several times as much to build.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+
+class Outcome(enum.StrEnum):
+    """What kind of answer the client gets; the closed set that dialects turn into statuses."""
+
+    ALLOWED = "allowed"
+    AMBIGUOUS = "ambiguous"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    LIMITED = "limited"
+    UNAVAILABLE = "unavailable"
+
+
+class Code(enum.StrEnum):
+    """The stable machine-readable name of a decision: `code` in problem bodies, logs and metrics."""
+
+    ALLOWED = "allowed"
+    AMBIGUOUS_CREDENTIALS = "ambiguous_credentials"
+    AMBIGUOUS_PATH = "ambiguous_path"
+    MISSING_KEY = "missing_key"
+    INVALID_KEY = "invalid_key"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
+    ROUTE_DENIED = "route_denied"
+    RATE_LIMITED = "rate_limited"
+    STORE_UNAVAILABLE = "store_unavailable"
+    OVERLOADED = "overloaded"
+    INTERNAL_ERROR = "internal_error"
+
+
+OUTCOMES: Mapping[Code, Outcome] = {
+    Code.ALLOWED: Outcome.ALLOWED,
+    Code.AMBIGUOUS_CREDENTIALS: Outcome.AMBIGUOUS,
+    Code.AMBIGUOUS_PATH: Outcome.AMBIGUOUS,
+    Code.MISSING_KEY: Outcome.UNAUTHENTICATED,
+    Code.INVALID_KEY: Outcome.UNAUTHENTICATED,
+    Code.INSUFFICIENT_SCOPE: Outcome.FORBIDDEN,
+    Code.ROUTE_DENIED: Outcome.FORBIDDEN,
+    Code.RATE_LIMITED: Outcome.LIMITED,
+    Code.STORE_UNAVAILABLE: Outcome.UNAVAILABLE,
+    Code.OVERLOADED: Outcome.UNAVAILABLE,
+    Code.INTERNAL_ERROR: Outcome.UNAVAILABLE,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """What a request is aimed at. `path` is the raw path as the client sent it, without the query, never decoded or normalised.
+
+    The same method, host and path are the same object, compared by identity, so that what follows from them can be remembered.
+    """
+
+    method: str
+    host: str
+    path: str
+
+
+class CheckRequest(NamedTuple):
+    """One question of a proxy, in the same terms whichever dialect it came in.
+
+    `credential` is the key text that the client presented, or None. `credential_headers` are the lower-case names of the
+    request headers that it stood in, so that a proxy can remove them before the upstream.
+    `ambiguous` is set where the dialect saw that two readings are possible, whatever the rules say.
+    """
+
+    dialect: str
+    target: Target
+    credential: bytes | None
+    credential_headers: tuple[str, ...]
+    client_ip: str
+    request_id: str
+    ambiguous: Code | None = None
+
+
+class Limit(NamedTuple):
+    """One token bucket: `capacity` requests at once, refilled evenly by `rate` requests each `period_us` microseconds."""
+
+    name: str
+    capacity: int
+    rate: int
+    period_us: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LimitSet:
+    """The limits of a tier, in the order of the configuration. Compared by identity, so that answers can be prepared for each."""
+
+    limits: tuple[Limit, ...]
+
+
+class Usage(NamedTuple):
+    """How one limit stands after a request was counted or refused; times in microseconds from now.
+
+    `reset_us` is the time until the limit is as if nothing had been spent, `retry_us` the time until a request of the
+    same cost could pass: 0 where it passed.
+    """
+
+    limit: Limit
+    allowed: bool
+    remaining: int
+    reset_us: int
+    retry_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ApiKey:
+    """The record of one key. It holds no secret: `hashed_key` is an argon2id hash, `hint` the prefix, id and last four.
+
+    Compared by identity, so that answers can be prepared for each.
+    """
+
+    key_id: str
+    hashed_key: str = field(repr=False)
+    hint: str
+    user_id: str
+    name: str
+    tier: str
+    scopes: tuple[str, ...]
+    environment: str
+    created_at: datetime
+    active: bool = True
+    expires_at: datetime | None = None
+    last_used: datetime | None = None
+    revoked_at: datetime | None = None
+    rotated_from: str | None = None
+    rotated_to: str | None = None
+    grace_until: datetime | None = None
+    limits: Mapping[str, object] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    version: int = 1
+
+
+class Decision(NamedTuple):
+    """The answer to a check, in no proxy's terms.
+
+    `key` is the identity for the upstream, None where nobody was identified. `key_id` is for operators: the key that was
+    presented, also where it was refused, and `reason` says why; callers see neither. `needed_scopes` is filled where scopes were missing, `violated` names the limits
+    that refused, `usages` stand in the order of `limit_set`, `retry_after` is in whole seconds.
+    """
+
+    code: Code
+    key: ApiKey | None = None
+    key_id: str = ""
+    route: str = ""
+    limit_set: LimitSet | None = None
+    usages: tuple[Usage, ...] = ()
+    violated: tuple[str, ...] = ()
+    retry_after: int = 0
+    needed_scopes: tuple[str, ...] = ()
+    reason: str = ""
