@@ -1,0 +1,80 @@
+"""argon2id for the secrets at rest, off the event loop and bounded, so that hashing can neither stall checks nor eat memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import argon2
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from extauth.errors import OverloadedError, SecretMismatchError
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashingParameters:
+    """The cost of one hash. The defaults are the least that OWASP advises; a 256-bit random secret needs no more."""
+
+    memory_kib: int = 19_456
+    time_cost: int = 2
+    parallelism: int = 1
+
+
+class SecretHasher:
+    """Hashes and verifies secrets in `workers` threads; at most `queue` more may wait, the rest are refused at once.
+
+    argon2 releases the interpreter lock, so the event loop goes on meanwhile. Memory in use is at most `workers` times
+    the memory cost. `verifications` counts how often argon2 compared a secret.
+    """
+
+    def __init__(self, parameters: HashingParameters, *, workers: int = 0, queue: int = 64) -> None:
+        self._argon2 = argon2.PasswordHasher(
+            time_cost=parameters.time_cost,
+            memory_cost=parameters.memory_kib,
+            parallelism=parameters.parallelism,
+            type=argon2.Type.ID,
+        )
+        threads = workers or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
+        self._room = threads + queue
+        self._busy = 0
+        self.verifications = 0
+        self.refusals = 0
+
+    async def hash(self, secret: str) -> str:
+        """Return the argon2id hash of a secret, in PHC string form. Raises OverloadedError."""
+        return await self._run(lambda: self._argon2.hash(secret))
+
+    async def verify(self, hashed: str, secret: str) -> None:
+        """Return if the secret is the hashed one; raise SecretMismatchError if not, OverloadedError if there is no room."""
+        await self._run(lambda: self._compare(hashed, secret))
+
+    def _compare(self, hashed: str, secret: str) -> None:
+        self.verifications += 1
+        try:
+            self._argon2.verify(hashed, secret)
+        except (VerificationError, InvalidHashError) as error:
+            raise SecretMismatchError("the secret is not the one that was hashed") from error
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        if self._busy >= self._room:
+            self.refusals += 1
+            raise OverloadedError("too many secrets wait to be hashed", retry_after=1)
+        self._busy += 1
+        future = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        # The place is given back when the thread is done, not when a caller stops waiting for it.
+        future.add_done_callback(self._release)
+        return await future
+
+    def _release(self, _future: asyncio.Future[Result]) -> None:
+        self._busy -= 1
+
+    def close(self) -> None:
+        """Stop the threads; work under way is finished, work that waits is dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,70 @@
+"""Where peppers come from: the settings, a file, or, for the embedded store, a file that the server makes for itself."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from extauth.errors import ConfigError
+from extauth.keys.token import SHORTEST_PEPPER, Peppers
+
+PEPPER_FILE = "pepper"
+
+
+def load_peppers(
+    *, given: Sequence[str], file: Path | None, data_directory: Path, store_is_empty: bool
+) -> Peppers:
+    """Return the peppers in force: those given, those in the file, or the server's own, made while no key exists yet.
+
+    Raises ConfigError where the file can't be used, or is gone although keys were made under it: a new pepper would
+    silently make all of them invalid.
+    """
+    if given:
+        return Peppers(given)
+    if file is not None:
+        return Peppers(_read(file))
+    path = data_directory / PEPPER_FILE
+    if not path.exists():
+        if not store_is_empty:
+            raise ConfigError(
+                [
+                    f"{path} is missing, and the keys in the store were made under it; restore it, or set keys.peppers"
+                ]
+            )
+        _create(path)
+    return Peppers(_read(path))
+
+
+def _create(path: Path) -> None:
+    """Make a pepper of 256 bits. Written beside and linked into place, so that no other process ever reads half of one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass  # Another process was faster; its pepper is the one.
+    finally:
+        draft.unlink()
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        if path.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+            raise ConfigError(
+                [f"{path}: others may read or write this file; make it readable by its owner only"]
+            )
+        peppers = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"]) from error
+    if not peppers:
+        raise ConfigError([f"{path}: holds no pepper"])
+    if any(len(pepper) < SHORTEST_PEPPER for pepper in peppers):
+        raise ConfigError([f"{path}: a pepper needs at least {SHORTEST_PEPPER} characters"])
+    return peppers

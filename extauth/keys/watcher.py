@@ -1,0 +1,55 @@
+"""Notices what other processes do to keys, so that a revocation made by the command line holds in a running server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from extauth.errors import StoreError
+from extauth.stores.base import KeyStore
+
+# Two looks fit into the 0.1 s in which a change must be noticed.
+LOOK_EVERY_SECONDS = 0.05
+
+
+class KeyWatcher:
+    """Asks the store again and again what has changed, and has the changed keys forgotten.
+
+    While the store doesn't answer nobody knows what has changed. Then everything is forgotten, so that each check asks the
+    store itself and fails as the store fails, instead of trusting what may be out of date.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        *,
+        forget: Callable[[Iterable[str]], None],
+        forget_all: Callable[[], None],
+        on_failure: Callable[[StoreError], None],
+        on_success: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._forget = forget
+        self._forget_all = forget_all
+        self._on_failure = on_failure
+        self._on_success = on_success
+        self._cursor: int | None = None
+
+    async def look(self) -> None:
+        """Look once."""
+        try:
+            changes = await self._store.changes(self._cursor)
+        except StoreError as error:
+            self._forget_all()
+            self._on_failure(error)
+            return
+        if changes.key_ids:
+            self._forget(changes.key_ids)
+        self._cursor = changes.cursor
+        self._on_success()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_EVERY_SECONDS)

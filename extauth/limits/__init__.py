@@ -1,0 +1,1 @@
+"""Limits: pure algorithms, and which of them a request takes."""

@@ -1,0 +1,1 @@
+"""Stores: where key records and limiter state are kept."""

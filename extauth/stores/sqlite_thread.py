@@ -1,0 +1,96 @@
+"""One SQLite connection in one thread of its own, so that a slow disk never stops the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from extauth.errors import StoreError
+
+Result = TypeVar("Result")
+
+# How long a write waits for another process's write, in seconds.
+BUSY_TIMEOUT = 5.0
+
+
+class SqliteThread:
+    """Runs functions on a connection, each in a transaction, one after the other in the order they were given.
+
+    The order matters: a read that was given after a write sees it. All faults of SQLite come out as StoreError.
+    """
+
+    def __init__(self, path: Path, *, kind: str, synchronous: str, schema: Sequence[str]) -> None:
+        self._path = path
+        self._kind = kind
+        self._synchronous = synchronous
+        self._schema = schema
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite-{kind}")
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Open or create the file, readable by its owner only, and bring its schema up to date. Raises StoreError."""
+        await self._run(self._open)
+
+    async def transaction(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Run the work in a transaction: committed where it returns, rolled back where it raises."""
+
+        def in_transaction() -> Result:
+            with self._opened() as connection:
+                return work(connection)
+
+        return await self._run(in_transaction)
+
+    async def close(self) -> None:
+        """Close the connection after the work that was given before, and end the thread."""
+        await self._run(self._close)
+        self._pool.shutdown(wait=False)
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"{self._path}: not open")
+        return self._connection
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Created here first, because SQLite would create it readable by all.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Apply the steps that the file has not had: `PRAGMA user_version` counts those it had."""
+        known = len(self._schema)
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > known:
+                raise StoreError(
+                    f"{self._path}: written by a newer extauth ({self._kind} schema {version}; this one knows {known})"
+                )
+            for step in self._schema[version:]:
+                for statement in step.split(";"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {known}")
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

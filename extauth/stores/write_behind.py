@@ -1,0 +1,67 @@
+"""Keeps the memory limit store's buckets in an archive: read at start, written twice a second and at the end.
+
+Half a second plus the time of a write stays under the promised one second that a kill -9 may forget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from extauth.clock import Clock
+from extauth.errors import StoreError
+from extauth.stores.base import BucketArchive
+from extauth.stores.memory import MemoryLimitStore
+
+WRITE_EVERY_SECONDS = 0.5
+
+
+class WriteBehind:
+    """Carries buckets between a memory store and its archive. A failed write loses nothing: it is tried again."""
+
+    def __init__(
+        self,
+        store: MemoryLimitStore,
+        archive: BucketArchive,
+        clock: Clock,
+        *,
+        on_failure: Callable[[StoreError], None],
+        on_success: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._archive = archive
+        self._clock = clock
+        self._on_failure = on_failure
+        self._on_success = on_success
+
+    async def restore(self) -> None:
+        """Fill the store with what the archive kept, without the buckets that are full by now. Raises StoreError."""
+        rows = await self._archive.load(self._clock.now_us())
+        self._store.restore(
+            (bucket, (spent, at_us, full, clear_at_us)) for bucket, spent, at_us, full, clear_at_us in rows
+        )
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await asyncio.sleep(WRITE_EVERY_SECONDS)
+            self._store.sweep(self._clock.now_us())
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what has changed; on failure keep it for the next time."""
+        unsaved = self._store.take_unsaved()
+        if not unsaved.states and not unsaved.forgotten:
+            return
+        try:
+            await self._archive.write(unsaved.states, unsaved.forgotten)
+        except StoreError as error:
+            self._store.give_back(unsaved)
+            self._on_failure(error)
+        else:
+            self._on_success()
+
+    async def close(self) -> None:
+        """Write the rest and close the archive."""
+        await self.flush()
+        await self._archive.close()
