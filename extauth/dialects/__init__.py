@@ -1,0 +1,1 @@
+"""Proxy dialects: they translate, they never decide."""

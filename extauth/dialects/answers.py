@@ -1,0 +1,47 @@
+"""The parts of an answer that all dialects share, put together from header lines and problem bodies."""
+
+from __future__ import annotations
+
+from extauth.bounded import Memo
+from extauth.dialects.base import Answer
+from extauth.dialects.headers import HeaderWriter
+from extauth.dialects.problems import PROBLEMS, ProblemWriter
+from extauth.model import Code, Decision
+
+_STATUSES = {code: kind.status for code, kind in PROBLEMS.items()}
+_PREPARED = 1_024
+
+
+class AnswerWriter:
+    """Writes what a decision says, whichever proxy asked."""
+
+    def __init__(self, headers: HeaderWriter, problems: ProblemWriter) -> None:
+        self._challenge = headers.challenge
+        self._identities = headers.identities
+        self._limits = headers.limits
+        self._problems = problems
+        # By code and needed scopes: as many as there are codes, and routes with scopes.
+        self._heads: Memo[tuple[Code, tuple[str, ...]], bytes] = Memo(self._denial_head, _PREPARED)
+
+    def allowed(self, decision: Decision) -> bytes:
+        """Return the header lines of an allowed answer: identity for the upstream, limits for the client."""
+        identity = self._identities[decision.key]
+        limit_set, usages = decision.limit_set, decision.usages
+        return identity + self._limits(limit_set, usages) if usages and limit_set is not None else identity
+
+    def denied(self, decision: Decision, request_id: str) -> Answer:
+        """Return the refusal with its true status. A client's limits stand on a 429 only, never on a failed authentication."""
+        head = self._heads[decision.code, decision.needed_scopes]
+        if decision.retry_after:
+            head += b"retry-after: %d\r\n" % decision.retry_after
+        if decision.limit_set is not None and decision.usages:
+            head += self._limits(decision.limit_set, decision.usages)
+        body = self._problems.body(decision, request_id)
+        return tuple.__new__(Answer, (_STATUSES[decision.code], head, body))
+
+    def _denial_head(self, denial: tuple[Code, tuple[str, ...]]) -> bytes:
+        challenge = self._challenge(*denial)
+        line = f"www-authenticate: {challenge}\r\n" if challenge else ""
+        return f"content-type: application/problem+json\r\ncache-control: no-store\r\n{line}".encode(
+            "latin-1"
+        )

@@ -1,0 +1,84 @@
+"""The answer headers that all dialects share: identity, limits, challenges. As bytes, prepared once for each key and each tier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from extauth.bounded import Memo
+from extauth.clock import MICROSECONDS, Clock
+from extauth.model import ApiKey, Code, Limit, LimitSet, Usage
+
+# The draft whose syntax `_policy` and `_limit_template` write. A later draft is a change of these two functions only.
+RATELIMIT_DRAFT = "draft-ietf-httpapi-ratelimit-headers-11"
+
+_PREPARED = 16_384
+_NOBODY = b"x-auth-key-id: \r\nx-auth-user-id: \r\nx-auth-scopes: \r\nx-auth-tier: \r\n"
+
+
+class HeaderWriter:
+    """Writes header lines. `epoch_reset` makes X-RateLimit-Reset a moment (GitHub's reading) instead of a duration."""
+
+    def __init__(self, *, realm: str, epoch_reset: bool, clock: Clock) -> None:
+        self._challenge = f'Bearer realm="{realm}"'
+        self._epoch_reset = epoch_reset
+        self._clock = clock
+        # `identities[key]` says who is calling, for the upstream. All four lines are always there, so that none can be forged.
+        self.identities: Memo[ApiKey | None, bytes] = Memo(_identity, _PREPARED)
+        self._templates: Memo[LimitSet, bytes] = Memo(_limit_template, _PREPARED)
+
+    def limits(self, limit_set: LimitSet, usages: Sequence[Usage]) -> bytes:
+        """Return X-RateLimit-*, RateLimit-Policy and RateLimit.
+
+        X-RateLimit-* speak of the limit that is nearest to refusing. `t` and X-RateLimit-Reset are the seconds until
+        nothing of the limit is spent any more, and after a refusal until the same request can pass.
+        """
+        nearest = usages[0]
+        least = nearest.remaining
+        numbers: list[int] = []
+        for usage in usages:
+            _, allowed, remaining, reset_us, retry_us = usage
+            # Rounded up: a client that waits this many whole seconds has waited enough.
+            numbers += remaining, ((retry_us or reset_us) + 999_999) // 1_000_000
+            if remaining < least or (not allowed and retry_us > nearest.retry_us):
+                nearest, least = usage, remaining
+        limit, _, remaining, reset_us, retry_us = nearest
+        reset = ((retry_us or reset_us) + 999_999) // 1_000_000
+        if self._epoch_reset:
+            reset += (self._clock.now_us() + 999_999) // MICROSECONDS
+        return self._templates[limit_set] % (limit[1], remaining, reset, *numbers)
+
+    def challenge(self, code: Code, needed_scopes: tuple[str, ...]) -> str:
+        """Return the value of WWW-Authenticate (RFC 6750 section 3), or an empty text where none belongs."""
+        if code is Code.MISSING_KEY:
+            return self._challenge
+        if code is Code.INVALID_KEY:
+            return f'{self._challenge}, error="invalid_token"'
+        if code is Code.INSUFFICIENT_SCOPE:
+            return f'{self._challenge}, error="insufficient_scope", scope="{" ".join(needed_scopes)}"'
+        return ""
+
+
+def _identity(key: ApiKey | None) -> bytes:
+    if key is None:
+        return _NOBODY
+    return (
+        f"x-auth-key-id: {key.key_id}\r\nx-auth-user-id: {key.user_id}\r\n"
+        f"x-auth-scopes: {' '.join(key.scopes)}\r\nx-auth-tier: {key.tier}\r\n"
+    ).encode("latin-1")
+
+
+def _policy(limit: Limit) -> str:
+    """Describe a bucket as a quota `q` in a window `w`: its capacity, and the seconds in which that is refilled."""
+    window = -(-limit.capacity * limit.period_us // (limit.rate * MICROSECONDS))
+    return f'"{limit.name}";q={limit.capacity};w={max(window, 1)}'
+
+
+def _limit_template(limit_set: LimitSet) -> bytes:
+    """Return the header lines with places for limit, remaining, reset, then `r` and `t` of each limit."""
+    limits = limit_set.limits
+    policy = ", ".join(_policy(limit) for limit in limits)
+    state = ", ".join(f'"{limit.name}";r=%d;t=%d' for limit in limits)
+    return (
+        "x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n"
+        f"ratelimit-policy: {policy}\r\nratelimit: {state}\r\n"
+    ).encode("latin-1")

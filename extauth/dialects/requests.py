@@ -1,0 +1,112 @@
+"""What the dialects read alike: the target, the credential, the client's address, the request id. Pure translation, no rules."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from extauth.bounded import Memo
+from extauth.model import CheckRequest, Code, Target
+
+QUERY_PARAMETER = "api_key"
+# How many targets are remembered as one object each; paths with ids in them come and go.
+_REMEMBERED = 16_384
+
+# The credential, the names of the headers it stood in, and whether there were two.
+_Credential = tuple[bytes | None, tuple[str, ...], Code | None]
+_NONE: _Credential = (None, (), None)
+_IN_BEARER = ("authorization",)
+_IN_API_KEY = ("x-api-key",)
+_IN_BOTH = ("authorization", "x-api-key")
+_TWO: _Credential = (None, _IN_BOTH, Code.AMBIGUOUS_CREDENTIALS)
+
+
+class RequestReader:
+    """Builds check requests. `trusted_hops` is how many proxies add to X-Forwarded-For in front of this service."""
+
+    def __init__(self, *, trusted_hops: int, query_parameter: bool) -> None:
+        self._trusted_hops = trusted_hops
+        self._query_parameter = query_parameter
+        self._targets: Memo[tuple[bytes, bytes, bytes], Target] = Memo(_decode_target, _REMEMBERED)
+
+    def read(
+        self,
+        dialect: str,
+        method: bytes,
+        target: bytes,
+        headers: Mapping[bytes, bytes],
+        ambiguous: Code | None = None,
+    ) -> CheckRequest:
+        """Return the check request for the original method and raw target; everything else is read from the headers."""
+        get = headers.get
+        path, _, query = target.partition(b"?")
+        authorization = get(b"authorization")
+        if authorization is not None and authorization.startswith(b"Bearer ") and b"x-api-key" not in headers:
+            # The commonest place by far; a comma joins two lines into one, and keys have none in them.
+            found = _TWO if b"," in authorization else (authorization[7:].strip(), _IN_BEARER, None)
+        else:
+            found = _find_credential(authorization, get(b"x-api-key"))
+        if query and self._query_parameter:
+            found = _with_query(found, query)
+        credential, places, two = found
+        address = get(b"x-extauth-client-ip")
+        request_id = get(b"x-request-id")
+        fields = (
+            dialect,
+            self._targets[method, get(b"host", b""), path],
+            credential,
+            places,
+            self._forwarded_for(headers) if address is None else address.decode("latin-1"),
+            _new_request_id() if request_id is None else request_id.decode("latin-1"),
+            ambiguous or two,
+        )
+        # Once a check: the named tuple's own constructor takes twice as long.
+        return tuple.__new__(CheckRequest, fields)
+
+    def _forwarded_for(self, headers: Mapping[bytes, bytes]) -> str:
+        # Each proxy appends who spoke to it, so the last entries are the trusted ones; what a client invents stands before.
+        hops = headers.get(b"x-forwarded-for", b"").split(b",")
+        return hops[-min(self._trusted_hops, len(hops))].strip().decode("latin-1")
+
+
+def _decode_target(parts: tuple[bytes, bytes, bytes]) -> Target:
+    method, host, path = parts
+    return Target(method.decode("latin-1"), host.decode("latin-1"), path.decode("latin-1"))
+
+
+def _find_credential(authorization: bytes | None, api_key: bytes | None) -> _Credential:
+    bearer = None if authorization is None else _bearer(authorization)
+    if not api_key:
+        # An empty X-API-Key is how some proxies pass on an absent one.
+        if bearer is None:
+            return _NONE
+        # A comma joins two lines into one; keys have none in them.
+        return _TWO if b"," in bearer else (bearer, _IN_BEARER, None)
+    if b"," in api_key or bearer not in {None, api_key}:
+        return _TWO
+    return (api_key, _IN_API_KEY if bearer is None else _IN_BOTH, None)
+
+
+def _bearer(authorization: bytes) -> bytes | None:
+    """Return the credentials of the Bearer scheme (RFC 6750 section 2.1; the scheme's case doesn't matter), else None."""
+    scheme, _, credentials = authorization.partition(b" ")
+    if scheme.lower() == b"bearer":
+        return credentials.strip()
+    # Two Authorization lines of different schemes, joined by a proxy: the comma makes it two credentials.
+    return authorization if b"," in authorization and b"bearer " in authorization.lower() else None
+
+
+def _with_query(found: _Credential, query: bytes) -> _Credential:
+    credential, places, two = found
+    parameters = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    keys = {value.encode() for name, value in parameters if name == QUERY_PARAMETER}
+    if not keys:
+        return found
+    if credential is not None:
+        keys.add(credential)
+    return (keys.pop(), places, None) if len(keys) == 1 and two is None else _TWO
+
+
+def _new_request_id() -> str:
+    return str(uuid.uuid4())

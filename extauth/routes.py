@@ -1,0 +1,98 @@
+"""The route table: which rule applies to a request. Compiled when the configuration loads; the first match wins."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from extauth.bounded import Memo
+from extauth.model import Target
+from extauth.paths import is_unambiguous
+
+# For how many targets the route is remembered; paths with ids in them come and go.
+_REMEMBERED = 16_384
+
+
+class Access(enum.Enum):
+    """What a route asks of the caller."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    NONE = "none"
+    DENIED = "denied"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Route:
+    """One rule. Empty `methods` or `hosts` mean any; `name` is its bounded label in logs and metrics."""
+
+    name: str
+    access: Access
+    template: str = "/**"
+    methods: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+
+
+# What every target gets that two parsers could read differently.
+AMBIGUOUS = Route(name="", access=Access.AMBIGUOUS)
+
+
+class RouteTable:
+    """Finds the route of a request, and refuses targets that can be read two ways before any rule sees them."""
+
+    def __init__(self, routes: Sequence[Route], *, default: Route, methods: Iterable[str]) -> None:
+        self._routes = tuple((route, _compile_template(route.template)) for route in routes)
+        self._default = default
+        self._methods = frozenset(methods)
+        # `verdicts[target]` is `find(target)`, remembered.
+        self.verdicts: Memo[Target, Route] = Memo(self.find, _REMEMBERED)
+
+    def find(self, target: Target) -> Route:
+        """Return the first matching route or the default one, or `AMBIGUOUS`.
+
+        The method must be one of the configured ones to the letter: a lower-case `get` or an unknown method is one more
+        thing that two parties could read differently.
+        """
+        method, path = target.method, target.path
+        if method not in self._methods or not is_unambiguous(path):
+            return AMBIGUOUS
+        bare_host = normalise_host(target.host)
+        for route, pattern in self._routes:
+            if route.methods and method not in route.methods:
+                continue
+            if route.hosts and not any(_host_matches(bare_host, host_rule) for host_rule in route.hosts):
+                continue
+            if pattern.fullmatch(path):
+                return route
+        return self._default
+
+
+def normalise_host(host: str) -> str:
+    """Return the host in lower case without port and final dot, which name the same server (RFC 9110 section 4.2.3)."""
+    name = host.lower()
+    if name.startswith("["):
+        return name.partition("]")[0] + "]"
+    return name.partition(":")[0].removesuffix(".")
+
+
+def _host_matches(host: str, rule: str) -> bool:
+    rule = rule.lower()
+    if rule.startswith("*."):
+        return host.endswith(rule[1:]) and len(host) > len(rule) - 1
+    return host == rule
+
+
+def _compile_template(template: str) -> re.Pattern[str]:
+    """Compile `/v1/orders/{id}` (one segment) and `/v1/**` (`/v1` itself, `/v1/`, and all below it)."""
+    if template == "/**":
+        return re.compile(r"/.*")
+    rest = template.endswith("/**")
+    parts = []
+    for segment in template.removesuffix("/**").split("/")[1:]:
+        one_segment = segment == "*" or (segment.startswith("{") and segment.endswith("}"))
+        parts.append("[^/]+" if one_segment else re.escape(segment))
+    return re.compile("/" + "/".join(parts) + ("(?:/.*)?" if rest else ""))
