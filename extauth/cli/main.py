@@ -1,0 +1,47 @@
+"""The command line's entry: the root command, and how faults end it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from extauth import __version__
+from extauth.cli.config import config_group
+from extauth.cli.demo import demo_command
+from extauth.cli.keys import keys_group
+from extauth.cli.serve import serve_command
+from extauth.errors import ConfigError, ExtauthError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The YAML file with the settings. Default: $EXTAUTH_CONFIG, else the defaults alone.",
+)
+@click.version_option(__version__, prog_name="extauth")
+@click.pass_context
+def root(context: click.Context, config: Path | None) -> None:
+    """API keys, scopes and rate limits for Envoy and nginx."""
+    context.obj = {"config": config}
+
+
+root.add_command(serve_command)
+root.add_command(keys_group)
+root.add_command(config_group)
+root.add_command(demo_command)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 a fault told on stderr, 2 wrong usage."""
+    try:
+        root.main(prog_name="extauth")
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(1)
+    except ExtauthError as error:
+        click.echo(f"extauth: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,17 @@
+"""`extauth serve`: run the service."""
+
+from __future__ import annotations
+
+import click
+
+from extauth.settings.load import load_from_environment
+
+
+@click.command("serve")
+@click.pass_context
+def serve_command(context: click.Context) -> None:
+    """Answer proxies until SIGTERM or Ctrl-C. Logs go to standard output as JSON lines."""
+    # Imported here, because the other commands needn't wait for the web stack.
+    from extauth.server.run import serve  # noqa: PLC0415
+
+    serve(load_from_environment(context.obj["config"]))

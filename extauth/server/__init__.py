@@ -1,0 +1,1 @@
+"""The check listener: HTTP, and the processes and sockets it runs in."""

@@ -1,0 +1,364 @@
+"""HTTP/1.1 of the check listener: a protocol class for uvicorn's `http=`, on httptools, that answers in the parser's callbacks.
+
+It spends nothing on ASGI's scopes, tasks and events, which cost several times what a check does. llhttp refuses what
+smuggles requests (bare LF, obs-fold, two lengths, length with chunks); this class bounds sizes and times, and keeps the order of answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from http import HTTPStatus
+from typing import Any, NamedTuple, cast
+
+import httptools
+
+from extauth.dialects.base import Answer, RequestHead
+from extauth.server.connections import Connections
+from extauth.server.framing import Framing, FramingError, examine
+from extauth.server.refusals import Refusal, refuse
+from extauth.server.responder import Pending, Responder
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_NO_BODY = b"content-length: 0\r\n\r\n"
+_CLOSE = b"connection: close\r\n"
+_KEEP = b"connection: keep-alive\r\n"
+# How much unread output makes a client deaf, in bytes: answers are small, so this is hundreds of pipelined ones.
+_HIGH_WATER = 262_144
+# How long a connection that was refused may go on sending before it is cut, in seconds.
+_LINGER_SECONDS = 2.0
+# A head with more lines than this is looked at closely.
+_PLAIN_LINES = 32
+_PLAIN = Framing()
+
+
+class _Request(NamedTuple):
+    """A request with its whole head read."""
+
+    head: RequestHead
+    framing: Framing
+
+
+class CheckProtocol(asyncio.Protocol):
+    """One connection of a proxy. See `uvicorn.Config(http=…)` for who constructs it."""
+
+    __slots__ = (
+        "_active",
+        "_answering",
+        "_connections",
+        "_deaf_since",
+        "_ending",
+        "_finish",
+        "_headers",
+        "_idle_since",
+        "_in_body",
+        "_in_message",
+        "_large_read",
+        "_linger_since",
+        "_parser",
+        "_put",
+        "_queue",
+        "_refusal",
+        "_repeated",
+        "_respond",
+        "_server_connections",
+        "_target",
+        "_tasks",
+        "_transport",
+        "_unfinished",
+        "_unfinished_since",
+        "_waits",
+    )  # fmt: skip
+
+    def __init__(self, *, responder: Responder, connections: Connections, server_state: Any) -> None:
+        self._respond = responder.respond
+        self._put = connections.outbox.put
+        self._finish = responder.finish
+        self._connections = connections
+        # uvicorn waits at shutdown until both of these are empty.
+        self._server_connections: set[Any] = server_state.connections
+        self._tasks: set[asyncio.Task[None]] = server_state.tasks
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        # The message being read.
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._repeated: set[bytes] = set()
+        self._in_message = False
+        self._in_body = False
+        self._large_read = False  # some read was large enough to hold a head that is too large
+        self._unfinished = 0  # bytes of whole reads that ended inside this message
+        self._unfinished_since = 0.0
+        # The answers that are due.
+        self._answering = False  # one is being waited for
+        self._waits = False  # what comes now has to wait for its turn
+        self._queue: deque[_Request] = deque()
+        self._refusal: Refusal | None = None  # to be written after the answers that are due
+        # The life of the connection.
+        self._active = True
+        self._idle_since = connections.now
+        self._ending = False  # no further request is read
+        self._deaf_since: float | None = None
+        self._linger_since: float | None = None
+
+    # --- what the event loop calls ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take up a connection, or refuse it where there is no room."""
+        # uvloop's transports are asyncio's in all but the base class.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_HIGH_WATER)
+        self._server_connections.add(self)
+        if not self._connections.add(self):
+            self._refuse(Refusal.TOO_MANY_CONNECTIONS)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Forget the connection. A verification under way goes on for those who ask next; its answer here goes nowhere."""
+        self._server_connections.discard(self)
+        self._connections.discard(self)
+        self._transport = None
+        self._ending = True
+        self._queue.clear()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more. Answers that are still due are written before the connection closes."""
+        self._ending = True
+        return self._waits
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, whose callbacks answer."""
+        if self._ending:
+            return
+        self._active = True
+        if len(data) > self._connections.limits.head_bytes:
+            self._large_read = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # Answered by then like any other check, with the end of the connection announced; never a 101.
+        except httptools.HttpParserError as error:
+            if not self._ending:
+                cause = error.__context__
+                self._refuse(cause.refusal if isinstance(cause, FramingError) else Refusal.BAD_REQUEST)
+            return
+        if self._in_message:
+            self._bound_unfinished_message(len(data))
+
+    def pause_writing(self) -> None:
+        """The peer doesn't read its answers: stop reading its requests."""
+        self._deaf_since = self._connections.now
+        self._waits = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._deaf_since = None
+        self._go_on()
+
+    # --- what the parser calls ---
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the target, raw: it may come in pieces."""
+        self._in_message = True
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header line. Repeated ones are joined by a comma, which no single credential has in it."""
+        name = name.lower()
+        headers = self._headers
+        if name in headers:
+            self._repeated.add(name)
+            value = headers[name] + b"," + value
+            # Joining thousands of lines would cost quadratic time.
+            if len(value) > self._connections.limits.head_bytes:
+                raise FramingError(Refusal.HEAD_TOO_LARGE)
+        headers[name] = value.rstrip()
+
+    def on_headers_complete(self) -> None:
+        """Answer, or queue where an earlier request still waits. The body, if one follows, is never waited for."""
+        parser = self._parser
+        headers = self._headers
+        head = tuple.__new__(RequestHead, (parser.get_method(), self._target, headers, self._repeated))
+        self._target = b""
+        self._headers = {}
+        # The plain case: HTTP/1.1 that stays open, one Host, no body, a harmless size, nobody waiting.
+        if (
+            b"connection" not in headers
+            and parser.should_keep_alive()
+            and headers.get(b"content-length", b"0") == b"0"
+            and b"transfer-encoding" not in headers
+            and b"host" in headers
+            and len(headers) < _PLAIN_LINES
+            and not (self._repeated or self._large_read or self._waits or self._ending)
+        ):
+            answer = self._respond(head)
+            if isinstance(answer, Answer):
+                self._write(answer, head.method, _PLAIN)
+            else:
+                self._wait_for(answer, _Request(head, _PLAIN))
+        else:
+            self._look_closer(head)
+
+    def on_message_complete(self) -> None:
+        """The message is whole, its body discarded."""
+        self._in_message = self._in_body = False
+        if self._unfinished:
+            self._unfinished = 0
+            self._headers = {}  # trailers, if any
+
+    # --- steps ---
+
+    def _look_closer(self, head: RequestHead) -> None:
+        """Judge a head that is not plain; then answer it, or let it wait for its turn."""
+        if self._ending:
+            raise FramingError(Refusal.BAD_REQUEST)
+        parser = self._parser
+        self._repeated = set()
+        framing = examine(
+            head,
+            self._connections.limits,
+            version=parser.get_http_version(),
+            keep_alive=parser.should_keep_alive(),
+            upgrade=parser.should_upgrade(),
+        )
+        if self._waits and len(self._queue) >= self._connections.limits.pipelined:
+            raise FramingError(Refusal.BAD_REQUEST)
+        self._in_body = framing.has_body
+        self._ending = framing.last
+        self._queue.append(_Request(head, framing))
+        if not self._waits:
+            self._go_on()
+        elif self._transport is not None:
+            self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Answer what had to wait, in order; then go on reading, or end."""
+        self._waits = self._answering or self._deaf_since is not None
+        while self._queue and not self._waits:
+            request = self._queue.popleft()
+            answer = self._respond(request.head)
+            if isinstance(answer, Answer):
+                self._write(answer, request.head.method, request.framing)
+            else:
+                self._wait_for(answer, request)
+        if self._queue or self._waits or self._transport is None or self._linger_since is not None:
+            return
+        if self._refusal is not None:
+            self._write_refusal(self._refusal)
+        elif self._ending:
+            self._end()
+        else:
+            self._transport.resume_reading()
+
+    def _wait_for(self, pending: Pending, request: _Request) -> None:
+        self._answering = self._waits = True
+        task = asyncio.get_running_loop().create_task(self._answer_later(pending, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_later(self, pending: Pending, request: _Request) -> None:
+        answer = await self._finish(pending)
+        self._answering = False
+        self._write(answer, request.head.method, request.framing)
+        self._go_on()
+
+    def _write(self, answer: Answer, method: bytes, framing: Framing) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        status, head, body = answer
+        if framing.last:
+            head += _CLOSE
+        elif framing.old:
+            head += _KEEP
+        length = b"content-length: %d\r\n\r\n" % len(body) if body else _NO_BODY
+        if method == b"HEAD":
+            body = b""
+        self._put(
+            transport, b"".join((_STATUS_LINES[status], self._connections.date_line, head, length, body))
+        )
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer what is no check, and end the connection: after a malformed request nobody knows where the next one begins."""
+        self._connections.refused[refusal] += 1
+        self._ending = True
+        if self._waits:
+            self._refusal = refusal
+        else:
+            self._write_refusal(refusal)
+
+    def _write_refusal(self, refusal: Refusal) -> None:
+        self._refusal = None
+        self._write(refuse(refusal), b"", Framing(last=True))
+        self._end(linger=True)
+
+    def _end(self, *, linger: bool = False) -> None:
+        """Close once the output is written.
+
+        A peer that may still be sending is listened to for a moment, without parsing it: closing with unread input
+        resets the connection, and the peer might never see its answer (RFC 9112 section 9.6).
+        """
+        self._ending = True
+        self._connections.outbox.flush()
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if linger or self._in_body:
+            self._linger_since = self._connections.now
+            transport.write_eof()
+            transport.resume_reading()
+        else:
+            transport.close()
+
+    # --- bounds ---
+
+    def _bound_unfinished_message(self, read: int) -> None:
+        """A read ended inside a message: bound how much of it may come, and note since when it has been coming."""
+        limits = self._connections.limits
+        if not self._unfinished:
+            # Where in this read the message began isn't known; the parser's pieces of it are counted when the head is complete.
+            self._unfinished_since = self._connections.now
+            self._unfinished = 1
+            return
+        self._unfinished += read
+        if self._in_body:
+            if self._unfinished > limits.body_bytes + limits.head_bytes:
+                # Its answer is on the way already; a second one would be taken for the answer to the next request.
+                self._end(linger=True)
+        elif self._unfinished > limits.head_bytes:
+            self._large_read = True
+            self._refuse(Refusal.HEAD_TOO_LARGE)
+
+    def expire(self, now: float) -> None:
+        """End the connection if it has been idle, slow or deaf for too long. Called by the sweep."""
+        limits = self._connections.limits
+        if self._linger_since is not None:
+            if now - self._linger_since > _LINGER_SECONDS:
+                self._abort()
+        elif self._deaf_since is not None:
+            if now - self._deaf_since > limits.head_seconds:
+                self._abort()
+        elif self._answering:
+            return
+        elif self._in_message:
+            if now - self._unfinished_since > limits.head_seconds:
+                self._end() if self._in_body else self._refuse(Refusal.REQUEST_TIMEOUT)
+        elif self._active:
+            self._active = False
+            self._idle_since = now
+        elif now - self._idle_since > limits.idle_seconds:
+            self._end()
+
+    def _abort(self) -> None:
+        self._ending = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def shutdown(self) -> None:
+        """Finish what was asked, then close: uvicorn calls this when the server stops."""
+        self._ending = True
+        if not self._waits:
+            self._end()

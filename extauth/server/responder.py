@@ -1,0 +1,85 @@
+"""From a request head to an answer: dialect in, check, telemetry, dialect out. What every HTTP front of the check listener calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from extauth.check import Checker
+from extauth.clock import Clock
+from extauth.dialects.base import Answer, Dialect, RequestHead
+from extauth.model import CheckRequest, Code, Decision, Target
+from extauth.server.refusals import Refusal, refuse
+from extauth.telemetry.recorder import Recorder
+
+# What a client is told to wait after a fault: whoever caused it, at once again would hit it again.
+FAULT_RETRY_SECONDS = 1
+
+
+class Pending(NamedTuple):
+    """A check that has to wait for the store or for argon2; `Responder.finish` completes it."""
+
+    dialect: Dialect
+    request: CheckRequest
+    started_us: int
+
+
+class Responder:
+    """Answers checks. It never raises: a fault that nobody foresaw is a 503, logged whole and counted, never an allowed request."""
+
+    def __init__(
+        self, *, checker: Checker, dialects: Sequence[Dialect], recorder: Recorder, clock: Clock
+    ) -> None:
+        self._decide = checker.decide
+        self._decide_later = checker.decide_later
+        self._dialects = tuple((dialect.prefix, dialect) for dialect in dialects)
+        self._recorder = recorder
+        self._now_us = clock.now_us
+
+    def respond(self, head: RequestHead) -> Answer | Pending:
+        """Answer at once where that is possible."""
+        target = head.target
+        for prefix, dialect in self._dialects:
+            if target.startswith(prefix):
+                return self._check(dialect, head)
+        return refuse(Refusal.NOT_FOUND)
+
+    def _check(self, dialect: Dialect, head: RequestHead) -> Answer | Pending:
+        started_us = self._now_us()
+        try:
+            request = dialect.parse(head)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the client gets an answer and is not let in
+            return self._fault(dialect, _unread(dialect), fault, started_us)
+        try:
+            decision = self._decide(request, started_us)
+            if decision is None:
+                return Pending(dialect, request, started_us)
+            self._recorder.record(request, decision, started_us)
+            return dialect.render(request, decision)
+        except Exception as fault:  # noqa: BLE001 - see above
+            return self._fault(dialect, request, fault, started_us)
+
+    async def finish(self, pending: Pending) -> Answer:
+        """Answer a check that had to wait."""
+        dialect, request, started_us = pending
+        try:
+            decision = await self._decide_later(request)
+            self._recorder.record(request, decision, started_us)
+            return dialect.render(request, decision)
+        except Exception as fault:  # noqa: BLE001 - see `respond`
+            return self._fault(dialect, request, fault, started_us)
+
+    def _fault(self, dialect: Dialect, request: CheckRequest, fault: Exception, started_us: int) -> Answer:
+        decision = Decision(Code.INTERNAL_ERROR, retry_after=FAULT_RETRY_SECONDS, reason=type(fault).__name__)
+        self._recorder.fault(request, fault)
+        self._recorder.record(request, decision, started_us)
+        try:
+            return dialect.render(request, decision)
+        except Exception as second:  # noqa: BLE001 - the fault may be in the renderer itself
+            self._recorder.fault(request, second)
+            return refuse(Refusal.FAULT)
+
+
+def _unread(dialect: Dialect) -> CheckRequest:
+    """Stand in for a request that could not be read."""
+    return CheckRequest(dialect.name, Target("", "", ""), None, (), "", "unknown")

@@ -1,0 +1,84 @@
+"""structlog for everything but decisions: JSON lines into the same writer, secrets masked by a processor that nothing can skip."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+
+from extauth.keys.token import mask_keys
+from extauth.telemetry.lines import LineWriter
+
+MASK = "********"
+_SECRET_NAME = re.compile(r"secret|pepper|password|token|authorization|api_?key|hashed", re.IGNORECASE)
+
+
+def configure_logging(lines: LineWriter, *, level: str) -> None:
+    """Send all structlog and standard library log records to the writer. Called once, by the server."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    structlog.configure(
+        processors=[*shared, _render],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=lambda *_: _Sink(lines),
+        cache_logger_on_first_use=False,
+    )
+    handler = _StandardHandler(lines, shared)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(threshold)
+    # uvicorn's own lines about starting and stopping say nothing that ours don't.
+    logging.getLogger("uvicorn").setLevel(max(threshold, logging.WARNING))
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask values under telling names, and everything key-shaped in any text, tracebacks included."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = MASK if _SECRET_NAME.search(name) else mask_keys(value)
+    return event
+
+
+def _render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes:
+    ordered = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
+    return orjson.dumps({**ordered, **event}, default=str, option=orjson.OPT_APPEND_NEWLINE)
+
+
+class _Sink:
+    """What structlog's bound loggers call: every level ends in the same writer."""
+
+    def __init__(self, lines: LineWriter) -> None:
+        self.msg = self.debug = self.info = self.warning = self.error = self.critical = self.exception = (
+            lines.write
+        )
+
+
+class _StandardHandler(logging.Handler):
+    """Lets libraries that use the standard logging module speak through the same processors."""
+
+    def __init__(self, lines: LineWriter, processors: list[structlog.typing.Processor]) -> None:
+        super().__init__()
+        self._lines = lines
+        self._processors = processors
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        event: Any = {"event": record.getMessage(), "logger": record.name}
+        if record.exc_info:
+            event["exc_info"] = record.exc_info
+        try:
+            for processor in self._processors:
+                event = processor(None, record.levelname.lower(), event)
+            self._lines.write(_render(None, "", event))
+        except Exception as error:  # noqa: BLE001 - a line that can't be written must not end what it speaks about
+            print(f"log line lost: {error!r}", file=sys.stderr)  # noqa: T201 - there is no logger left to tell

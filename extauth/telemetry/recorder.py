@@ -1,0 +1,161 @@
+"""One line and one count for every decision. Built by hand, because a general logger costs more than the decision itself.
+
+The line holds these fields and no others, so it can't hold a secret: no header, no query, and whatever looks like a key in a
+path or an id is masked.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import orjson
+import structlog
+
+from extauth.bounded import Memo
+from extauth.clock import MICROSECONDS, Clock
+from extauth.keys.token import mask_keys
+from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome, Target
+from extauth.telemetry.lines import LineWriter
+from extauth.telemetry.metrics import DURATION_BOUNDS_US, CheckCounts
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+LONGEST_PATH = 2_048
+_REMEMBERED = 16_384
+_LINE = b'%b.%06dZ",%b,%b,"route":%b,%b,"client_ip":%b,"request_id":%b,"duration_us":%d%b}\n'
+_dumps = orjson.dumps
+
+# Looking a member up in its enumeration costs more than comparing it.
+_ALLOWED = Code.ALLOWED
+
+_LEVEL_OF_OUTCOME = {
+    Outcome.ALLOWED: "info",
+    Outcome.AMBIGUOUS: "warning",
+    Outcome.UNAUTHENTICATED: "warning",
+    Outcome.FORBIDDEN: "info",
+    Outcome.LIMITED: "info",
+    Outcome.UNAVAILABLE: "error",
+}
+
+
+class Recorder:
+    """Counts and logs decisions. `allowed_sample` is the share of allowed decisions that get a line; all others always do."""
+
+    def __init__(
+        self,
+        *,
+        counts: CheckCounts,
+        lines: LineWriter,
+        clock: Clock,
+        level: str = "info",
+        allowed_sample: float = 1.0,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._counts = counts.by_dialect
+        self._faults = counts.faults
+        self._write_line = lines.write
+        self._now_us = clock.now_us
+        self._samples = allowed_sample < 1.0
+        self._allowed_sample = allowed_sample
+        self._draw = draw
+        self._log = structlog.get_logger("extauth.check")
+        self._second = -1
+        self._second_start = b""
+        self._targets: Memo[Target, bytes] = Memo(_target_fields, _REMEMBERED)
+        self._keys: Memo[ApiKey, bytes] = Memo(_user_fields, _REMEMBERED)
+        self._whys: Memo[tuple[str, tuple[str, ...]], bytes] = Memo(_why, _REMEMBERED)
+        self._noted: list[tuple[CheckRequest, Decision, int, int]] = []
+        self._starts = {dialect: _starts(dialect, LEVELS[level]) for dialect in counts.by_dialect}
+
+    def record(self, request: CheckRequest, decision: Decision, started_us: int) -> None:
+        """Note a decision. It is counted and logged by the next `flush`, once its answer is on the way."""
+        self._noted.append((request, decision, started_us, self._now_us()))
+
+    def flush(self) -> None:
+        """Count the decisions noted so far and write their lines. Called when answers were written, and before metrics are read."""
+        noted, self._noted = self._noted, []
+        for request, decision, started_us, decided_us in noted:
+            duration_us = decided_us - started_us if decided_us > started_us else 0
+            code = decision.code
+            counts = self._counts[request.dialect]
+            counts.decisions[code] += 1
+            counts.durations[bisect_left(DURATION_BOUNDS_US, duration_us)] += 1
+            counts.duration_sum_us += duration_us
+            start = self._starts[request.dialect][code]
+            if start is None or (code is _ALLOWED and self._samples and self._draw() >= self._allowed_sample):
+                continue
+            second = decided_us // MICROSECONDS
+            if second != self._second:
+                self._begin_second(second)
+            key, request_id = decision.key, request.request_id
+            self._write_line(
+                _LINE
+                % (
+                    self._second_start,
+                    decided_us - second * MICROSECONDS,
+                    start,
+                    self._targets[request.target],
+                    _dumps(decision.route),
+                    _key_fields(decision) if key is None else self._keys[key],
+                    _dumps(request.client_ip),
+                    _dumps(mask_keys(request_id) if "_" in request_id else request_id),
+                    duration_us,
+                    self._whys[decision.reason, decision.violated],
+                )
+            )
+
+    def _begin_second(self, second: int) -> None:
+        self._second = second
+        self._second_start = (
+            datetime.fromtimestamp(second, UTC).strftime('{"timestamp":"%Y-%m-%dT%H:%M:%S').encode()
+        )
+
+    def fault(self, request: CheckRequest, fault: BaseException) -> None:
+        """Count a fault that nobody foresaw and log it whole under the request's id."""
+        self._faults["check"] += 1
+        self._log.error(
+            "fault", request_id=mask_keys(request.request_id), dialect=request.dialect, exc_info=fault
+        )
+
+
+def _target_fields(target: Target) -> bytes:
+    path = mask_keys(target.path[:LONGEST_PATH])
+    return _fields(method=target.method, host=target.host, path=path)
+
+
+def _user_fields(key: ApiKey) -> bytes:
+    return _fields(key_id=key.key_id, user_id=key.user_id)
+
+
+def _key_fields(decision: Decision) -> bytes:
+    return _fields(key_id=decision.key_id, user_id="")
+
+
+def _why(refusal: tuple[str, tuple[str, ...]]) -> bytes:
+    reason, violated = refusal
+    fields: dict[str, object] = {"reason": mask_keys(reason)} if reason else {}
+    if violated:
+        fields["violated"] = violated
+    return b"," + _fields(**fields) if fields else b""
+
+
+def _fields(**fields: object) -> bytes:
+    """Return JSON members without the braces around them."""
+    return _dumps(fields)[1:-1]
+
+
+def _level(code: Code) -> str:
+    return _LEVEL_OF_OUTCOME[OUTCOMES[code]]
+
+
+def _starts(dialect: str, threshold: int) -> dict[Code, bytes | None]:
+    """Return how the lines of each code begin; None for those below the level: nothing is built for them."""
+    return {code: _start(dialect, code) if LEVELS[_level(code)] >= threshold else None for code in Code}
+
+
+def _start(dialect: str, code: Code) -> bytes:
+    return _fields(
+        level=_level(code), event="decision", outcome=OUTCOMES[code].value, code=code.value, dialect=dialect
+    )
