@@ -60,7 +60,8 @@ def _wrong_value(error: ErrorDetails, *, hidden: bool) -> str:
     kind = error["type"]
     given = "" if hidden and isinstance(error["input"], str) else _given(error["input"], hidden=hidden)
     if bound := _BOUNDS.get(kind):
-        return bound(error.get("ctx", {})) + given
+        # A list of the wrong length is a list all the same.
+        return bound(error.get("ctx", {})) + ("" if kind in {"too_long", "too_short"} else given)
     wanted = _WANTED.get(kind.partition("_")[0])
     if wanted is None:
         return error["msg"].replace("Input should be", "must be") + given
@@ -108,5 +109,6 @@ _BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than_equal": lambda context: f"must be at most {context['le']}",
     "literal_error": lambda context: f"must be {context['expected']}",
     "string_too_long": lambda context: f"must have at most {context['max_length']} characters",
+    "too_long": lambda context: f"must have at most {context['max_length']} entries",
     "too_short": lambda context: f"must have at least {context['min_length']}",
 }

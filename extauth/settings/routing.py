@@ -51,7 +51,9 @@ class RouteSettings(Section):
         default=(),
         description="Hosts it applies to, exact or `*.example.com`; none listed: all.",
     )
-    scopes: tuple[Scope, ...] = Field(default=(), description="Scopes that a key must hold, all of them.")
+    scopes: tuple[Scope, ...] = Field(
+        default=(), max_length=16, description="Scopes that a key must hold, all of them."
+    )
     auth: Literal["required", "optional", "none"] = Field(
         default="required",
         description=(
@@ -66,8 +68,10 @@ class RouteSettings(Section):
     @field_validator("auth")
     @classmethod
     def _scopes_need_a_key(cls, auth: str, info: ValidationInfo) -> str:
-        if auth == "none" and info.data.get("scopes"):
-            raise ValueError("'none' looks at no key, so the scopes of this route would never be asked for")
+        if auth != "required" and info.data.get("scopes"):
+            raise ValueError(
+                f"{auth!r} lets requests without a key pass, so the scopes of this route would protect nothing"
+            )
         return auth
 
 
@@ -149,6 +153,7 @@ class TierSettings(Section):
 
     rates: tuple[RateSettings, ...] = Field(
         default=(),
+        max_length=8,
         description="Rates that all must have room, taken all or nothing; none listed: unlimited.",
     )
 

@@ -54,21 +54,14 @@ class MemoryLimitStore:
             if not usage.allowed:
                 refused = True
         if refused:
-            return self._stand_after_refusal(takes, usages, now_us)
+            for position, (bucket, limit) in enumerate(takes):
+                if usages[position].allowed:
+                    # Nothing is taken, so a limit that would have allowed it stands as it stood before.
+                    usages[position] = step(states.get(bucket), limit, 0, now_us)[1]
+            return tuple(usages)
         for bucket, state in taken:
             states[bucket] = unsaved[bucket] = state
         return tuple(usages)
-
-    def _stand_after_refusal(
-        self, takes: Sequence[Take], usages: Sequence[Usage], now_us: int
-    ) -> tuple[Usage, ...]:
-        # Nothing was taken, so a limit that would have allowed it stands as it stood before.
-        stands = []
-        for (bucket, limit), usage in zip(takes, usages, strict=True):
-            if usage.allowed:
-                _, usage = self._step(self._states.get(bucket), limit, 0, now_us)  # noqa: PLW2901 - the stand replaces the take
-            stands.append(usage)
-        return tuple(stands)
 
     def restore(self, states: Iterable[tuple[str, BucketState]]) -> None:
         """Put back what an archive kept; buckets that are in use already stay as they are."""

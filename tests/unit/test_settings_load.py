@@ -71,7 +71,7 @@ EXPECTED = [
     "9: keys.hashing.workers: must be a whole number, not 'abc'",
     "11: routes[0].path: '/a//b' has an empty segment ('//'), which some servers merge away",
     "12: routes[0].scope: unknown field; did you mean 'scopes'?",
-    "13: routes[1].auth: 'none' looks at no key, so the scopes of this route would never be asked for",
+    "13: routes[1].auth: 'none' lets requests without a key pass, so the scopes of this route would protect nothing",
     "18: routes[2].scopes[1]: 'order read' is not a scope such as orders:read, orders:* or *",
     "19: routes[3].path: is needed and has no default",
     "19: routes[3].auth: must be 'required', 'optional' or 'none', not 'sometimes'",

@@ -140,7 +140,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"proxy": {"methods": ["get"]}}, "upper-case"),
     ({"proxy": {"trusted_hops": 0}}, "greater than or equal to 1"),
     ({"routes": [{"path": "/a", "methods": ["DELTE"]}]}, "'DELTE' is not among 'proxy.methods'"),
-    ({"routes": [{"path": "/a", "auth": "none", "scopes": ["a"]}]}, "would never be asked for"),
+    ({"routes": [{"path": "/a", "auth": "none", "scopes": ["a"]}]}, "would protect nothing"),
     ({"routes": [{"path": "/a", "scopes": ["a:*:b"]}]}, "is not a scope"),
     ({"routes": [{"path": "/a", "hosts": ["a.example.com:80"]}]}, "without scheme or port"),
     ({"routes": [{"path": "/a", "hosts": ["a.*.com"]}]}, "is not a host"),
