@@ -55,17 +55,24 @@ class BoundedCache(dict[K, V]):
 
 
 class Memo(BoundedCache[K, V]):
-    """Remembers what `make` returned: `memo[key]` calls it for keys that were not asked for lately."""
+    """Remembers what `make` returned: `memo[key]` calls it for keys that were not asked for lately.
 
-    __slots__ = ("_make",)
+    What is not `worth_keeping` is made anew each time: keys so long that a full memo of them would be large.
+    """
 
-    def __init__(self, make: Callable[[K], V], size: int) -> None:
+    __slots__ = ("_make", "_worth_keeping")
+
+    def __init__(
+        self, make: Callable[[K], V], size: int, *, worth_keeping: Callable[[K], bool] = lambda _key: True
+    ) -> None:
         super().__init__(size)
         self._make = make
+        self._worth_keeping = worth_keeping
 
     def __missing__(self, key: K) -> V:
         value = self.revive(key)
         if value is None:
             value = self._make(key)
-            self.keep(key, value)
+            if self._worth_keeping(key):
+                self.keep(key, value)
         return value

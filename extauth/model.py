@@ -54,6 +54,10 @@ OUTCOMES: Mapping[Code, Outcome] = {
 }
 
 
+# Longer targets are not remembered: a flood of long paths must not fill the memory. In characters, of method, host and path together.
+LONGEST_REMEMBERED = 512
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
     """What a request is aimed at. `path` is the raw path as the client sent it, without the query, never decoded or normalised.
@@ -64,6 +68,10 @@ class Target:
     method: str
     host: str
     path: str
+
+    def is_short(self) -> bool:
+        """Tell whether what follows from this target may be remembered."""
+        return len(self.method) + len(self.host) + len(self.path) <= LONGEST_REMEMBERED
 
 
 class CheckRequest(NamedTuple):

@@ -49,7 +49,7 @@ class RouteTable:
         self._default = default
         self._methods = frozenset(methods)
         # `verdicts[target]` is `find(target)`, remembered.
-        self.verdicts: Memo[Target, Route] = Memo(self.find, _REMEMBERED)
+        self.verdicts: Memo[Target, Route] = Memo(self.find, _REMEMBERED, worth_keeping=Target.is_short)
 
     def find(self, target: Target) -> Route:
         """Return the first matching route or the default one, or `AMBIGUOUS`.

@@ -34,10 +34,22 @@ root.add_command(config_group)
 root.add_command(demo_command)
 
 
+def _config_first(arguments: list[str]) -> list[str]:
+    """Let `--config` stand behind the command too, where people look for it: `extauth serve --config FILE`."""
+    for position, argument in enumerate(arguments):
+        if argument == "--":
+            break
+        length = 2 if argument == "--config" else 1 if argument.startswith("--config=") else 0
+        if length:
+            end = position + length
+            return [*arguments[position:end], *arguments[:position], *arguments[end:]]
+    return arguments
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a fault told on stderr, 2 wrong usage."""
     try:
-        root.main(prog_name="extauth")
+        root.main(_config_first(sys.argv[1:]), prog_name="extauth")
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem, err=True)

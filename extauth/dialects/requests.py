@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from extauth.bounded import Memo
-from extauth.model import CheckRequest, Code, Target
+from extauth.model import LONGEST_REMEMBERED, CheckRequest, Code, Target
 
 QUERY_PARAMETER = "api_key"
 # How many targets are remembered as one object each; paths with ids in them come and go.
@@ -28,7 +28,11 @@ class RequestReader:
     def __init__(self, *, trusted_hops: int, query_parameter: bool) -> None:
         self._trusted_hops = trusted_hops
         self._query_parameter = query_parameter
-        self._targets: Memo[tuple[bytes, bytes, bytes], Target] = Memo(_decode_target, _REMEMBERED)
+        self._targets: Memo[tuple[bytes, bytes, bytes], Target] = Memo(
+            _decode_target,
+            _REMEMBERED,
+            worth_keeping=lambda parts: sum(map(len, parts)) <= LONGEST_REMEMBERED,
+        )
 
     def read(
         self,
@@ -76,7 +80,7 @@ def _decode_target(parts: tuple[bytes, bytes, bytes]) -> Target:
 
 
 def _find_credential(authorization: bytes | None, api_key: bytes | None) -> _Credential:
-    bearer = None if authorization is None else _bearer(authorization)
+    bearer = _bearer(authorization) if authorization else None
     if not api_key:
         # An empty X-API-Key is how some proxies pass on an absent one.
         if bearer is None:
@@ -90,9 +94,9 @@ def _find_credential(authorization: bytes | None, api_key: bytes | None) -> _Cre
 
 def _bearer(authorization: bytes) -> bytes | None:
     """Return the credentials of the Bearer scheme (RFC 6750 section 2.1; the scheme's case doesn't matter), else None."""
-    scheme, _, credentials = authorization.partition(b" ")
+    scheme, *credentials = authorization.split(None, 1)
     if scheme.lower() == b"bearer":
-        return credentials.strip()
+        return credentials[0].strip() if credentials else b""
     # Two Authorization lines of different schemes, joined by a proxy: the comma makes it two credentials.
     return authorization if b"," in authorization and b"bearer " in authorization.lower() else None
 

@@ -27,8 +27,14 @@ _KEY_TEXT = re.compile(
     rf"_(?P<key_id>[0-9A-Za-z]{{{KEY_ID_LENGTH}}})"
     rf"_(?P<secret>[0-9A-Za-z]{{{SHORTEST_SECRET},{LONGEST_SECRET}}}))(?P<tag>[0-9A-Za-z]{{{TAG_LENGTH}}})"
 )
-# Anything in a text that could be one of our keys, whole or cut off: what must not appear in a log.
-_KEY_LIKE = re.compile(r"([a-z][a-z0-9]{0,15}_[a-z][a-z0-9]{0,15}_[0-9A-Za-z]{12})_[0-9A-Za-z]{8,}")
+# Anything in a text that could be one of our keys, whole or cut off: what must not appear in a log. The second form is a key whose
+# beginning was taken for the end of another one right before it. In a path an underscore may also be written as an escape.
+_JOINT = "(?:_|%5[Ff])"
+_KEY_LIKE = re.compile(
+    rf"([a-z][a-z0-9]{{0,15}}{_JOINT}[a-z][a-z0-9]{{0,15}}{_JOINT}[0-9A-Za-z]{{{KEY_ID_LENGTH}}})"
+    rf"(?:{_JOINT}[0-9A-Za-z]{{8,}})+"
+    rf"|({_JOINT}[0-9A-Za-z]{{{KEY_ID_LENGTH}}}){_JOINT}[0-9A-Za-z]{{{SHORTEST_SECRET},}}"
+)
 
 
 class KeyText(NamedTuple):
@@ -107,4 +113,4 @@ def hint(text: str) -> str:
 
 def mask_keys(text: str) -> str:
     """Return the text with the secret part of everything key-shaped in it replaced."""
-    return _KEY_LIKE.sub(r"\1_…", text) if "_" in text else text
+    return _KEY_LIKE.sub(r"\1\2_…", text) if "_" in text or "%5" in text else text

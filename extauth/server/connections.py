@@ -19,7 +19,7 @@ SWEEP_EVERY_SECONDS = 1.0
 class ConnectionLimits:
     """How much one client may ask of the listener; sizes in bytes, times in seconds."""
 
-    head_bytes: int = 16_384
+    head_bytes: int = 32_768
     head_lines: int = 100
     body_bytes: int = 65_536
     pipelined: int = 256
@@ -58,7 +58,9 @@ class Outbox:
         """Write what there is."""
         answers, self._answers = self._answers, []
         for transport, answer in answers:
-            transport.write(answer)
+            # The peer may have left since; writing to a closed transport would raise, and keep the others waiting.
+            if not transport.is_closing():
+                transport.write(answer)
         self._afterwards()
 
 

@@ -45,31 +45,10 @@ class CheckProtocol(asyncio.Protocol):
     """One connection of a proxy. See `uvicorn.Config(http=…)` for who constructs it."""
 
     __slots__ = (
-        "_active",
-        "_answering",
-        "_connections",
-        "_deaf_since",
-        "_ending",
-        "_finish",
-        "_headers",
-        "_idle_since",
-        "_in_body",
-        "_in_message",
-        "_large_read",
-        "_linger_since",
-        "_parser",
-        "_put",
-        "_queue",
-        "_refusal",
-        "_repeated",
-        "_respond",
-        "_server_connections",
-        "_target",
-        "_tasks",
-        "_transport",
-        "_unfinished",
-        "_unfinished_since",
-        "_waits",
+        "_active", "_answering", "_connections", "_deaf_since", "_ending", "_finish", "_headers",
+        "_idle_since", "_in_body", "_in_message", "_large_read", "_linger_since", "_parser", "_put",
+        "_queue", "_refusal", "_repeated", "_respond", "_server_connections", "_target", "_tasks",
+        "_transport", "_unfinished", "_unfinished_since", "_waits",
     )  # fmt: skip
 
     def __init__(self, *, responder: Responder, connections: Connections, server_state: Any) -> None:
@@ -125,6 +104,7 @@ class CheckProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The peer sends no more. Answers that are still due are written before the connection closes."""
         self._ending = True
+        self._connections.outbox.flush()
         return self._waits
 
     def data_received(self, data: bytes) -> None:
@@ -192,6 +172,7 @@ class CheckProtocol(asyncio.Protocol):
             and b"transfer-encoding" not in headers
             and b"host" in headers
             and len(headers) < _PLAIN_LINES
+            and not parser.should_upgrade()
             and not (self._repeated or self._large_read or self._waits or self._ending)
         ):
             answer = self._respond(head)

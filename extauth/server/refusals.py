@@ -37,7 +37,7 @@ _KINDS: Mapping[Refusal, tuple[int, str, str]] = {
     Refusal.HEAD_TOO_LARGE: (
         431,
         "Request Header Fields Too Large",
-        "The request line and headers of a check must stay below 16 KiB and 100 headers.",
+        "The request line and headers of a check must stay below 32 KiB and 100 headers.",
     ),
     Refusal.BODY_TOO_LARGE: (
         413,

@@ -63,7 +63,7 @@ class Recorder:
         self._log = structlog.get_logger("extauth.check")
         self._second = -1
         self._second_start = b""
-        self._targets: Memo[Target, bytes] = Memo(_target_fields, _REMEMBERED)
+        self._targets: Memo[Target, bytes] = Memo(_target_fields, _REMEMBERED, worth_keeping=Target.is_short)
         self._keys: Memo[ApiKey, bytes] = Memo(_user_fields, _REMEMBERED)
         self._whys: Memo[tuple[str, tuple[str, ...]], bytes] = Memo(_why, _REMEMBERED)
         self._noted: list[tuple[CheckRequest, Decision, int, int]] = []

@@ -1,0 +1,125 @@
+"""Child processes for tests: started with a log file, awaited by polling, ended by their own process id."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_READY_WITHIN = 15.0
+_GONE_WITHIN = 10.0
+_POLL = 0.02
+
+
+def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> None:
+    """Poll until the condition holds; an AssertionError after `within` seconds names what was waited for."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within} s: {what}"
+        time.sleep(_POLL)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return distinct free TCP ports of the loopback interface.
+
+    They lie below the range from which Linux takes the ports of outgoing connections: a program that was
+    stopped for a while finds its port still free.
+    """
+    candidates = random.sample(range(20_000, 32_000), 1_000)
+    return list(itertools.islice(filter(_is_free, candidates), count))
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def accepts(port: int) -> bool:
+    """Tell whether something accepts TCP connections there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+class Child:
+    """One program that can be started, paused, resumed, stopped and started again, with one log file."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        folder: Path,
+        ready: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._command = [*command]
+        self._log = log
+        self._folder = folder
+        self._ready = ready
+        self._environment = None if environment is None else {**environment}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the program and wait until it is ready; an AssertionError shows the end of its log."""
+        assert self._process is None, "still running"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            wait_until(self._ready_or_dead, within=_READY_WITHIN, what=f"{self._command[0]} ready")
+        except AssertionError as error:
+            self.stop()
+            raise AssertionError(f"{error}\n{self.output()[-3000:]}") from None
+
+    def stop(self) -> None:
+        """End the program and wait for it; a program that does not go in time is killed."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        if process.poll() is None:
+            # A stopped process would keep SIGTERM pending.
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        try:
+            process.wait(_GONE_WITHIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def pause(self) -> None:
+        """Freeze the program: the kernel goes on accepting connections for it, but nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused program go on."""
+        self._signal(signal.SIGCONT)
+
+    def output(self) -> str:
+        """Return everything the program wrote, over all its starts."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "not running"
+        self._process.send_signal(number)
+
+    def _ready_or_dead(self) -> bool:
+        assert self._process is not None, "not running"
+        assert self._process.poll() is None, f"ended with {self._process.returncode}"
+        return self._ready()
