@@ -68,9 +68,9 @@ class SecretHasher:
             raise OverloadedError("too many secrets wait to be hashed", retry_after=1)
         self._busy += 1
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
-        # The place is given back when the thread is done, not when a caller stops waiting for it.
+        # The place is given back when the thread is done, not when a caller stops waiting for it: hence the shield.
         future.add_done_callback(self._release)
-        return await future
+        return await asyncio.shield(future)
 
     def _release(self, _future: asyncio.Future[Result]) -> None:
         self._busy -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,14 +35,18 @@ def load_peppers(
                     f"{path} is missing, and the keys in the store were made under it; restore it, or set keys.peppers"
                 ]
             )
-        _create(path)
+        try:
+            _create(path)
+        except OSError as error:
+            raise ConfigError([f"{path}: can't be made: {error.strerror}"]) from error
     return Peppers(_read(path))
 
 
 def _create(path: Path) -> None:
     """Make a pepper of 256 bits. Written beside and linked into place, so that no other process ever reads half of one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # Readable by its owner only, under a name that nobody else has: a draft that a crash left behind is in nobody's way.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    draft = Path(name)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32) + "\n")
@@ -56,7 +61,7 @@ def _create(path: Path) -> None:
 
 def _read(path: Path) -> list[str]:
     try:
-        if path.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP):
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ConfigError(
                 [f"{path}: others may read or write this file; make it readable by its owner only"]
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -58,6 +59,8 @@ async def _serve(settings: Settings) -> None:
         check_socket = _bind("listen.check", settings.listen.check)
         admin_socket = _bind("listen.admin", settings.listen.admin)
         app = await stack.enter_async_context(open_app(settings, lines=lines))
+        # What was made so far lives as long as the process: the garbage collector needn't stop checks to look at it again.
+        gc.freeze()
         connections = _connections(settings, app)
         _spawn(stack, _sweep(connections))
         servers = (

@@ -5,6 +5,8 @@ Two files, because each SQLite file has one writer at a time: a flush of many bu
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from extauth.clock import from_us, to_us
-from extauth.errors import ConflictError, InvalidInputError, NotFoundError
+from extauth.errors import ConflictError, InvalidInputError, NotFoundError, StoreError
 from extauth.limits.algorithm import BucketState
 from extauth.model import ApiKey
 from extauth.stores.base import KeyChanges, KeyPage
@@ -144,10 +146,21 @@ class SqliteBucketArchive:
 
     def __init__(self, path: Path) -> None:
         self._thread = SqliteThread(path, kind="limits", synchronous="NORMAL", schema=_BUCKET_SCHEMA)
+        self._lock_path = path.with_suffix(".lock")
+        self._lock: int | None = None
 
     async def open(self) -> None:
-        """Open or create the file. Raises StoreError."""
+        """Open or create the file. Raises StoreError, also where another server counts in it: each would miss the other's half."""
         await self._thread.open()
+        # A file of its own, because closing another descriptor of the database would drop SQLite's locks on it.
+        self._lock = os.open(self._lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            await self.close()
+            raise StoreError(
+                f"{self._lock_path}: another extauth serves from this store; the embedded store is for one process"
+            ) from error
 
     async def load(self, now_us: int) -> Sequence[tuple[str, int, int, int, int]]:
         """Return the rows of all buckets that are not full by now. See `BucketArchive`."""
@@ -179,8 +192,11 @@ class SqliteBucketArchive:
         await self._thread.transaction(replace)
 
     async def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let another server have it."""
         await self._thread.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def _parse_cursor(cursor: str | None) -> tuple[int | str, ...]:
