@@ -35,7 +35,10 @@ root.add_command(demo_command)
 
 
 def _config_first(arguments: list[str]) -> list[str]:
-    """Let `--config` stand behind the command too, where people look for it: `extauth serve --config FILE`."""
+    """Let `--config` stand behind the command too, where people look for it.
+
+    `extauth serve --config FILE`.
+    """
     for position, argument in enumerate(arguments):
         if argument == "--":
             break

@@ -1,0 +1,166 @@
+# Everything that is typed here, for people and for .ci/run. `make` alone lists it.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.ONESHELL:
+.SUFFIXES:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# The Python that the virtual environment is made of; without one the first of PYTHONS that is new enough.
+PYTHON ?=
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-input
+PINS := deploy/requirements
+INSTALLED := $(VENV)/.installed-
+
+# Each port of the demo can be given: make demo ENVOY_PORT=18080
+DEMO_OPTIONS = \
+  $(if $(ENVOY_PORT),--envoy-port '$(ENVOY_PORT)') \
+  $(if $(NGINX_PORT),--nginx-port '$(NGINX_PORT)') \
+  $(if $(UPSTREAM_PORT),--upstream-port '$(UPSTREAM_PORT)') \
+  $(if $(CHECK_PORT),--check-port '$(CHECK_PORT)') \
+  $(if $(ADMIN_PORT),--admin-port '$(ADMIN_PORT)') \
+  $(if $(ENVOY_ADMIN_PORT),--envoy-admin-port '$(ENVOY_ADMIN_PORT)')
+
+.PHONY: help
+help: ## List the targets
+	@echo 'make TARGET, where TARGET is one of'
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(INSTALLED)demo demo-packages ## Run extauth, Envoy, nginx and a sample API here, with curl lines to paste
+	@exec $(VENV)/bin/extauth demo $(DEMO_OPTIONS)
+
+.PHONY: test
+test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
+	@$(PY) -m pytest
+
+.PHONY: unit
+unit: $(INSTALLED)dev ## The tests that need no other program, in seconds
+	@$(PY) -m pytest tests/unit tests/conformance tests/property
+
+.PHONY: lint
+lint: $(INSTALLED)dev ## Look for mistakes and for another format than ruff's
+	@$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+
+# With bench's packages, because the types of the benchmarks are checked too.
+.PHONY: types
+types: $(INSTALLED)dev $(INSTALLED)bench ## Check the types of package, tests and benchmarks
+	@$(VENV)/bin/mypy
+
+.PHONY: bench
+bench: $(INSTALLED)bench bench-packages ## Measure a check against a bare server; benchmarks/README.md explains
+	@$(PY) benchmarks/run.py
+
+# All groups are resolved together first, and each file starts from that: no two files pin different versions.
+.PHONY: lock
+lock: $(VENV)/bin/pip ## Pin the newest versions of all dependencies, with their hashes
+	@folder=$$(mktemp -d)
+	trap 'rm -rf "$$folder"' EXIT
+	$(PY) -m venv "$$folder/venv"
+	"$$folder/venv/bin/pip" install --quiet --disable-pip-version-check uv
+	compile() {
+	  "$$folder/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header pyproject.toml "$$@" >/dev/null
+	}
+	compile --group demo --group dev --group bench --output-file "$$folder/all.txt"
+	for group in run demo dev bench; do
+	  cp "$$folder/all.txt" "$(PINS)/$$group.txt"
+	  if [ "$$group" = run ]; then groups=(); else groups=(--group "$$group"); fi
+	  compile "$${groups[@]}" --output-file "$(PINS)/$$group.txt"
+	done
+	if grep -n '://' $(PINS)/*.txt; then echo 'No pin may name an address.' >&2; exit 1; fi
+
+.PHONY: clean
+clean: ## Remove what make made: virtual environment, demo, caches
+	@rm -rf $(VENV) .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Without ensurepip, which Debian has in a package of its own, `venv` fails and leaves an environment without pip.
+$(VENV)/bin/pip:
+	@$(DEBIAN)
+	python=
+	for candidate in $(PYTHONS); do
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+	    python=$$candidate
+	    break
+	  fi
+	done
+	if [ -z "$$python" ]; then
+	  echo 'extauth needs Python 3.11 or newer, which none of these is: $(PYTHONS).' >&2
+	  echo 'Name one that is: make $(MAKECMDGOALS) PYTHON=/path/to/python3' >&2
+	  exit 1
+	fi
+	if ! "$$python" -c 'import ensurepip' 2>/dev/null; then
+	  install_packages python3-venv
+	fi
+	echo "Making $(VENV) with $$("$$python" --version)"
+	"$$python" -m venv $(VENV)
+
+# The package itself is installed as a link to this checkout. Hatchling, which makes the link, is among the pins.
+$(addprefix $(INSTALLED),demo dev bench): $(INSTALLED)%: $(PINS)/%.txt pyproject.toml | $(VENV)/bin/pip
+	@echo 'Installing the packages of $<'
+	$(PIP_INSTALL) --require-hashes --requirement $<
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The demo can do without nginx: nobody is asked for a password, and a failure is told and passed over.
+.PHONY: demo-packages
+demo-packages: SUDO := sudo -n
+demo-packages:
+	@$(DEBIAN)
+	need nginx curl || echo 'Going on without.' >&2
+
+.PHONY: test-packages
+test-packages:
+	@$(DEBIAN)
+	need nginx wrk curl
+
+.PHONY: bench-packages
+bench-packages:
+	@$(DEBIAN)
+	need wrk
+
+# Shell functions for Debian's packages. `need` takes programs whose packages have the same name.
+#
+# Debian starts a web server as soon as its package is there. An nginx that is installed here only to be a program is
+# stopped and taken out of the boot at once; one that was there before is never touched.
+SUDO := sudo
+define DEBIAN
+PATH=$$PATH:/usr/sbin
+as_root() {
+  if [ "$$(id -u)" = 0 ]; then "$$@"
+  elif command -v sudo >/dev/null; then $(SUDO) "$$@"
+  else echo 'Only root may do that, and there is no sudo.' >&2; return 1
+  fi
+}
+need() {
+  local program missing=()
+  for program in "$$@"; do
+    command -v "$$program" >/dev/null || missing+=("$$program")
+  done
+  if [ "$${#missing[@]}" -gt 0 ]; then install_packages "$${missing[@]}"; fi
+}
+install_packages() {
+  local log
+  log=$$(mktemp)
+  echo "Installing Debian's $$*"
+  if ! { apt_install "$$@" || { as_root apt-get update && apt_install "$$@"; }; } >"$$log" 2>&1; then
+    uniq "$$log" | tail -n 3 >&2
+    rm "$$log"
+    echo "Debian's $$* could not be installed. As root: apt-get install $$*" >&2
+    return 1
+  fi
+  rm "$$log"
+  case " $$* " in *' nginx '*) leave_nginx_off ;; esac
+}
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$$@"
+}
+leave_nginx_off() {
+  { as_root service nginx stop && as_root update-rc.d nginx disable; } >/dev/null 2>&1 || true
+}
+endef

@@ -1,0 +1,173 @@
+"""The load: a check as Envoy sends it, repeated by wrk. It knows no contender and compares nothing."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import resource
+import socket
+import subprocess
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.cores import pinned
+
+HOST = "127.0.0.1"
+# The last group of a UUID, where each request has its number.
+_NUMBER_DIGITS = 12
+# How long wrk may take beyond the measured time: its start, and the answers that it waits for at the end.
+_GRACE_SECONDS = 15
+_PROBE_SECONDS = 5.0
+
+_SCRIPT = """\
+local before, after, number = {before}, {after}, 0
+function request()
+  number = number + 1
+  return before .. string.format("%0{digits}x", number) .. after
+end
+function done(summary, latency)
+  local errors = summary.errors
+  print(string.format(
+    "measured requests=%d duration_us=%d p50_us=%d p99_us=%d refused=%d broken=%d",
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), errors.status,
+    errors.connect + errors.read + errors.write + errors.timeout))
+end
+"""
+
+
+class LoadError(Exception):
+    """wrk could not be run, or did not say what it measured."""
+
+
+class CheckRequest(NamedTuple):
+    """The text of a check around the number that makes its request id unlike all others. It holds a key."""
+
+    before: str
+    after: str
+
+    def __repr__(self) -> str:
+        return "CheckRequest(…)"
+
+    def numbered(self, number: int) -> bytes:
+        """Return one whole request."""
+        return f"{self.before}{number:0{_NUMBER_DIGITS}x}{self.after}".encode("ascii")
+
+    def script(self) -> str:
+        """Return the Lua script that makes wrk send these requests and report in one line.
+
+        JSON's escapes of such text mean the same in Lua.
+        """
+        return _SCRIPT.format(
+            before=json.dumps(self.before), after=json.dumps(self.after), digits=_NUMBER_DIGITS
+        )
+
+
+def check_request(key: str) -> CheckRequest:
+    """Return what Envoy's ext_authz filter sends for a client's `GET /v1/orders/42` with this key.
+
+    Names and order are those of Envoy 1.40 with an HTTP service. Each call begins new request ids: a service
+    that takes a repeated id for a repeated check must not get its answers cheaper than in real life.
+    """
+    before = (
+        "GET /envoy/v1/orders/42 HTTP/1.1\r\n"
+        "host: api.example.com\r\n"
+        "content-length: 0\r\n"
+        f"authorization: Bearer {key}\r\n"
+        f"x-request-id: {str(uuid.uuid4())[:-_NUMBER_DIGITS]}"
+    )
+    after = (
+        "\r\n"
+        "x-forwarded-proto: https\r\n"
+        "x-extauth-client-ip: 192.0.2.7\r\n"
+        "x-envoy-internal: true\r\n"
+        "x-envoy-expected-rq-timeout-ms: 1000\r\n"
+        "\r\n"
+    )
+    return CheckRequest(before, after)
+
+
+def probe(port: int, request: CheckRequest) -> int:
+    """Send one check on a connection of its own and return the status of its answer.
+
+    Raises:
+        OSError: Nobody answered in time.
+        HTTPException: The answer was not HTTP.
+    """
+    with socket.create_connection((HOST, port), timeout=_PROBE_SECONDS) as connection:
+        connection.sendall(request.numbered(0))
+        answer = http.client.HTTPResponse(connection, method="GET")
+        answer.begin()
+        answer.read()
+        return answer.status
+
+
+class LoadResult(NamedTuple):
+    """What wrk measured. `refused` counts statuses of 400 and more, `broken` socket errors and time-outs.
+
+    `busy` is the part of the time in which wrk used its core, 0 to 1.
+    """
+
+    requests: int
+    duration_us: int
+    p50_us: int
+    p99_us: int
+    refused: int
+    broken: int
+    busy: float
+
+
+def run_wrk(
+    port: int, request: CheckRequest, *, connections: int, seconds: int, core: int, folder: Path
+) -> LoadResult:
+    """Send checks for some seconds over kept-alive connections, as fast as they are answered.
+
+    Raises:
+        LoadError: wrk did not end, or did not say what it measured.
+    """
+    # The key stands in a file of a private folder, because everybody may read command lines.
+    script = folder / "checks.lua"
+    script.write_text(request.script())
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
+    before = _children_cpu_seconds()
+    try:
+        with pinned(core):
+            done = subprocess.run(
+                ["wrk", *options, f"http://{HOST}:{port}"],
+                capture_output=True,
+                text=True,
+                timeout=seconds + _GRACE_SECONDS,
+                check=False,
+            )
+    except subprocess.TimeoutExpired:
+        raise LoadError(f"wrk did not end within {seconds + _GRACE_SECONDS} s") from None
+    finally:
+        script.unlink()
+    used = _children_cpu_seconds() - before
+    return parse_wrk(done.stdout, cpu_seconds=used)
+
+
+def parse_wrk(output: str, *, cpu_seconds: float) -> LoadResult:
+    """Read the line that the script prints at the end. Raises LoadError."""
+    line = re.search(r"^measured (.+)$", output, re.MULTILINE)
+    if line is None:
+        raise LoadError("wrk ended without its figures")
+    figures = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", line[1])}
+    if not figures["requests"]:
+        raise LoadError("not one check was answered")
+    return LoadResult(
+        requests=figures["requests"],
+        duration_us=figures["duration_us"],
+        p50_us=figures["p50_us"],
+        p99_us=figures["p99_us"],
+        refused=figures["refused"],
+        broken=figures["broken"],
+        busy=cpu_seconds * 1_000_000 / figures["duration_us"],
+    )
+
+
+def _children_cpu_seconds() -> float:
+    """Return the CPU time of all children that have ended: while wrk runs, no other child does."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

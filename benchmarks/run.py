@@ -1,0 +1,198 @@
+"""Measures extauth beside the floor and a peer. See benchmarks/README.md for how to read what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.contenders import FLOOR, TITLES, Contender, start_contenders
+from benchmarks.cores import Cores, choose_cores
+from benchmarks.load import LoadError
+from benchmarks.machine import describe_machine
+from benchmarks.measure import Conditions, Measurement, measure, settle
+from benchmarks.ratios import METRICS, ratios
+from benchmarks.servers import ServerError
+from benchmarks.service import Service
+
+START = "start"
+_STARTS = 5
+_CONNECTIONS = 64
+_WARM_UP_SECONDS = 1
+_LONGEST_SECONDS = 60
+_MOST_ROUNDS = 50
+
+
+class Options(argparse.Namespace):
+    """What was asked for on the command line."""
+
+    seconds: int
+    rounds: int
+    only: Sequence[str]
+    latency: bool
+    json: Path | None
+
+
+def main() -> int:
+    """Run, and return the exit code: 0 with all figures, 1 where some are void, 2 where it could not run."""
+    options = _options()
+    # Without this a SIGTERM would leave the servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        _check_tools()
+        return _run(options)
+    except (ServerError, LoadError) as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _options() -> Options:
+    everything = (*TITLES, START)
+    parser = argparse.ArgumentParser(prog="benchmarks/run.py", description=__doc__)
+    seconds, rounds = _whole_up_to(_LONGEST_SECONDS), _whole_up_to(_MOST_ROUNDS)
+    parser.add_argument("--seconds", type=seconds, default=3, help="length of a measurement; default 3")
+    parser.add_argument("--rounds", type=rounds, default=5, help="default 5")
+    only = "measure only these; the floor comes along for the ratios"
+    parser.add_argument("--only", nargs="+", choices=everything, default=everything, help=only)
+    parser.add_argument("--latency", action="store_true", help="also measure with 1 connection")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all raw figures to this file")
+    return parser.parse_args(namespace=Options())
+
+
+def _whole_up_to(most: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        if not text.isdecimal() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}")
+        return int(text)
+
+    return whole
+
+
+def _check_tools() -> None:
+    if shutil.which("wrk") is None:
+        raise LoadError("wrk is not installed; on Debian: apt install wrk")
+    for name in ("fastapi", "slowapi"):
+        if importlib.util.find_spec(name) is None:
+            raise ServerError(f"{name} is not installed; it is among deploy/requirements/bench.txt")
+
+
+def _run(options: Options) -> int:
+    machine = describe_machine()
+    cores = choose_cores()
+    print(report.machine_line(machine))
+    length = f"{options.rounds} x {options.seconds} s for each contender"
+    print(f"server on core {cores.server}, wrk on core {cores.load}, {length}")
+    if cores.server == cores.load:
+        print("Note: one core for both, so checks/s and times say little; CPU does.")
+    with tempfile.TemporaryDirectory(prefix="extauth-benchmark-") as name:
+        starts, all_series = _measure_all(options, cores, Path(name))
+    for line in _report(all_series, starts):
+        print(line)
+    if options.json:
+        options.json.write_text(json.dumps(_raw(options, machine, all_series, starts), indent=2) + "\n")
+    return int(any(one.faults for measurements in all_series for one in measurements))
+
+
+def _measure_all(options: Options, cores: Cores, folder: Path) -> tuple[list[float], list[list[Measurement]]]:
+    service = Service(folder)
+    keys = service.create_keys()
+    starts = [_start_seconds(service, cores.server) for _ in range(_STARTS)] if START in options.only else []
+    wanted = {name for name in options.only if name != START}
+    if not wanted:
+        return starts, []
+    sizes = (_CONNECTIONS, 1) if options.latency else (_CONNECTIONS,)
+    conditions = [
+        Conditions(connections=size, seconds=options.seconds, load_core=cores.load, folder=folder)
+        for size in sizes
+    ]
+    with ExitStack() as stack:
+        contenders = start_contenders(
+            stack, {FLOOR, *wanted}, service=service, keys=keys, core=cores.server, folder=folder
+        )
+        return starts, [_measure_series(contenders, one, rounds=options.rounds) for one in conditions]
+
+
+def _start_seconds(service: Service, core: int) -> float:
+    began = time.perf_counter()
+    server = service.serve(core=core)
+    took = time.perf_counter() - began
+    server.stop()
+    return took
+
+
+def _measure_series(
+    contenders: Sequence[Contender], conditions: Conditions, *, rounds: int
+) -> list[Measurement]:
+    """Measure all contenders in turn, round after round, so that each meets the machine in all its moods."""
+    warm_up = dataclasses.replace(conditions, seconds=_WARM_UP_SECONDS)
+    for contender in contenders:
+        settle(contender)
+        measure(contender, warm_up, number=0)
+    measurements = []
+    for number in range(1, rounds + 1):
+        for contender in contenders:
+            one = measure(contender, conditions, number=number)
+            measurements.append(one)
+            _show_progress(one)
+    return measurements
+
+
+def _show_progress(one: Measurement) -> None:
+    what = "void" if one.faults else f"{one.checks_per_second:,.0f} checks/s, {one.cpu_us:.1f} µs"
+    print(f"round {one.round}, {TITLES[one.contender]}: {what}", file=sys.stderr)
+
+
+def _report(all_series: Sequence[Sequence[Measurement]], starts: Sequence[float]) -> Iterator[str]:
+    for measurements in all_series:
+        yield ""
+        yield from report.series(measurements)
+    yield ""
+    yield "Targets"
+    yield from report.targets(all_series[0] if all_series else (), starts)
+    yield from report.faults([one for measurements in all_series for one in measurements])
+
+
+def _raw(
+    options: Options,
+    machine: Mapping[str, str],
+    all_series: Sequence[Sequence[Measurement]],
+    starts: Sequence[float],
+) -> dict[str, object]:
+    return {
+        "machine": machine,
+        "seconds": options.seconds,
+        "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "start_seconds": starts,
+        "measurements": [dataclasses.asdict(one) for measurements in all_series for one in measurements],
+        "ratios_to_floor": [
+            {
+                "connections": measurements[0].connections,
+                **{
+                    name: _ratios_of(measurements, name)
+                    for name in dict.fromkeys(one.contender for one in measurements)
+                },
+            }
+            for measurements in all_series
+        ],
+    }
+
+
+def _ratios_of(measurements: Sequence[Measurement], contender: str) -> dict[str, object]:
+    found = {metric: ratios(measurements, contender, metric, against=FLOOR) for metric in METRICS}
+    return {metric: None if one is None else one._asdict() for metric, one in found.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

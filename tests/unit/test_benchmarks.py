@@ -1,0 +1,303 @@
+"""What the benchmark reads from wrk and the kernel, and what it makes of that. Nothing is measured here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks import measure as measuring
+from benchmarks import report, service
+from benchmarks.contenders import Contender
+from benchmarks.cores import choose_cores, pinned
+from benchmarks.load import LoadError, LoadResult, check_request, parse_wrk
+from benchmarks.measure import Measurement, parse_cpu_ticks
+from benchmarks.ratios import TARGETS, Spread, Target, ratios, spread, values
+from benchmarks.servers import Server, clean_environment
+from benchmarks.service import DecisionLog, Keys, forge
+from extauth.errors import SecretMismatchError
+from extauth.keys.token import Peppers, mint_key, parse_key
+
+PEPPERS = Peppers(["p" * 32])
+WRK_OUTPUT = """\
+Running 2s test @ http://127.0.0.1:40001
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.21ms  310.00us   6.02ms   90.11%
+    Req/Sec    52.61k     1.20k   54.80k    75.00%
+  100000 requests in 2.00s, 14.30MB read
+  Non-2xx or 3xx responses: 100000
+Requests/sec:  50000.00
+Transfer/sec:      7.15MB
+measured requests=100000 duration_us=2000000 p50_us=1200 p99_us=2400 refused=100000 broken=3
+"""
+
+
+def key_text() -> str:
+    """Return a key as the service issues them."""
+    return mint_key(prefix="xa", environment="live", secret_length=43, peppers=PEPPERS)[0]
+
+
+def load_result(*, requests: int = 1_000, refused: int = 0, broken: int = 0) -> LoadResult:
+    """Return what wrk says after one second."""
+    return LoadResult(requests, 1_000_000, 1_200, 2_400, refused, broken, 0.5)
+
+
+def measurement(
+    contender: str, number: int, *, cpu: float = 10.0, speed: float = 1_000.0, busy: float = 1.0
+) -> Measurement:
+    """Return a measurement that isn't void."""
+    return Measurement(
+        contender=contender,
+        round=number,
+        connections=64,
+        faults=(),
+        checks_per_second=speed,
+        cpu_us=cpu,
+        p50_us=1_000.0,
+        p99_us=2_000.0,
+        server_busy=busy,
+    )
+
+
+def void(contender: str, number: int) -> Measurement:
+    """Return a measurement that no figure may come from, though it has some."""
+    return Measurement(contender=contender, round=number, connections=64, faults=("wrong",), cpu_us=1_000.0)
+
+
+def contender(status: int, log: DecisionLog | None = None) -> Contender:
+    """Return a contender whose server is never asked."""
+    server = Server.__new__(Server)
+    return Contender(
+        name="limited", server=server, status=status, key=key_text(), log=log, code="rate_limited"
+    )
+
+
+def write_decisions(path: Path, *codes: str) -> DecisionLog:
+    """Return a log with one decision line for each code."""
+    path.write_text("".join(f'{{"event":"decision","code":"{code}","path":"/v1"}}\n' for code in codes))
+    return DecisionLog(path)
+
+
+def test_cpu_time_is_user_and_system_time_together() -> None:
+    """The cost of a check includes what the kernel does for it."""
+    stat = (
+        "4711 (python) S 1 4711 4711 0 -1 4194304 5000 0 0 0 250 50 7 9 20 0 3 0 12345 1000000 2000 1844674"
+    )
+    assert parse_cpu_ticks(stat) == 300
+
+
+def test_cpu_time_is_found_behind_any_program_name() -> None:
+    """A name with spaces and parentheses, which proc(5) does not escape, shifts no field."""
+    stat = "4711 (a) S 9 (b c)) R 1 4711 4711 0 -1 4194304 5000 0 0 0 31 11 7 9 20 0 3 0 12345 1000000 2000"
+    assert parse_cpu_ticks(stat) == 42
+
+
+def test_cpu_time_of_this_process_is_read_from_the_real_file() -> None:
+    """The fields are where this kernel writes them: they agree with times(2) to within its two ticks."""
+    ticks = parse_cpu_ticks(Path("/proc/self/stat").read_text())
+    times = os.times()
+    assert abs(ticks / os.sysconf("SC_CLK_TCK") - times.user - times.system) < 0.05
+
+
+def test_figures_of_wrk_are_read() -> None:
+    """Every figure of wrk reaches the measurement, and its own CPU time becomes a part of the time."""
+    expected = LoadResult(
+        requests=100_000,
+        duration_us=2_000_000,
+        p50_us=1_200,
+        p99_us=2_400,
+        refused=100_000,
+        broken=3,
+        busy=0.75,
+    )
+    assert parse_wrk(WRK_OUTPUT, cpu_seconds=1.5) == expected
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["", "unable to connect to 127.0.0.1:40001 Connection refused\n", WRK_OUTPUT.replace("measured", "")],
+)
+def test_wrk_without_figures_is_an_error(output: str) -> None:
+    """Where wrk measured nothing, nothing is reported."""
+    with pytest.raises(LoadError, match="without its figures"):
+        parse_wrk(output, cpu_seconds=0.0)
+
+
+def test_wrk_without_answers_is_an_error() -> None:
+    """A server that never answers has no cost per check."""
+    with pytest.raises(LoadError, match="not one check"):
+        parse_wrk(WRK_OUTPUT.replace("requests=100000", "requests=0"), cpu_seconds=0.0)
+
+
+def test_each_check_has_a_request_id_of_its_own() -> None:
+    """No two checks of a run share an id, so none is answered as a repetition of another."""
+    first, second = check_request("k"), check_request("k")
+    requests = {made.numbered(number) for made in (first, second) for number in (0, 1, 2**48 - 1)}
+    assert len(requests) == 6
+    assert {len(request) for request in requests} == {len(first.numbered(0))}
+
+
+def test_the_check_is_the_one_that_envoy_sends() -> None:
+    """All contenders get Envoy's header names, the key as a bearer token, and a whole head without a body."""
+    head = check_request("the-key").numbered(10).decode()
+    lines = head.split("\r\n")
+    assert lines[0] == "GET /envoy/v1/orders/42 HTTP/1.1"
+    assert [line.split(":")[0] for line in lines[1:-2]] == [
+        "host", "content-length", "authorization", "x-request-id", "x-forwarded-proto", "x-extauth-client-ip",
+        "x-envoy-internal", "x-envoy-expected-rq-timeout-ms",
+    ]  # fmt: skip
+    assert "authorization: Bearer the-key" in lines
+    assert lines[-2:] == ["", ""]
+
+
+def test_the_script_sends_the_same_bytes() -> None:
+    """What wrk sends differs from the probes in the number only: the text in Lua holds the same escapes."""
+    request = check_request("the-key")
+    script = request.script()
+    for part in request:
+        assert '"' + part.replace("\r\n", "\\r\\n") + '"' in script
+    assert 'string.format("%012x", number)' in script
+
+
+def test_keys_do_not_show_in_representations() -> None:
+    """A traceback or a debugging line with these values holds no key."""
+    key = key_text()
+    shown = repr([check_request(key), Keys(key, key, key), contender(200)])
+    assert "_live_" not in shown
+
+
+def test_a_forged_key_fails_its_tag_only() -> None:
+    """The unknown key costs a server what an attacker's would: it is well formed, and refused for its tag."""
+    key = key_text()
+    forged = forge(key)
+    assert (len(forged), forged[:-1]) == (len(key), key[:-1])
+    parts = parse_key(forged)
+    with pytest.raises(SecretMismatchError):
+        PEPPERS.verify(parts.body, parts.tag)
+
+
+def test_spread_of_values() -> None:
+    """The median of an even number of values lies between the middle two; no values have none."""
+    assert spread([4.0, 1.0, 2.0, 100.0]) == Spread(3.0, 1.0, 100.0)
+    assert spread([]) is None
+
+
+def test_ratios_are_made_within_a_round() -> None:
+    """A machine that slows down for a whole round changes no ratio, though it changes the medians."""
+    rounds = [
+        measurement("floor", 1, cpu=20.0), measurement("allowed", 1, cpu=10.0),
+        measurement("floor", 2, cpu=200.0), measurement("allowed", 2, cpu=100.0),
+        measurement("floor", 3, cpu=20.0), measurement("allowed", 3, cpu=12.0),
+    ]  # fmt: skip
+    assert ratios(rounds, "allowed", "cpu_us", against="floor") == Spread(0.5, 0.5, 0.6)
+    assert values(rounds, "allowed", "cpu_us") == Spread(12.0, 10.0, 100.0)
+
+
+def test_void_measurements_enter_no_figure() -> None:
+    """A round in which either of the two answered wrongly has no ratio."""
+    rounds = [
+        void("floor", 1), measurement("allowed", 1),
+        measurement("floor", 2), void("allowed", 2),
+        measurement("floor", 3, cpu=20.0), measurement("allowed", 3, cpu=30.0),
+    ]  # fmt: skip
+    assert ratios(rounds, "allowed", "cpu_us", against="floor") == Spread(1.5, 1.5, 1.5)
+    assert ratios(rounds[:4], "allowed", "cpu_us", against="floor") is None
+
+
+@pytest.mark.parametrize(
+    ("more_is_better", "ratio", "met"),
+    [(True, 1.3, True), (True, 1.296, True), (True, 1.29, False), (False, 1.3, True), (False, 1.31, False)],
+)
+def test_targets_are_met_at_their_bound(*, more_is_better: bool, ratio: float, met: bool) -> None:
+    """A bound belongs to what is good, and is held against the figure as it is shown."""
+    target = Target("allowed", "cpu_us", "floor", 1.3, more_is_better=more_is_better)
+    assert target.is_met(ratio) is met
+
+
+def test_report_judges_targets() -> None:
+    """Each target has its line: met, missed, or not measured."""
+    rounds = [
+        measurement("floor", 1, cpu=20.0, speed=1_000.0),
+        measurement("allowed", 1, cpu=17.0, speed=1_400.0),
+    ]
+    lines = list(report.targets(rounds, [0.9, 0.4, 1.2]))
+    assert len(lines) == len(TARGETS) + 1
+    assert [line.split()[0] for line in lines] == ["met", "MISSED", "met", "-", "-", "-", "-", "met"]
+    assert lines[0].endswith("checks/s >= 1.3 x floor                       1.40 (1.40..1.40)")
+    assert lines[-1].endswith("0.90 (0.40..1.20)")
+
+
+def test_report_does_not_judge_speed_of_a_server_without_its_core() -> None:
+    """Where other work took a part of a core, checks/s and times prove nothing, but CPU time does."""
+    rounds = [measurement("floor", 1, busy=0.6), measurement("allowed", 1, cpu=8.0)]
+    verdicts = [line.split()[0] for line in report.targets(rounds, ())]
+    assert verdicts[:3] == ["unsure", "met", "unsure"]
+    assert any("bare ASGI function" in line for line in report.series(rounds) if line.startswith("Note"))
+
+
+def test_report_names_void_measurements() -> None:
+    """Nobody can take a void figure for a good one: the table says so, and why stands below."""
+    rounds = [measurement("floor", 1), void("allowed", 1)]
+    rows = [line.partition("allowed")[2].split() for line in report.series(rounds) if "warm check" in line]
+    assert rows == [["void"] * 6, ["void"] * 4]
+    assert list(report.faults(rounds)) == [
+        "VOID: round 1, 64 connections, extauth, warm check allowed: wrong"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "refused", "fine"), [(200, 0, True), (200, 1, False), (429, 1_000, True), (429, 999, False)]
+)
+def test_all_answers_must_have_the_expected_kind_of_status(*, status: int, refused: int, fine: bool) -> None:
+    """One wrong answer among all voids the measurement, whichever way it is wrong."""
+    faults = measuring._wrong_answers(contender(status), load_result(refused=refused))
+    assert (faults == []) is fine
+
+
+def test_broken_connections_void_a_measurement() -> None:
+    """Time spent on connecting again is no time of a check."""
+    assert measuring._wrong_answers(contender(200), load_result(broken=1)) == ["1 socket errors or time-outs"]
+
+
+@pytest.mark.parametrize(("lines", "fine"), [(9, False), (10, True), (16, True), (17, False)])
+def test_every_check_must_have_its_decision_line(tmp_path: Path, *, lines: int, fine: bool) -> None:
+    """Ten checks on four connections leave ten lines, and at most four under way and two of probes more."""
+    log = write_decisions(tmp_path / "log", *["rate_limited"] * lines)
+    faults = measuring._missing_lines(contender(429, log), load_result(requests=10), 4)
+    assert (faults == []) is fine
+
+
+def test_decision_lines_with_another_code_void_a_measurement(tmp_path: Path) -> None:
+    """A 429 for another reason than the one that is measured is noticed."""
+    log = write_decisions(tmp_path / "log", *["rate_limited"] * 9, "overloaded")
+    faults = measuring._missing_lines(contender(429, log), load_result(requests=10), 4)
+    assert faults == ["1 of 10 decision lines are not 'rate_limited'"]
+
+
+def test_lines_are_counted_across_the_pieces_they_are_read_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that lies in two pieces of the file is counted once, with its code."""
+    monkeypatch.setattr(service, "_CHUNK", 7)
+    log = write_decisions(tmp_path / "log", "allowed", "invalid_key", "allowed")
+    assert log.count("allowed") == (3, 2)
+    log.clear()
+    assert log.count("allowed") == (0, 0)
+
+
+def test_pinning_ends() -> None:
+    """What is started later is not confined to the core of a server."""
+    before = os.sched_getaffinity(0)
+    core = choose_cores().load
+    with pinned(core):
+        assert os.sched_getaffinity(0) == {core}
+    assert os.sched_getaffinity(0) == before
+
+
+def test_settings_of_the_environment_do_not_reach_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator's own settings change nothing about what is measured."""
+    monkeypatch.setenv("EXTAUTH_LOG__LEVEL", "error")
+    monkeypatch.setenv("extauth_config", "/elsewhere.yaml")
+    assert not [name for name in clean_environment() if name.upper().startswith("EXTAUTH_")]

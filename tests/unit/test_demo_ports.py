@@ -1,0 +1,135 @@
+"""The demo's ports: the shipped files get them, and a port that is taken is named with what to type."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from extauth.demo.conflicts import conflicts, require_free
+from extauth.demo.errors import DemoError
+from extauth.demo.listeners import Listener, listener_on
+from extauth.demo.ports import Ports, with_ports
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OTHERS = Ports(envoy=18080, envoy_admin=19901, nginx=18081, upstream=18082, check=19000, admin=19001)
+SHIPPED = {
+    "envoy/envoy.yaml": {"envoy", "envoy_admin", "upstream", "check"},
+    "nginx/nginx.conf": {"nginx", "upstream", "check"},
+    "nginx/extauth-http.conf": {"check"},
+    "nginx/extauth.conf": set(),
+    "nginx/extauth-headers.conf": set(),
+}
+
+
+def _free(_port: int) -> None:
+    return None
+
+
+def _taken(_port: int) -> int:
+    return errno.EADDRINUSE
+
+
+def _nobody(_port: int) -> None:
+    return None
+
+
+@pytest.mark.parametrize("file", SHIPPED)
+def test_every_port_of_a_shipped_file_is_replaced(file: str) -> None:
+    """No default port is left in a copy, so that two demos can run side by side."""
+    text = with_ports((REPOSITORY / file).read_text(), OTHERS, file=file)
+    chosen = OTHERS.by_name()
+    assert {name for name, port in chosen.items() if str(port) in text} == SHIPPED[file]
+    defaults = "|".join(str(port) for port in Ports().by_name().values())
+    assert re.findall(rf"\b(?:{defaults})\b", text) == []
+
+
+def test_the_defaults_leave_the_shipped_files_alone() -> None:
+    """Without options the demo runs the very bytes that users copy."""
+    for file in SHIPPED:
+        text = (REPOSITORY / file).read_text()
+        assert with_ports(text, Ports(), file=file) == text
+
+
+def test_ports_may_change_places() -> None:
+    """A port that takes another one's old number is not replaced a second time."""
+    swapped = with_ports("127.0.0.1:8080 127.0.0.1:8081", Ports(envoy=8081, nginx=8080), file="any")
+    assert swapped == "127.0.0.1:8081 127.0.0.1:8080"
+
+
+def test_numbers_that_are_no_ports_stay() -> None:
+    """Only addresses of this machine and Envoy's port_value are ports; a time-out of 9000 is not."""
+    text = "timeout: 9000s\nserver 192.0.2.1:8080;\nuser 8081"
+    assert with_ports(text, OTHERS, file="any") == text
+
+
+def test_an_unknown_port_is_an_error() -> None:
+    """A shipped file with a port that the demo can't move fails, instead of taking that port unasked."""
+    with pytest.raises(DemoError, match=r"envoy\.yaml names ports .*: 8443"):
+        with_ports("port_value: 8443", Ports(), file="envoy.yaml")
+
+
+def test_free_ports_are_no_conflict() -> None:
+    """Nothing is said where nothing is wrong."""
+    assert conflicts(Ports().by_name(), refusal=_free, holder=_nobody) == {}
+
+
+def test_a_conflict_names_port_purpose_and_holder() -> None:
+    """Whoever reads the message knows which program to stop."""
+    said = conflicts({"nginx": 8081}, refusal=_taken, holder=lambda _: Listener("java", 4711))
+    reason = "The demo needs it for nginx, where clients connect."
+    assert said == {"nginx": f"port 8081 is taken, by java (process 4711). {reason}"}
+
+
+def test_a_holder_that_cannot_be_seen() -> None:
+    """Where the kernel hides the process, the message says how root finds it."""
+    said = conflicts({"check": 9000}, refusal=_taken, holder=_nobody)
+    assert "another user (sudo ss -ltnp 'sport = 9000' names it)" in said["check"]
+
+
+def test_one_port_for_two_purposes() -> None:
+    """The same number given twice is found before the second program fails on it."""
+    said = conflicts({"envoy": 8080, "nginx": 8080}, refusal=_free, holder=_nobody)
+    assert said == {"nginx": "port 8080 can't be both --envoy-port and --nginx-port."}
+
+
+def test_a_port_for_root_only() -> None:
+    """A port that may not be used is told apart from one that is taken."""
+    said = conflicts({"nginx": 80}, refusal=lambda _: errno.EACCES, holder=_nobody)
+    assert said["nginx"] == "port 80, for nginx, where clients connect, can't be used: Permission denied."
+
+
+def test_what_to_type_is_complete() -> None:
+    """The message holds a command that works: other ports for those taken, and those chosen before."""
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as unused:
+        port, free = other.getsockname()[1], unused.getsockname()[1]
+        unused.close()
+        with pytest.raises(DemoError) as raised:
+            require_free(Ports(envoy_admin=port, check=free), needed={"envoy_admin", "check"})
+    message = str(raised.value)
+    assert message.startswith(f"port {port} is taken, by ")
+    assert f"(process {os.getpid()})" in message
+    typed = re.search(rf"make demo ENVOY_ADMIN_PORT=(\d+) CHECK_PORT={free}\n", message)
+    assert typed is not None
+    assert int(typed[1]) != port
+    assert f"extauth demo --envoy-admin-port {typed[1]} --check-port {free}" in message
+
+
+def test_ports_that_nobody_needs_may_be_taken() -> None:
+    """A demo without nginx doesn't ask for nginx's port."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        require_free(Ports(nginx=other.getsockname()[1]), needed=set())
+
+
+def test_the_listener_on_a_port_is_found() -> None:
+    """The kernel's tables are read right: this very process is found, and nobody once it has stopped."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = listener_on(port)
+        assert found is not None
+        assert found.pid == os.getpid()
+    assert listener_on(port) is None
