@@ -1,8 +1,8 @@
 """Caches that can't grow beyond their size, and that cost one dictionary look-up on a hit.
 
-Both hold two generations. New entries and those asked for again stand in the young one, which is the dictionary itself, so that a hit
-runs no Python code; when it is full it becomes the old one, and the former old one is forgotten. That keeps what is used like
-an LRU list does, without relinking a list on every hit.
+Both hold two generations. New entries and those asked for again stand in the young one, which is the
+dictionary itself, so that a hit runs no Python code; when it is full it becomes the old one, and the former
+old one is forgotten. That keeps what is used like an LRU list does, without relinking a list on every hit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ V = TypeVar("V")
 
 
 class BoundedCache(dict[K, V]):
-    """At most `size` entries. Ask with `get`, and where that gives None with `revive`; store with `keep` only. None can't be kept."""
+    """At most `size` entries.
+
+    Ask with `get`, and where that gives None with `revive`; store with `keep` only. None can't be kept.
+    """
 
     __slots__ = ("_half", "_old")
 

@@ -1,4 +1,7 @@
-"""A key record made ready for the check: what its state, scopes and limits come to, worked out once when the key is loaded."""
+"""A key record made ready for the check.
+
+What its state, scopes and limits come to, worked out once when the key is loaded.
+"""
 
 from __future__ import annotations
 

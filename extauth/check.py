@@ -1,6 +1,7 @@
 """The hot path: one check, from the proxy's question to a decision. It knows no HTTP, no SQL and no JSON.
 
-`decide` is synchronous and answers while everything it needs is at hand; only a key that was not seen before has to wait.
+`decide` is synchronous and answers while everything it needs is at hand; only a key that was not seen before
+has to wait.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from extauth.model import CheckRequest, Code, Decision, Usage
 from extauth.routes import Access, Route, RouteTable
 from extauth.stores.base import LimitStore
 
-# What a client is told to wait when the store is gone: long enough to spare it, short enough to notice its return.
+# What a client is told to wait when the store is gone: long enough to spare it, short enough to notice its
+# return.
 STORE_RETRY_SECONDS = 1
 
 # Looking a member up in its enumeration costs more than comparing it.
@@ -43,7 +45,8 @@ class Checker:
         """
         # 1. The first rule that matches the target applies.
         route = self._verdicts[request.target]
-        # 2. A target or a credential that can be read two ways is refused; some routes ask for nobody, or let nobody in.
+        # 2. A target or a credential that can be read two ways is refused; some routes ask for nobody, or let
+        # nobody in.
         if route.access is not _REQUIRED or request.ambiguous is not None:
             decision = _decide_without_key(request, route)
             if decision is not None:
@@ -72,7 +75,8 @@ class Checker:
         for usage in usages:
             if not usage.allowed:
                 return _limited(caller, route, usages)
-        # The commonest decision of all is built without the named tuple's constructor, which takes twice as long.
+        # The commonest decision of all is built without the named tuple's constructor, which takes twice as
+        # long.
         fields = (_ALLOWED, key, key.key_id, route.name, caller.limit_set, usages, (), 0, (), "")
         return tuple.__new__(Decision, fields)
 
@@ -118,7 +122,5 @@ def _limited(caller: Caller, route: Route, usages: tuple[Usage, ...]) -> Decisio
             longest_us = max(longest_us, retry_us)
     retry_after = -(-longest_us // MICROSECONDS)  # rounded up, so that whoever waits so long passes
     key = caller.key
-    fields = (
-        _RATE_LIMITED, key, key.key_id, route.name, caller.limit_set, usages, tuple(violated), retry_after, (), "",
-    )  # fmt: skip
-    return tuple.__new__(Decision, fields)
+    limits = (caller.limit_set, usages, tuple(violated), retry_after)
+    return tuple.__new__(Decision, (_RATE_LIMITED, key, key.key_id, route.name, *limits, (), ""))

@@ -27,7 +27,7 @@ class SystemClock:
 
 
 def to_us(moment: datetime) -> int:
-    """Turn an aware datetime into whole microseconds since 1970, without the rounding of `datetime.timestamp`."""
+    """Turn an aware datetime into whole microseconds since 1970, exactly, unlike `datetime.timestamp`."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 

@@ -8,7 +8,10 @@ class ExtauthError(Exception):
 
 
 class ConfigError(ExtauthError):
-    """The configuration can't be used. `problems` holds one line for each mistake, with file and line where known."""
+    """The configuration can't be used.
+
+    `problems` holds one line for each mistake, with file and line where known.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         """Keep all mistakes, so that they can be shown at once."""
@@ -33,7 +36,10 @@ class InvalidInputError(ExtauthError):
 
 
 class SecretMismatchError(ExtauthError):
-    """A secret is not the one that was issued. Raised rather than returned, so that nobody can forget to look."""
+    """A secret is not the one that was issued.
+
+    Raised rather than returned, so that nobody can forget to look.
+    """
 
 
 class MalformedKeyError(ExtauthError):

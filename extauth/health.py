@@ -1,4 +1,7 @@
-"""Which parts work. Each is named, starts unhealthy, and reports itself; readiness is all of them together."""
+"""Which parts work.
+
+Each is named, starts unhealthy, and reports itself; readiness is all of them together.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ STARTING = "starting"
 
 
 class Health:
-    """The state of the parts: an empty text is well, anything else says what is wrong. `on_change` hears of each change once."""
+    """The state of the parts.
+
+    An empty text is well, anything else says what is wrong. `on_change` hears of each change once.
+    """
 
     def __init__(
         self, *parts: str, on_change: Callable[[str, str], None] = lambda _part, _problem: None

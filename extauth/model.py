@@ -1,6 +1,7 @@
-"""Frozen values that all parts share. This module imports nothing of extauth and knows no HTTP framework, store or proxy.
+"""Frozen values that all parts share.
 
-Values made for every check are named tuples, because a frozen dataclass costs several times as much to build.
+This module imports nothing of extauth and knows no HTTP framework, store or proxy. Values made for every
+check are named tuples, because a frozen dataclass costs several times as much to build.
 """
 
 from __future__ import annotations
@@ -54,15 +55,18 @@ OUTCOMES: Mapping[Code, Outcome] = {
 }
 
 
-# Longer targets are not remembered: a flood of long paths must not fill the memory. In characters, of method, host and path together.
+# Longer targets are not remembered: a flood of long paths must not fill the memory. In characters, of method,
+# host and path together.
 LONGEST_REMEMBERED = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """What a request is aimed at. `path` is the raw path as the client sent it, without the query, never decoded or normalised.
+    """What a request is aimed at.
 
-    The same method, host and path are the same object, compared by identity, so that what follows from them can be remembered.
+    `path` is the raw path as the client sent it, without the query, never decoded or normalised. The same
+    method, host and path are the same object, compared by identity, so that what follows from them can be
+    remembered.
     """
 
     method: str
@@ -77,8 +81,8 @@ class Target:
 class CheckRequest(NamedTuple):
     """One question of a proxy, in the same terms whichever dialect it came in.
 
-    `credential` is the key text that the client presented, or None. `credential_headers` are the lower-case names of the
-    request headers that it stood in, so that a proxy can remove them before the upstream.
+    `credential` is the key text that the client presented, or None. `credential_headers` are the lower-case
+    names of the request headers that it stood in, so that a proxy can remove them before the upstream.
     `ambiguous` is set where the dialect saw that two readings are possible, whatever the rules say.
     """
 
@@ -92,7 +96,10 @@ class CheckRequest(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """One token bucket: `capacity` requests at once, refilled evenly by `rate` requests each `period_us` microseconds."""
+    """One token bucket.
+
+    `capacity` requests at once, refilled evenly by `rate` requests each `period_us` microseconds.
+    """
 
     name: str
     capacity: int
@@ -102,7 +109,10 @@ class Limit(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LimitSet:
-    """The limits of a tier, in the order of the configuration. Compared by identity, so that answers can be prepared for each."""
+    """The limits of a tier, in the order of the configuration.
+
+    Compared by identity, so that answers can be prepared for each.
+    """
 
     limits: tuple[Limit, ...]
 
@@ -110,8 +120,8 @@ class LimitSet:
 class Usage(NamedTuple):
     """How one limit stands after a request was counted or refused; times in microseconds from now.
 
-    `reset_us` is the time until the limit is as if nothing had been spent, `retry_us` the time until a request of the
-    same cost could pass: 0 where it passed.
+    `reset_us` is the time until the limit is as if nothing had been spent, `retry_us` the time until a
+    request of the same cost could pass: 0 where it passed.
     """
 
     limit: Limit
@@ -123,9 +133,10 @@ class Usage(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ApiKey:
-    """The record of one key. It holds no secret: `hashed_key` is an argon2id hash, `hint` the prefix, id and last four.
+    """The record of one key.
 
-    Compared by identity, so that answers can be prepared for each.
+    It holds no secret: `hashed_key` is an argon2id hash, `hint` the prefix, id and last four. Compared by
+    identity, so that answers can be prepared for each.
     """
 
     key_id: str
@@ -152,9 +163,10 @@ class ApiKey:
 class Decision(NamedTuple):
     """The answer to a check, in no proxy's terms.
 
-    `key` is the identity for the upstream, None where nobody was identified. `key_id` is for operators: the key that was
-    presented, also where it was refused, and `reason` says why; callers see neither. `needed_scopes` is filled where scopes were missing, `violated` names the limits
-    that refused, `usages` stand in the order of `limit_set`, `retry_after` is in whole seconds.
+    `key` is the identity for the upstream, None where nobody was identified. `key_id` is for operators: the
+    key that was presented, also where it was refused, and `reason` says why; callers see neither.
+    `needed_scopes` is filled where scopes were missing, `violated` names the limits that refused, `usages`
+    stand in the order of `limit_set`, `retry_after` is in whole seconds.
     """
 
     code: Code

@@ -1,4 +1,7 @@
-"""The route table: which rule applies to a request. Compiled when the configuration loads; the first match wins."""
+"""The route table.
+
+Which rule applies to a request. Compiled when the configuration loads; the first match wins.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ AMBIGUOUS = Route(name="", access=Access.AMBIGUOUS)
 
 
 class RouteTable:
-    """Finds the route of a request, and refuses targets that can be read two ways before any rule sees them."""
+    """Finds the route of a request; targets that can be read two ways never get to a rule."""
 
     def __init__(self, routes: Sequence[Route], *, default: Route, methods: Iterable[str]) -> None:
         self._routes = tuple((route, _compile_template(route.template)) for route in routes)
@@ -54,8 +57,8 @@ class RouteTable:
     def find(self, target: Target) -> Route:
         """Return the first matching route or the default one, or `AMBIGUOUS`.
 
-        The method must be one of the configured ones to the letter: a lower-case `get` or an unknown method is one more
-        thing that two parties could read differently.
+        The method must be one of the configured ones to the letter: a lower-case `get` or an unknown method
+        is one more thing that two parties could read differently.
         """
         method, path = target.method, target.path
         if method not in self._methods or not is_unambiguous(path):
@@ -72,7 +75,7 @@ class RouteTable:
 
 
 def normalise_host(host: str) -> str:
-    """Return the host in lower case without port and final dot, which name the same server (RFC 9110 section 4.2.3)."""
+    """Return the host in lower case without port and final dot: the same server (RFC 9110 section 4.2.3)."""
     name = host.lower()
     if name.startswith("["):
         return name.partition("]")[0] + "]"

@@ -1,4 +1,7 @@
-"""The admin listener: health and metrics. It answers nothing that a proxy asks, and never shows a stack trace."""
+"""The admin listener.
+
+Health and metrics. It answers nothing that a proxy asks, and never shows a stack trace.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,10 @@ class AnswerWriter:
         return identity + self._limits(limit_set, usages) if usages and limit_set is not None else identity
 
     def denied(self, decision: Decision, request_id: str) -> Answer:
-        """Return the refusal with its true status. A client's limits stand on a 429 only, never on a failed authentication."""
+        """Return the refusal with its true status.
+
+        A client's limits stand on a 429 only, never on a failed authentication.
+        """
         head = self._heads[decision.code, decision.needed_scopes]
         if decision.retry_after:
             head += b"retry-after: %d\r\n" % decision.retry_after

@@ -1,5 +1,6 @@
-"""What a dialect is: it turns one proxy's question into a `CheckRequest` and a `Decision` into the answer that proxy understands.
+"""What a dialect is: the way one proxy asks and is answered.
 
+It turns the question into a `CheckRequest`, and a `Decision` into the answer that proxy understands.
 Dialects translate, they never decide.
 """
 
@@ -12,9 +13,10 @@ from extauth.model import CheckRequest, Decision
 
 
 class RequestHead(NamedTuple):
-    """An HTTP request as it arrived. Names in `headers` are lower case; repeated lines are joined by a comma (RFC 9110 section 5.3).
+    """An HTTP request as it arrived.
 
-    `repeated` holds the names that came on more than one line, for those headers where a list makes no sense.
+    Names in `headers` are lower case; repeated lines are joined by a comma (RFC 9110 section 5.3). `repeated`
+    holds the names that came on more than one line, for those headers where a list makes no sense.
     """
 
     method: bytes
@@ -32,13 +34,19 @@ class Answer(NamedTuple):
 
 
 class Dialect(Protocol):
-    """One proxy's way to ask and to be answered. A raw target that begins with `prefix`, undecoded, is a check in this dialect."""
+    """One proxy's way to ask and to be answered.
+
+    A raw target that begins with `prefix`, undecoded, is a check in this dialect.
+    """
 
     name: str
     prefix: bytes
 
     def parse(self, head: RequestHead) -> CheckRequest:
-        """Read the original request. Reads only this dialect's own headers, because a client may send the others'."""
+        """Read the original request.
+
+        Reads only this dialect's own headers, because a client may send the others'.
+        """
         ...
 
     def render(self, request: CheckRequest, decision: Decision) -> Answer:

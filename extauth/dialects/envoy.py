@@ -1,7 +1,8 @@
 """Envoy's ext_authz with an HTTP service and `path_prefix: /envoy`.
 
-The check has the client's method, Host, path and query, the latter behind the prefix. Envoy sends every status below 500 to the
-client as it is, with the body (Envoy documentation, "External Authorization", HTTP service).
+The check has the client's method, Host, path and query, the latter behind the prefix. Envoy sends every
+status below 500 to the client as it is, with the body (Envoy documentation, "External Authorization", HTTP
+service).
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class EnvoyDialect:
         return self._read("envoy", head.method, head.target[6:], head.headers)
 
     def render(self, request: CheckRequest, decision: Decision) -> Answer:
-        """Answer with the true status. On 200 Envoy takes the key out of the request before the upstream sees it."""
+        """Answer with the true status.
+
+        On 200 Envoy takes the key out of the request before the upstream sees it.
+        """
         if decision.code is not _ALLOWED:
             return self._denied(decision, request.request_id)
         head = self._allowed(decision)
@@ -45,12 +49,16 @@ class EnvoyDialect:
 
 
 def _is_ours(request: CheckRequest) -> bool:
-    """Tell whether a credential that nobody looked at is an API key: on an open route it may be a token meant for the upstream."""
+    """Tell whether a credential that nobody looked at is an API key.
+
+    On an open route it may be a token meant for the upstream.
+    """
     return request.credential is not None and looks_like_key(request.credential.decode("latin-1"))
 
 
 def _removal(names: tuple[str, ...]) -> bytes:
-    # Envoy removes the headers that this answer header names (ext_authz HTTP service, `x-envoy-auth-headers-to-remove`).
+    # Envoy removes the headers that this answer header names (ext_authz HTTP service,
+    # `x-envoy-auth-headers-to-remove`).
     return f"x-envoy-auth-headers-to-remove: {','.join(names)}\r\n".encode("ascii")
 
 

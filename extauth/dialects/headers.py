@@ -1,4 +1,7 @@
-"""The answer headers that all dialects share: identity, limits, challenges. As bytes, prepared once for each key and each tier."""
+"""The answer headers that all dialects share.
+
+Identity, limits, challenges. As bytes, prepared once for each key and each tier.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
 from extauth.model import ApiKey, Code, Limit, LimitSet, Usage
 
-# The draft whose syntax `_policy` and `_limit_template` write. A later draft is a change of these two functions only.
+# The draft whose syntax `_policy` and `_limit_template` write. A later draft is a change of these two
+# functions only.
 RATELIMIT_DRAFT = "draft-ietf-httpapi-ratelimit-headers-11"
 
 _PREPARED = 16_384
@@ -16,21 +20,26 @@ _NOBODY = b"x-auth-key-id: \r\nx-auth-user-id: \r\nx-auth-scopes: \r\nx-auth-tie
 
 
 class HeaderWriter:
-    """Writes header lines. `epoch_reset` makes X-RateLimit-Reset a moment (GitHub's reading) instead of a duration."""
+    """Writes header lines.
+
+    `epoch_reset` makes X-RateLimit-Reset a moment (GitHub's reading) instead of a duration.
+    """
 
     def __init__(self, *, realm: str, epoch_reset: bool, clock: Clock) -> None:
         self._challenge = f'Bearer realm="{realm}"'
         self._epoch_reset = epoch_reset
         self._clock = clock
-        # `identities[key]` says who is calling, for the upstream. All four lines are always there, so that none can be forged.
+        # `identities[key]` says who is calling, for the upstream. All four lines are always there, so that
+        # none can be forged.
         self.identities: Memo[ApiKey | None, bytes] = Memo(_identity, _PREPARED)
         self._templates: Memo[LimitSet, bytes] = Memo(_limit_template, _PREPARED)
 
     def limits(self, limit_set: LimitSet, usages: Sequence[Usage]) -> bytes:
         """Return X-RateLimit-*, RateLimit-Policy and RateLimit.
 
-        X-RateLimit-* speak of the limit that is nearest to refusing. `t` and X-RateLimit-Reset are the seconds until
-        nothing of the limit is spent any more, and after a refusal until the same request can pass.
+        X-RateLimit-* speak of the limit that is nearest to refusing. `t` and X-RateLimit-Reset are the
+        seconds until nothing of the limit is spent any more, and after a refusal until the same request can
+        pass.
         """
         nearest = usages[0]
         least = nearest.remaining
@@ -68,7 +77,10 @@ def _identity(key: ApiKey | None) -> bytes:
 
 
 def _policy(limit: Limit) -> str:
-    """Describe a bucket as a quota `q` in a window `w`: its capacity, and the seconds in which that is refilled."""
+    """Describe a bucket as a quota `q` in a window `w`.
+
+    Its capacity, and the seconds in which that is refilled.
+    """
     window = -(-limit.capacity * limit.period_us // (limit.rate * MICROSECONDS))
     return f'"{limit.name}";q={limit.capacity};w={max(window, 1)}'
 

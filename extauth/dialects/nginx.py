@@ -1,7 +1,8 @@
 """nginx's auth_request, and whoever else speaks like it: the original request comes in X-Original-* headers.
 
-auth_request understands 2xx, 401 and 403 and turns everything else into a 500; it never passes on a body (nginx documentation,
-ngx_http_auth_request_module). So the true status and the body travel in headers, which the shipped include turns back.
+auth_request understands 2xx, 401 and 403 and turns everything else into a 500; it never passes on a body
+(nginx documentation, ngx_http_auth_request_module). So the true status and the body travel in headers, which
+the shipped include turns back.
 """
 
 from __future__ import annotations
@@ -33,9 +34,13 @@ class NginxDialect:
         self._denied = writer.denied
 
     def parse(self, head: RequestHead) -> CheckRequest:
-        """Read the original request from the headers that nginx sets. A missing one leaves a target that is refused."""
+        """Read the original request from the headers that nginx sets.
+
+        A missing one leaves a target that is refused.
+        """
         headers = head.headers
-        # A second line of these could only come from a client, through a proxy that adds where it should replace.
+        # A second line of these could only come from a client, through a proxy that adds where it should
+        # replace.
         repeated = head.repeated and not head.repeated.isdisjoint((_ORIGINAL_METHOD, _ORIGINAL_URI))
         method, target = headers.get(_ORIGINAL_METHOD, b""), headers.get(_ORIGINAL_URI, b"")
         ambiguous = Code.AMBIGUOUS_PATH if repeated else None

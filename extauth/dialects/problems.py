@@ -1,4 +1,4 @@
-"""Problem bodies (RFC 9457) and the true status of every decision. One table, so that no code can be without its text."""
+"""Problem bodies (RFC 9457) and the true status of every decision: one table, no code without its text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-r
 
 
 class ProblemKind(NamedTuple):
-    """What is said alike whenever a code occurs. `registered_type` is the IANA problem type, where one fits."""
+    """What is always said with a code; `registered_type` is the IANA problem type, where one fits."""
 
     status: int
     title: str
@@ -36,8 +36,8 @@ PROBLEMS: Mapping[Code, ProblemKind] = {
     Code.AMBIGUOUS_PATH: ProblemKind(
         400,
         "Bad Request",
-        "The method or the path can be read in more than one way. Send a known method in upper case, and a path without "
-        "dot segments, empty segments, semicolons, or escapes of characters that need none.",
+        "The method or the path can be read in more than one way. Send a known method in upper case, and a "
+        "path without dot segments, empty segments, semicolons, or escapes of characters that need none.",
     ),
     Code.MISSING_KEY: ProblemKind(
         401,
@@ -71,14 +71,14 @@ PROBLEMS: Mapping[Code, ProblemKind] = {
     Code.INTERNAL_ERROR: ProblemKind(
         503,
         "Service Unavailable",
-        "The request could not be checked because of a fault in the authorization service. Its log has the details "
-        "under this request id.",
+        "The request could not be checked because of a fault in the authorization service. Its log has the "
+        "details under this request id.",
     ),
 }
 
 
 class ProblemWriter:
-    """Writes problem bodies. `docs_url` is where consumers find a page for each code, if the operator has one."""
+    """Writes problem bodies; `docs_url` is where consumers find a page for each code, if anywhere."""
 
     def __init__(self, *, docs_url: str | None) -> None:
         # All but the last members of a body are the same for every request.
@@ -115,7 +115,7 @@ def _type_of(code: Code, kind: ProblemKind, docs_url: str | None) -> str:
 
 
 def ascii_only(text: str) -> str:
-    """Replace what is no printable ASCII: the text also travels in a header, where other bytes have no agreed meaning."""
+    """Replace what is no printable ASCII: the text also travels in a header."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(character if " " <= character <= "~" else "?" for character in text)

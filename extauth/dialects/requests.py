@@ -1,4 +1,7 @@
-"""What the dialects read alike: the target, the credential, the client's address, the request id. Pure translation, no rules."""
+"""What the dialects read alike.
+
+The target, the credential, the client's address, the request id. Pure translation, no rules.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ _TWO: _Credential = (None, _IN_BOTH, Code.AMBIGUOUS_CREDENTIALS)
 
 
 class RequestReader:
-    """Builds check requests. `trusted_hops` is how many proxies add to X-Forwarded-For in front of this service."""
+    """Builds check requests.
+
+    `trusted_hops` is how many proxies add to X-Forwarded-For in front of this service.
+    """
 
     def __init__(self, *, trusted_hops: int, query_parameter: bool) -> None:
         self._trusted_hops = trusted_hops
@@ -42,7 +48,10 @@ class RequestReader:
         headers: Mapping[bytes, bytes],
         ambiguous: Code | None = None,
     ) -> CheckRequest:
-        """Return the check request for the original method and raw target; everything else is read from the headers."""
+        """Return the check request for the original method and raw target.
+
+        Everything else is read from the headers.
+        """
         get = headers.get
         path, _, query = target.partition(b"?")
         authorization = get(b"authorization")
@@ -69,7 +78,8 @@ class RequestReader:
         return tuple.__new__(CheckRequest, fields)
 
     def _forwarded_for(self, headers: Mapping[bytes, bytes]) -> str:
-        # Each proxy appends who spoke to it, so the last entries are the trusted ones; what a client invents stands before.
+        # Each proxy appends who spoke to it, so the last entries are the trusted ones; what a client invents
+        # stands before.
         hops = headers.get(b"x-forwarded-for", b"").split(b",")
         return hops[-min(self._trusted_hops, len(hops))].strip().decode("latin-1")
 
@@ -93,7 +103,7 @@ def _find_credential(authorization: bytes | None, api_key: bytes | None) -> _Cre
 
 
 def _bearer(authorization: bytes) -> bytes | None:
-    """Return the credentials of the Bearer scheme (RFC 6750 section 2.1; the scheme's case doesn't matter), else None."""
+    """Return the credentials of the Bearer scheme in any case (RFC 6750 section 2.1), else None."""
     scheme, *credentials = authorization.split(None, 1)
     if scheme.lower() == b"bearer":
         return credentials[0].strip() if credentials else b""

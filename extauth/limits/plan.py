@@ -1,4 +1,7 @@
-"""From a key to the limits that its requests take, and the names of their buckets. Worked out once when a key is loaded."""
+"""From a key to the limits that its requests take, and the names of their buckets.
+
+Worked out once when a key is loaded.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The token bucket: `capacity` requests at once, refilled evenly. Exact integer arithmetic in units of 1/period_us request."""
+"""The token bucket.
+
+`capacity` requests at once, refilled evenly. Exact integer arithmetic in units of 1/period_us request.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ _new = tuple.__new__
 
 
 def step(state: BucketState | None, limit: Limit, cost: int, now_us: int) -> tuple[BucketState, Usage]:
-    """Take `cost` requests from the bucket at `now_us`, if it holds that many. See `limits.algorithm.Step`."""
+    """Take `cost` requests from the bucket at `now_us`, if it holds that many.
+
+    See `limits.algorithm.Step`.
+    """
     _, capacity, rate, period_us = limit
     full = capacity * period_us
     spent = 0

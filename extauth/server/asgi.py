@@ -1,4 +1,7 @@
-"""The check as an ASGI application, for tests and for other servers. It answers byte for byte like `protocol.py`, only slower."""
+"""The check as an ASGI application, for tests and for other servers.
+
+It answers byte for byte like `protocol.py`, only slower.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class CheckApp:
-    """Answers ASGI's http scopes; it needs `raw_path`, which the specification leaves optional but every server gives."""
+    """Answers ASGI's http scopes.
+
+    It needs `raw_path`, which the specification leaves optional but every server gives.
+    """
 
     def __init__(self, responder: Responder) -> None:
         self._responder = responder

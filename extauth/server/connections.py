@@ -1,6 +1,7 @@
-"""What all connections of the check listener share: limits, counters, the coarse time, and the sweep that ends slow ones.
+"""What all connections of the check listener share: limits, counters, outbox, coarse time, and the sweep.
 
-One sweep a second looks at every connection, because a timer for each request would cost more than parsing it.
+One sweep a second looks at every connection, because a timer for each request would cost more than parsing
+it.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ class Connection(Protocol):
 
 
 class Outbox:
-    """Holds the answers of one turn of the event loop back and writes them together, when all that was readable has been read.
+    """Holds the answers of one turn of the event loop back and writes them together.
 
-    Written one by one, each answer would wake the proxy for a single read; that costs more than the check itself. Afterwards
-    comes what can wait until the answers are out.
+    Written one by one, each answer would wake the proxy for a single read; that costs more than the check
+    itself. Afterwards comes what can wait until the answers are out.
     """
 
     def __init__(self, afterwards: Callable[[], None] = lambda: None) -> None:
@@ -58,14 +59,18 @@ class Outbox:
         """Write what there is."""
         answers, self._answers = self._answers, []
         for transport, answer in answers:
-            # The peer may have left since; writing to a closed transport would raise, and keep the others waiting.
+            # The peer may have left since; writing to a closed transport would raise, and keep the others
+            # waiting.
             if not transport.is_closing():
                 transport.write(answer)
         self._afterwards()
 
 
 class Connections:
-    """All open connections of one listener. `now` is the time of the last sweep, in seconds of a clock that never jumps."""
+    """All open connections of one listener.
+
+    `now` is the time of the last sweep, in seconds of a clock that never jumps.
+    """
 
     def __init__(
         self, limits: ConnectionLimits, *, now: float, afterwards: Callable[[], None] = lambda: None
@@ -94,7 +99,7 @@ class Connections:
         self._open.discard(connection)
 
     def sweep(self, now: float, wall_seconds: float) -> None:
-        """Move the coarse time on, renew the Date header line (RFC 9110 section 6.6.1), and end what has waited too long."""
+        """Move the time on, renew the Date line (RFC 9110 section 6.6.1), end what has waited too long."""
         self.now = now
         self.date_line = f"date: {formatdate(wall_seconds, usegmt=True)}\r\n".encode("ascii")
         for connection in list(self._open):

@@ -1,4 +1,4 @@
-"""What a request head must be like, beyond what llhttp checks, and what follows from it for the connection."""
+"""What a request head must be like beyond what llhttp checks, and what follows for the connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class FramingError(Exception):
 
 
 class Framing(NamedTuple):
-    """How a request lies in its connection. `last`: the connection ends after its answer. `old`: HTTP/1.0, to which staying open is said."""
+    """How a request lies in its connection.
+
+    `last`: the connection ends after its answer. `old`: HTTP/1.0, to which staying open is said.
+    """
 
     last: bool = False
     old: bool = False
@@ -28,7 +31,10 @@ class Framing(NamedTuple):
 def examine(
     head: RequestHead, limits: ConnectionLimits, *, version: str, keep_alive: bool, upgrade: bool
 ) -> Framing:
-    """Look at a head closely. Raises FramingError where it is too large, or where two parsers could disagree about its end."""
+    """Look at a head closely.
+
+    Raises FramingError where it is too large, or where two parsers could disagree about its end.
+    """
     headers = head.headers
     if len(headers) > limits.head_lines or _head_size(head) > limits.head_bytes:
         raise FramingError(Refusal.HEAD_TOO_LARGE)
@@ -41,7 +47,8 @@ def examine(
         raise FramingError(Refusal.BAD_REQUEST)
     length = int(headers.get(b"content-length", b"0"))
     has_body = length > 0 or encoding is not None
-    # After a final answer to "Expect: 100-continue" the client may or may not send the body: nobody can tell what comes next.
+    # After a final answer to "Expect: 100-continue" the client may or may not send the body: nobody can tell
+    # what comes next.
     endless = has_body and (b"expect" in headers or length > limits.body_bytes)
     return Framing(last=endless or upgrade or not keep_alive, old=old, has_body=has_body)
 

@@ -1,7 +1,8 @@
-"""HTTP/1.1 of the check listener: a protocol class for uvicorn's `http=`, on httptools, that answers in the parser's callbacks.
+"""HTTP/1.1 of the check listener: a protocol class for uvicorn's `http=`, on httptools.
 
-It spends nothing on ASGI's scopes, tasks and events, which cost several times what a check does. llhttp refuses what
-smuggles requests (bare LF, obs-fold, two lengths, length with chunks); this class bounds sizes and times, and keeps the order of answers.
+It answers in the parser's callbacks and spends nothing on ASGI's scopes, tasks and events, which cost more
+than a check does. llhttp refuses what smuggles requests (bare LF, obs-fold, two lengths, length with chunks);
+this class bounds sizes and times, and keeps the order of answers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _STATUS_LINES = {
 _NO_BODY = b"content-length: 0\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
-# How much unread output makes a client deaf, in bytes: answers are small, so this is hundreds of pipelined ones.
+# How much unread output makes a client deaf, in bytes: answers are small, so this is hundreds of pipelined
+# ones.
 _HIGH_WATER = 262_144
 # How long a connection that was refused may go on sending before it is cut, in seconds.
 _LINGER_SECONDS = 2.0
@@ -94,7 +96,10 @@ class CheckProtocol(asyncio.Protocol):
             self._refuse(Refusal.TOO_MANY_CONNECTIONS)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Forget the connection. A verification under way goes on for those who ask next; its answer here goes nowhere."""
+        """Forget the connection.
+
+        A verification under way goes on for those who ask next; its answer here goes nowhere.
+        """
         self._server_connections.discard(self)
         self._connections.discard(self)
         self._transport = None
@@ -117,7 +122,7 @@ class CheckProtocol(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            return  # Answered by then like any other check, with the end of the connection announced; never a 101.
+            return  # Answered by then like any other check, the end of the connection announced; never a 101.
         except httptools.HttpParserError as error:
             if not self._ending:
                 cause = error.__context__
@@ -146,7 +151,10 @@ class CheckProtocol(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header line. Repeated ones are joined by a comma, which no single credential has in it."""
+        """Collect a header line.
+
+        Repeated ones are joined by a comma, which no single credential has in it.
+        """
         name = name.lower()
         headers = self._headers
         if name in headers:
@@ -158,7 +166,10 @@ class CheckProtocol(asyncio.Protocol):
         headers[name] = value.rstrip()
 
     def on_headers_complete(self) -> None:
-        """Answer, or queue where an earlier request still waits. The body, if one follows, is never waited for."""
+        """Answer, or queue where an earlier request still waits.
+
+        The body, if one follows, is never waited for.
+        """
         parser = self._parser
         headers = self._headers
         head = tuple.__new__(RequestHead, (parser.get_method(), self._target, headers, self._repeated))
@@ -263,7 +274,10 @@ class CheckProtocol(asyncio.Protocol):
         )
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer what is no check, and end the connection: after a malformed request nobody knows where the next one begins."""
+        """Answer what is no check, and end the connection.
+
+        After a malformed request nobody knows where the next one begins.
+        """
         self._connections.refused[refusal] += 1
         self._ending = True
         if self._waits:
@@ -279,8 +293,8 @@ class CheckProtocol(asyncio.Protocol):
     def _end(self, *, linger: bool = False) -> None:
         """Close once the output is written.
 
-        A peer that may still be sending is listened to for a moment, without parsing it: closing with unread input
-        resets the connection, and the peer might never see its answer (RFC 9112 section 9.6).
+        A peer that may still be sending is listened to for a moment, without parsing it: closing with unread
+        input resets the connection, and the peer might never see its answer (RFC 9112 section 9.6).
         """
         self._ending = True
         self._connections.outbox.flush()
@@ -297,17 +311,22 @@ class CheckProtocol(asyncio.Protocol):
     # --- bounds ---
 
     def _bound_unfinished_message(self, read: int) -> None:
-        """A read ended inside a message: bound how much of it may come, and note since when it has been coming."""
+        """A read ended inside a message.
+
+        Bound how much of it may come, and note since when it has been coming.
+        """
         limits = self._connections.limits
         if not self._unfinished:
-            # Where in this read the message began isn't known; the parser's pieces of it are counted when the head is complete.
+            # Where in this read the message began isn't known; the parser's pieces of it are counted when the
+            # head is complete.
             self._unfinished_since = self._connections.now
             self._unfinished = 1
             return
         self._unfinished += read
         if self._in_body:
             if self._unfinished > limits.body_bytes + limits.head_bytes:
-                # Its answer is on the way already; a second one would be taken for the answer to the next request.
+                # Its answer is on the way already; a second one would be taken for the answer to the next
+                # request.
                 self._end(linger=True)
         elif self._unfinished > limits.head_bytes:
             self._large_read = True

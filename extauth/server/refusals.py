@@ -1,6 +1,6 @@
 """What the check listener answers to requests that are no checks: malformed, too large, too slow, for nobody.
 
-Whoever sees these is a proxy with a wrong configuration, or not a proxy at all. They are problems (RFC 9457) too.
+Whoever sees these is a proxy with a wrong configuration, or not a proxy at all. They are problems (RFC 9457).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from extauth.dialects.problems import PROBLEM_TYPE
 
 
 class Refusal(enum.StrEnum):
-    """Why a request was refused before it could be a check; the `code` in its problem body and the label in metrics."""
+    """Why a request was refused before it could be a check: `code` in the body, `reason` in metrics."""
 
     BAD_REQUEST = "bad_request"
     NOT_FOUND = "not_found"
@@ -31,7 +31,10 @@ _KINDS: Mapping[Refusal, tuple[int, str, str]] = {
     Refusal.NOT_FOUND: (
         404,
         "Not Found",
-        "This listener answers checks only: below /envoy (ext_authz with path_prefix: /envoy) and at /nginx (auth_request).",
+        (
+            "This listener answers checks only: below /envoy (ext_authz with path_prefix: /envoy) and at /nginx "
+            "(auth_request)."
+        ),
     ),
     Refusal.REQUEST_TIMEOUT: (408, "Request Timeout", "The request did not arrive in time."),
     Refusal.HEAD_TOO_LARGE: (

@@ -1,4 +1,4 @@
-"""From a request head to an answer: dialect in, check, telemetry, dialect out. What every HTTP front of the check listener calls."""
+"""From a request head to an answer, for every HTTP front of the check listener: dialect, check, telemetry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Pending(NamedTuple):
 
 
 class Responder:
-    """Answers checks. It never raises: a fault that nobody foresaw is a 503, logged whole and counted, never an allowed request."""
+    """Answers checks, and never raises.
+
+    A fault that nobody foresaw is a 503, logged whole and counted, never an allowed request.
+    """
 
     def __init__(
         self, *, checker: Checker, dialects: Sequence[Dialect], recorder: Recorder, clock: Clock

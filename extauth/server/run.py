@@ -59,7 +59,7 @@ async def _serve(settings: Settings) -> None:
         check_socket = _bind("listen.check", settings.listen.check)
         admin_socket = _bind("listen.admin", settings.listen.admin)
         app = await stack.enter_async_context(open_app(settings, lines=lines))
-        # What was made so far lives as long as the process: the garbage collector needn't stop checks to look at it again.
+        # What was made so far lives as long as the process: the collector needn't stop checks to look at it.
         gc.freeze()
         connections = _connections(settings, app)
         _spawn(stack, _sweep(connections))
@@ -104,7 +104,7 @@ def _check_server(app: App, connections: Connections) -> _Server:
     return _Server(
         uvicorn.Config(
             CheckApp(app.responder),
-            http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it, and so takes any maker of protocols
+            http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it
             ws="none",
             lifespan="off",
             log_config=None,
@@ -133,7 +133,7 @@ def _admin_server(app: App, connections: Connections, lines: LineWriter) -> _Ser
 
 
 def _bind(setting: str, address: Address) -> socket.socket:
-    """Take the address before anything else is opened. Raises ConfigError that names the setting to change."""
+    """Take the address before anything else is opened. Raises ConfigError, naming the setting to change."""
     try:
         if address.is_unix:
             return _bind_unix(Path(address.path))
@@ -145,7 +145,10 @@ def _bind(setting: str, address: Address) -> socket.socket:
         variable = f"EXTAUTH_{setting.replace('.', '__').upper()}"
         raise ConfigError(
             [
-                f"{setting}: can't listen on {address}: {error.strerror}; set another address there or in {variable}"
+                (
+                    f"{setting}: can't listen on {address}: {error.strerror}; "
+                    f"set another address there or in {variable}"
+                )
             ]
         ) from error
     return listener

@@ -70,7 +70,8 @@ class RouteSettings(Section):
     def _scopes_need_a_key(cls, auth: str, info: ValidationInfo) -> str:
         if auth != "required" and info.data.get("scopes"):
             raise ValueError(
-                f"{auth!r} lets requests without a key pass, so the scopes of this route would protect nothing"
+                f"{auth!r} lets requests without a key pass, "
+                "so the scopes of this route would protect nothing"
             )
         return auth
 

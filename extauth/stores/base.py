@@ -1,4 +1,7 @@
-"""The two narrow things that stores do: keep key records, and take limits. What every implementation must keep to."""
+"""The two narrow things that stores do.
+
+Keep key records, and take limits. What every implementation must keep to.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +42,19 @@ class KeyStore(Protocol):
         ...
 
     async def save(self, key: ApiKey) -> None:
-        """Replace the record of `key.version - 1` by this one. Raises NotFoundError, or ConflictError where it changed meanwhile."""
+        """Replace the record of `key.version - 1` by this one.
+
+        Raises NotFoundError, or ConflictError where it changed meanwhile.
+        """
         ...
 
     async def list(
         self, *, user_id: str | None = None, cursor: str | None = None, limit: int = 100
     ) -> KeyPage:
-        """Return a page of records, of one user or of all. Raises InvalidInputError on a cursor that is not ours."""
+        """Return a page of records, of one user or of all.
+
+        Raises InvalidInputError on a cursor that is not ours.
+        """
         ...
 
     async def count(self) -> int:
@@ -65,7 +74,10 @@ class LimitStore(Protocol):
     """Takes limits. All of one request are taken in one step, or none."""
 
     def acquire(self, takes: Sequence[Take], cost: int, now_us: int) -> tuple[Usage, ...]:
-        """Take `cost` from every bucket if all of them allow it, else from none; return one usage for each, in order."""
+        """Take `cost` from every bucket if all of them allow it, else from none.
+
+        Return one usage for each, in order.
+        """
         ...
 
 
@@ -73,7 +85,10 @@ class BucketArchive(Protocol):
     """Where the memory limit store's buckets outlive the process. Every method may raise StoreError."""
 
     async def load(self, now_us: int) -> Sequence[tuple[str, int, int, int, int]]:
-        """Return rows of a bucket's name and the fields of its `BucketState`; those that are full by now are dropped."""
+        """Return rows of a bucket's name and the fields of its `BucketState`.
+
+        Those that are full by now are dropped.
+        """
         ...
 
     async def write(self, states: Mapping[str, BucketState], forgotten: Collection[str]) -> None:

@@ -1,6 +1,7 @@
-"""The limit store of the embedded mode: buckets in this process. It is also the reference for every other limit store.
+"""The limit store of the embedded mode: buckets in this process.
 
-One event loop uses it, so a step needs no lock. `write_behind.py` keeps its buckets across restarts.
+It is also the reference for every other limit store. One event loop uses it, so a step needs no lock.
+`write_behind.py` keeps its buckets across restarts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ SWEPT_AT_ONCE = 2_000
 
 
 class Unsaved(NamedTuple):
-    """What has changed since it was last asked for: buckets with their states, and buckets that are full again."""
+    """What has changed since it was last asked for.
+
+    Buckets with their states, and buckets that are full again.
+    """
 
     states: dict[str, BucketState]
     forgotten: set[str]
@@ -29,7 +33,10 @@ def _clear_at_us(state: BucketState) -> int:
 
 
 class MemoryLimitStore:
-    """Buckets in a dictionary. An absent bucket has nothing spent, so those that are full again needn't be kept."""
+    """Buckets in a dictionary.
+
+    An absent bucket has nothing spent, so those that are full again needn't be kept.
+    """
 
     def __init__(self, *, step: Step = ALGORITHMS[DEFAULT_ALGORITHM]) -> None:
         self._step = step
@@ -69,7 +76,10 @@ class MemoryLimitStore:
             self._states.setdefault(bucket, state)
 
     def sweep(self, now_us: int) -> None:
-        """Forget some of the buckets that are full again. Called now and then, it gets round to all of them."""
+        """Forget some of the buckets that are full again.
+
+        Called now and then, it gets round to all of them.
+        """
         if not self._to_sweep:
             self._to_sweep = list(self._states)
         candidates = self._to_sweep[-SWEPT_AT_ONCE:]

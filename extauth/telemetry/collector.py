@@ -1,4 +1,7 @@
-"""Which numbers the metrics page shows, and where each is read. One list, so that the documentation can be checked against it."""
+"""Which numbers the metrics page shows, and where each is read.
+
+One list, so that the documentation can be checked against it.
+"""
 
 from __future__ import annotations
 

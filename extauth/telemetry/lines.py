@@ -1,4 +1,8 @@
-"""Where log lines go: a buffer in memory, written by a thread every 50 ms and at the end, so that a slow disk or pipe stalls no check."""
+"""Where log lines go.
+
+A buffer in memory, written by a thread every 50 ms and at the end, so that a slow disk or pipe stalls no
+check.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 WRITE_EVERY_SECONDS = 0.05
-# While the reader of the log stands still this much is kept, in bytes; what comes then is dropped and counted.
+# While the reader of the log stands still this much is kept, in bytes; what comes then is dropped and
+# counted.
 CAPACITY = 8 * 1024 * 1024
 # How long the end of the process waits for a reader that stands still, in seconds.
 LAST_WRITE_SECONDS = 2.0

@@ -1,4 +1,4 @@
-"""structlog for everything but decisions: JSON lines into the same writer, secrets masked by a processor that nothing can skip."""
+"""structlog for everything but decisions: JSON lines into the same writer, secrets masked on the way."""
 
 from __future__ import annotations
 

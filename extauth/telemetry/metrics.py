@@ -1,6 +1,7 @@
-"""What is counted, and how Prometheus gets it. Counting on the hot path is plain integers; the client library only writes the page.
+"""What is counted, and how Prometheus gets it.
 
-Labels are bounded by construction: codes, dialects and reasons, never keys, paths or addresses.
+Counting on the hot path is plain integers; the client library only writes the page. Labels are bounded by
+construction: codes, dialects and reasons, never keys, paths or addresses.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from prometheus_client.registry import Collector
 from extauth import __version__
 from extauth.model import OUTCOMES, Code
 
-# Upper bounds of the duration histogram, in microseconds: a warm check takes tens, a first argon2 tens of thousands.
+# Upper bounds of the duration histogram, in microseconds: a warm check takes tens, a first argon2 tens of
+# thousands.
 DURATION_BOUNDS_US = (
     10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
 )  # fmt: skip
 
 
 class DialectCounts:
-    """The decisions of one dialect, and how long they took: `durations` counts by bucket of `DURATION_BOUNDS_US`."""
+    """The decisions of one dialect, and how long they took.
+
+    `durations` counts by bucket of `DURATION_BOUNDS_US`.
+    """
 
     __slots__ = ("decisions", "duration_sum_us", "durations")
 

@@ -1,7 +1,8 @@
-"""One line and one count for every decision. Built by hand, because a general logger costs more than the decision itself.
+"""One line and one count for every decision.
 
-The line holds these fields and no others, so it can't hold a secret: no header, no query, and whatever looks like a key in a
-path or an id is masked.
+Built by hand, because a general logger costs more than the decision itself. The line holds these fields and
+no others, so it can't hold a secret: no header, no query, and whatever looks like a key in a path or an id is
+masked.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ _LEVEL_OF_OUTCOME = {
 
 
 class Recorder:
-    """Counts and logs decisions. `allowed_sample` is the share of allowed decisions that get a line; all others always do."""
+    """Counts and logs decisions.
+
+    `allowed_sample` is the share of allowed decisions that get a line; all others always do.
+    """
 
     def __init__(
         self,
@@ -74,7 +78,10 @@ class Recorder:
         self._noted.append((request, decision, started_us, self._now_us()))
 
     def flush(self) -> None:
-        """Count the decisions noted so far and write their lines. Called when answers were written, and before metrics are read."""
+        """Count the decisions noted so far and write their lines.
+
+        Called when answers were written, and before metrics are read.
+        """
         noted, self._noted = self._noted, []
         for request, decision, started_us, decided_us in noted:
             duration_us = decided_us - started_us if decided_us > started_us else 0
