@@ -45,12 +45,10 @@ def examine(
     encoding = headers.get(b"transfer-encoding")
     if encoding is not None and (old or encoding.lower() != b"chunked"):
         raise FramingError(Refusal.BAD_REQUEST)
-    length = int(headers.get(b"content-length", b"0"))
-    has_body = length > 0 or encoding is not None
-    # After a final answer to "Expect: 100-continue" the client may or may not send the body: nobody can tell
-    # what comes next.
-    endless = has_body and (b"expect" in headers or length > limits.body_bytes)
-    return Framing(last=endless or upgrade or not keep_alive, old=old, has_body=has_body)
+    # Nobody needs a body here, so one ends the connection: then no byte of it, nor of a trailer, nor the
+    # doubt whether it follows after all ("Expect: 100-continue"), can be taken for the next request.
+    has_body = int(headers.get(b"content-length", b"0")) > 0 or encoding is not None
+    return Framing(last=has_body or upgrade or not keep_alive, old=old, has_body=has_body)
 
 
 def _head_size(head: RequestHead) -> int:

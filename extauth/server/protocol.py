@@ -47,8 +47,8 @@ class CheckProtocol(asyncio.Protocol):
     """One connection of a proxy. See `uvicorn.Config(http=…)` for who constructs it."""
 
     __slots__ = (
-        "_active", "_answering", "_connections", "_deaf_since", "_ending", "_finish", "_headers",
-        "_idle_since", "_in_body", "_in_message", "_large_read", "_linger_since", "_parser", "_put",
+        "_active", "_answering", "_body_follows", "_connections", "_deaf_since", "_ending", "_finish",
+        "_headers", "_idle_since", "_in_head", "_large_read", "_linger_since", "_parser", "_put",
         "_queue", "_refusal", "_repeated", "_respond", "_server_connections", "_target", "_tasks",
         "_transport", "_unfinished", "_unfinished_since", "_waits",
     )  # fmt: skip
@@ -67,10 +67,9 @@ class CheckProtocol(asyncio.Protocol):
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._repeated: set[bytes] = set()
-        self._in_message = False
-        self._in_body = False
+        self._in_head = False
         self._large_read = False  # some read was large enough to hold a head that is too large
-        self._unfinished = 0  # bytes of whole reads that ended inside this message
+        self._unfinished = 0  # bytes of whole reads that ended inside this head
         self._unfinished_since = 0.0
         # The answers that are due.
         self._answering = False  # one is being waited for
@@ -81,6 +80,7 @@ class CheckProtocol(asyncio.Protocol):
         self._active = True
         self._idle_since = connections.now
         self._ending = False  # no further request is read
+        self._body_follows = False  # behind the last one
         self._deaf_since: float | None = None
         self._linger_since: float | None = None
 
@@ -128,8 +128,8 @@ class CheckProtocol(asyncio.Protocol):
                 cause = error.__context__
                 self._refuse(cause.refusal if isinstance(cause, FramingError) else Refusal.BAD_REQUEST)
             return
-        if self._in_message:
-            self._bound_unfinished_message(len(data))
+        if self._in_head:
+            self._bound_unfinished_head(len(data))
 
     def pause_writing(self) -> None:
         """The peer doesn't read its answers: stop reading its requests."""
@@ -147,7 +147,7 @@ class CheckProtocol(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """Collect the target, raw: it may come in pieces."""
-        self._in_message = True
+        self._in_head = True
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -166,15 +166,14 @@ class CheckProtocol(asyncio.Protocol):
         headers[name] = value.rstrip()
 
     def on_headers_complete(self) -> None:
-        """Answer, or queue where an earlier request still waits.
-
-        The body, if one follows, is never waited for.
-        """
+        """Answer, or queue where an earlier request still waits. A body is never waited for."""
         parser = self._parser
         headers = self._headers
         head = tuple.__new__(RequestHead, (parser.get_method(), self._target, headers, self._repeated))
         self._target = b""
         self._headers = {}
+        self._in_head = False
+        self._unfinished = 0
         # The plain case: HTTP/1.1 that stays open, one Host, no body, a harmless size, nobody waiting.
         if (
             b"connection" not in headers
@@ -194,13 +193,6 @@ class CheckProtocol(asyncio.Protocol):
         else:
             self._look_closer(head)
 
-    def on_message_complete(self) -> None:
-        """The message is whole, its body discarded."""
-        self._in_message = self._in_body = False
-        if self._unfinished:
-            self._unfinished = 0
-            self._headers = {}  # trailers, if any
-
     # --- steps ---
 
     def _look_closer(self, head: RequestHead) -> None:
@@ -218,7 +210,7 @@ class CheckProtocol(asyncio.Protocol):
         )
         if self._waits and len(self._queue) >= self._connections.limits.pipelined:
             raise FramingError(Refusal.BAD_REQUEST)
-        self._in_body = framing.has_body
+        self._body_follows = framing.has_body
         self._ending = framing.last
         self._queue.append(_Request(head, framing))
         if not self._waits:
@@ -301,7 +293,7 @@ class CheckProtocol(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if linger or self._in_body:
+        if linger or self._body_follows:
             self._linger_since = self._connections.now
             transport.write_eof()
             transport.resume_reading()
@@ -310,26 +302,15 @@ class CheckProtocol(asyncio.Protocol):
 
     # --- bounds ---
 
-    def _bound_unfinished_message(self, read: int) -> None:
-        """A read ended inside a message.
-
-        Bound how much of it may come, and note since when it has been coming.
-        """
-        limits = self._connections.limits
+    def _bound_unfinished_head(self, read: int) -> None:
+        """A read ended inside a head: bound how much of it may come, and note since when it comes."""
         if not self._unfinished:
-            # Where in this read the message began isn't known; the parser's pieces of it are counted when the
-            # head is complete.
+            # Where in this read the head began isn't known; its size is looked at once it is complete.
             self._unfinished_since = self._connections.now
             self._unfinished = 1
             return
         self._unfinished += read
-        if self._in_body:
-            if self._unfinished > limits.body_bytes + limits.head_bytes:
-                # Its answer is on the way already; a second one would be taken for the answer to the next
-                # request.
-                self._end(linger=True)
-        elif self._unfinished > limits.head_bytes:
-            self._large_read = True
+        if self._unfinished > self._connections.limits.head_bytes:
             self._refuse(Refusal.HEAD_TOO_LARGE)
 
     def expire(self, now: float) -> None:
@@ -343,9 +324,9 @@ class CheckProtocol(asyncio.Protocol):
                 self._abort()
         elif self._answering:
             return
-        elif self._in_message:
+        elif self._in_head:
             if now - self._unfinished_since > limits.head_seconds:
-                self._end() if self._in_body else self._refuse(Refusal.REQUEST_TIMEOUT)
+                self._refuse(Refusal.REQUEST_TIMEOUT)
         elif self._active:
             self._active = False
             self._idle_since = now

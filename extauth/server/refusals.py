@@ -21,7 +21,6 @@ class Refusal(enum.StrEnum):
     NOT_FOUND = "not_found"
     REQUEST_TIMEOUT = "request_timeout"
     HEAD_TOO_LARGE = "head_too_large"
-    BODY_TOO_LARGE = "body_too_large"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     FAULT = "fault"
 
@@ -32,8 +31,8 @@ _KINDS: Mapping[Refusal, tuple[int, str, str]] = {
         404,
         "Not Found",
         (
-            "This listener answers checks only: below /envoy (ext_authz with path_prefix: /envoy) and at /nginx "
-            "(auth_request)."
+            "This listener answers checks only: below /envoy (ext_authz with path_prefix: /envoy) "
+            "and at /nginx (auth_request)."
         ),
     ),
     Refusal.REQUEST_TIMEOUT: (408, "Request Timeout", "The request did not arrive in time."),
@@ -41,11 +40,6 @@ _KINDS: Mapping[Refusal, tuple[int, str, str]] = {
         431,
         "Request Header Fields Too Large",
         "The request line and headers of a check must stay below 32 KiB and 100 headers.",
-    ),
-    Refusal.BODY_TOO_LARGE: (
-        413,
-        "Content Too Large",
-        "A check needs no body. Configure the proxy not to send one.",
     ),
     Refusal.TOO_MANY_CONNECTIONS: (
         503,

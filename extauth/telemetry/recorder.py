@@ -16,7 +16,7 @@ import orjson
 import structlog
 
 from extauth.bounded import Memo
-from extauth.clock import MICROSECONDS, Clock
+from extauth.clock import Clock
 from extauth.keys.token import mask_keys
 from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome, Target
 from extauth.telemetry.lines import LineWriter
@@ -57,7 +57,6 @@ class Recorder:
         allowed_sample: float = 1.0,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._counts = counts.by_dialect
         self._faults = counts.faults
         self._write_line = lines.write
         self._now_us = clock.now_us
@@ -71,7 +70,9 @@ class Recorder:
         self._keys: Memo[ApiKey, bytes] = Memo(_user_fields, _REMEMBERED)
         self._whys: Memo[tuple[str, tuple[str, ...]], bytes] = Memo(_why, _REMEMBERED)
         self._noted: list[tuple[CheckRequest, Decision, int, int]] = []
-        self._starts = {dialect: _starts(dialect, LEVELS[level]) for dialect in counts.by_dialect}
+        self._dialects = {
+            dialect: (own, _starts(dialect, LEVELS[level])) for dialect, own in counts.by_dialect.items()
+        }
 
     def record(self, request: CheckRequest, decision: Decision, started_us: int) -> None:
         """Note a decision. It is counted and logged by the next `flush`, once its answer is on the way."""
@@ -83,35 +84,34 @@ class Recorder:
         Called when answers were written, and before metrics are read.
         """
         noted, self._noted = self._noted, []
+        write, targets, keys, whys = self._write_line, self._targets, self._keys, self._whys
         for request, decision, started_us, decided_us in noted:
+            dialect, target, _, _, client_ip, request_id, _ = request
+            code, key, key_id, route, _, _, violated, _, _, reason = decision
+            counts, starts = self._dialects[dialect]
             duration_us = decided_us - started_us if decided_us > started_us else 0
-            code = decision.code
-            counts = self._counts[request.dialect]
             counts.decisions[code] += 1
             counts.durations[bisect_left(DURATION_BOUNDS_US, duration_us)] += 1
             counts.duration_sum_us += duration_us
-            start = self._starts[request.dialect][code]
-            if start is None or (code is _ALLOWED and self._samples and self._draw() >= self._allowed_sample):
+            start = starts[code]
+            if start is None or (self._samples and code is _ALLOWED and self._draw() >= self._allowed_sample):
                 continue
-            second = decided_us // MICROSECONDS
+            second = decided_us // 1_000_000
             if second != self._second:
                 self._begin_second(second)
-            key, request_id = decision.key, request.request_id
-            self._write_line(
-                _LINE
-                % (
-                    self._second_start,
-                    decided_us - second * MICROSECONDS,
-                    start,
-                    self._targets[request.target],
-                    _dumps(decision.route),
-                    _key_fields(decision) if key is None else self._keys[key],
-                    _dumps(request.client_ip),
-                    _dumps(mask_keys(request_id) if "_" in request_id else request_id),
-                    duration_us,
-                    self._whys[decision.reason, decision.violated],
-                )
+            fields = (
+                self._second_start,
+                decided_us - second * 1_000_000,
+                start,
+                targets[target],
+                _dumps(route),
+                _fields(key_id=key_id, user_id="") if key is None else keys[key],
+                _dumps(client_ip),
+                _dumps(mask_keys(request_id) if "_" in request_id else request_id),
+                duration_us,
+                whys[reason, violated],
             )
+            write(_LINE % fields)
 
     def _begin_second(self, second: int) -> None:
         self._second = second
@@ -134,10 +134,6 @@ def _target_fields(target: Target) -> bytes:
 
 def _user_fields(key: ApiKey) -> bytes:
     return _fields(key_id=key.key_id, user_id=key.user_id)
-
-
-def _key_fields(decision: Decision) -> bytes:
-    return _fields(key_id=decision.key_id, user_id="")
 
 
 def _why(refusal: tuple[str, tuple[str, ...]]) -> bytes:
