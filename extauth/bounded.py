@@ -20,17 +20,19 @@ class BoundedCache(dict[K, V]):
     Ask with `get`, and where that gives None with `revive`; store with `keep` only. None can't be kept.
     """
 
-    __slots__ = ("_half", "_old")
+    __slots__ = ("_half", "_has_old", "_old")
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self._half = max(1, size // 2)
+        # A single place has no old generation.
+        self._has_old = size > 1
         self._old: dict[K, V] = {}
 
     def keep(self, key: K, value: V) -> None:
         """Store an entry, forgetting the least recently used ones where there is no room."""
         if len(self) >= self._half and key not in self:
-            self._old = dict(self)
+            self._old = dict(self) if self._has_old else {}
             self.clear()
         self[key] = value
 

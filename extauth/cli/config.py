@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
@@ -25,7 +24,7 @@ def config_group() -> None:
 def check(context: click.Context) -> None:
     """Look for mistakes in the file and the environment, and name all of them."""
     _load(context)
-    click.echo(f"{config_file(_option(context), os.environ) or 'defaults and environment'}: fine")
+    click.echo(f"{config_file(_option(context)) or 'defaults and environment'}: fine")
 
 
 @config_group.command()

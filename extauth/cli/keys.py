@@ -19,6 +19,8 @@ from extauth.settings.model import Settings
 from extauth.settings.values import parse_duration
 
 Result = TypeVar("Result")
+# A program that reads the table wants one line for each key, however long.
+_PIPED_WIDTH = 2_000
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
@@ -162,19 +164,19 @@ def _print_record(record: ApiKey) -> None:
 def _print_table(keys: tuple[ApiKey, ...]) -> None:
     from rich.console import Console  # noqa: PLC0415 - the other commands needn't wait for it
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("KEY ID", "USER", "NAME", "TIER", "SCOPES", "STATE", "EXPIRES"):
-        table.add_column(title, overflow="fold")
+        # An id is there to be copied.
+        table.add_column(title, overflow="fold", no_wrap=title == "KEY ID")
     for key in keys:
         state = "revoked" if key.revoked_at else "active" if key.active else "disabled"
-        table.add_row(
-            key.key_id,
-            key.user_id,
-            key.name,
-            key.tier,
-            " ".join(key.scopes),
-            state,
-            _plain(key.expires_at) or "never",
-        )
-    Console().print(table)
+        expires = _plain(key.expires_at) or "never"
+        cells = (key.key_id, key.user_id, key.name, key.tier, " ".join(key.scopes), state, expires)
+        # As text, because a name may hold brackets, which are markup to rich.
+        table.add_row(*map(Text, cells))
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    console.print(table)

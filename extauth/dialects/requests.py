@@ -13,6 +13,8 @@ from extauth.bounded import Memo
 from extauth.model import LONGEST_REMEMBERED, CheckRequest, Code, Target
 
 QUERY_PARAMETER = "api_key"
+# A longer one comes from a careless proxy; it would travel on in an answer header.
+LONGEST_REQUEST_ID = 128
 # How many targets are remembered as one object each; paths with ids in them come and go.
 _REMEMBERED = 16_384
 
@@ -71,7 +73,9 @@ class RequestReader:
             credential,
             places,
             self._forwarded_for(headers) if address is None else address.decode("latin-1"),
-            _new_request_id() if request_id is None else request_id.decode("latin-1"),
+            _new_request_id()
+            if request_id is None or len(request_id) > LONGEST_REQUEST_ID
+            else request_id.decode("latin-1"),
             ambiguous or two,
         )
         # Once a check: the named tuple's own constructor takes twice as long.

@@ -1,8 +1,10 @@
-"""From key text to the key's entry: who is calling. At hand for a key that was seen before, else from the store and argon2.
+"""From key text to the key's entry: who is calling.
 
-Two things are remembered apart. The verified cache says only "this secret belongs to this key id"; it is keyed by a MAC of the
-text under a secret of this process, so that it holds nothing that authenticates. The entries hold the state of a key, and are
-dropped as soon as the store says that the key has changed: no lifetime stands between a revocation and its effect.
+At hand for a key that was seen before, else from the store and argon2. Two things are remembered apart. The
+verified cache says only "this secret belongs to this key id"; it is keyed by a MAC of the text under a secret
+of this process, so that it holds nothing that authenticates. The entries hold the state of a key, and are
+dropped as soon as the store says that the key has changed: no lifetime stands between a revocation and its
+effect.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ Entry = TypeVar("Entry", bound=KeyEntry)
 
 
 class Rejection(NamedTuple):
-    """The text is no usable key. Both fields are for operators only; `key_id` is empty where the text can't be trusted to hold one."""
+    """The text is no usable key.
+
+    Both fields are for operators only; `key_id` is empty where the text can't be trusted to hold one.
+    """
 
     reason: str
     key_id: str = ""
@@ -64,7 +69,10 @@ _ABSENT: Final = _Absent.ABSENT
 
 
 class KeyDirectory(Generic[Entry]):
-    """Recognises keys. `compile_entry` turns a record into what the check needs; it is called once for each load."""
+    """Recognises keys.
+
+    `compile_entry` turns a record into what the check needs; it is called once for each load.
+    """
 
     def __init__(
         self,
@@ -103,7 +111,7 @@ class KeyDirectory(Generic[Entry]):
         return Rejection("unknown key id", key_id) if entry is _ABSENT else entry
 
     def _refuse_early(self, text: bytes, digest: bytes) -> Rejection | None:
-        """Refuse what can't be a key of this server, at the cost of one HMAC."""
+        """Refuse what is no key of this server, or known to be of no use, at the cost of one HMAC."""
         try:
             key = parse_key(text.decode("latin-1"))
             self._peppers.verify(key.body, key.tag)
@@ -111,8 +119,12 @@ class KeyDirectory(Generic[Entry]):
             return self._reject(digest, Rejection("malformed"))
         except SecretMismatchError:
             return self._reject(digest, Rejection("tag does not fit"))
-        if self._entries.get(key.key_id) is _ABSENT:
+        entry = self._entries.get(key.key_id) or self._entries.revive(key.key_id)
+        if entry is _ABSENT:
             return Rejection("unknown key id", key.key_id)
+        # Whoever goes on sending a revoked key costs the store nothing.
+        if entry is not None and (reason := entry.refusal(self._clock.now_us())):
+            return Rejection(reason, key.key_id)
         return None
 
     def _reject(self, digest: bytes, rejection: Rejection) -> Rejection:
@@ -120,9 +132,10 @@ class KeyDirectory(Generic[Entry]):
         return rejection
 
     async def identify(self, text: bytes) -> Entry | Rejection:
-        """Find out who this is: read the record, verify the secret. One flight for all who ask at the same time.
+        """Find out who this is: read the record, verify the secret.
 
-        Raises StoreError, and OverloadedError where too many secrets wait to be verified.
+        One flight for all who ask at the same time. Raises StoreError, and OverloadedError where too many
+        secrets wait to be verified.
         """
         digest = self._digest(text)
         flight = self._flights.get(digest)

@@ -1,4 +1,4 @@
-"""argon2id for the secrets at rest, off the event loop and bounded, so that hashing can neither stall checks nor eat memory."""
+"""argon2id for the secrets at rest: off the event loop and bounded, in time and in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashingParameters:
-    """The cost of one hash. The defaults are the least that OWASP advises; a 256-bit random secret needs no more."""
+    """The cost of one hash.
+
+    The defaults are the least that OWASP advises; a 256-bit random secret needs no more.
+    """
 
     memory_kib: int = 19_456
     time_cost: int = 2
@@ -27,10 +30,10 @@ class HashingParameters:
 
 
 class SecretHasher:
-    """Hashes and verifies secrets in `workers` threads; at most `queue` more may wait, the rest are refused at once.
+    """Hashes and verifies secrets in `workers` threads; `queue` more may wait, the rest are refused at once.
 
-    argon2 releases the interpreter lock, so the event loop goes on meanwhile. Memory in use is at most `workers` times
-    the memory cost. `verifications` counts how often argon2 compared a secret.
+    argon2 releases the interpreter lock, so the event loop goes on meanwhile. Memory in use is at most
+    `workers` times the memory cost. `verifications` counts how often argon2 compared a secret.
     """
 
     def __init__(self, parameters: HashingParameters, *, workers: int = 0, queue: int = 64) -> None:
@@ -52,7 +55,10 @@ class SecretHasher:
         return await self._run(lambda: self._argon2.hash(secret))
 
     async def verify(self, hashed: str, secret: str) -> None:
-        """Return if the secret is the hashed one; raise SecretMismatchError if not, OverloadedError if there is no room."""
+        """Return if the secret is the hashed one.
+
+        Raise SecretMismatchError if not, OverloadedError if there is no room.
+        """
         await self._run(lambda: self._compare(hashed, secret))
 
     def _compare(self, hashed: str, secret: str) -> None:
@@ -68,7 +74,8 @@ class SecretHasher:
             raise OverloadedError("too many secrets wait to be hashed", retry_after=1)
         self._busy += 1
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
-        # The place is given back when the thread is done, not when a caller stops waiting for it: hence the shield.
+        # The place is given back when the thread is done, not when a caller stops waiting for it: hence the
+        # shield.
         future.add_done_callback(self._release)
         return await asyncio.shield(future)
 

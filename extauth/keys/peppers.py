@@ -1,4 +1,7 @@
-"""Where peppers come from: the settings, a file, or, for the embedded store, a file that the server makes for itself."""
+"""Where peppers come from.
+
+The settings, a file, or, for the embedded store, a file that the server makes for itself.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,12 @@ PEPPER_FILE = "pepper"
 def load_peppers(
     *, given: Sequence[str], file: Path | None, data_directory: Path, store_is_empty: bool
 ) -> Peppers:
-    """Return the peppers in force: those given, those in the file, or the server's own, made while no key exists yet.
+    """Return the peppers in force: those given, those in the file, or the server's own.
 
-    Raises ConfigError where the file can't be used, or is gone although keys were made under it: a new pepper would
-    silently make all of them invalid.
+    The server makes one for itself while no key exists yet.
+
+    Raises ConfigError where the file can't be used, or is gone although keys were made under it: a new pepper
+    would silently make all of them invalid.
     """
     if given:
         return Peppers(given)
@@ -32,7 +37,10 @@ def load_peppers(
         if not store_is_empty:
             raise ConfigError(
                 [
-                    f"{path} is missing, and the keys in the store were made under it; restore it, or set keys.peppers"
+                    (
+                        f"{path} is missing, and the keys in the store were made under it; "
+                        "restore it, or set keys.peppers"
+                    )
                 ]
             )
         try:
@@ -43,8 +51,12 @@ def load_peppers(
 
 
 def _create(path: Path) -> None:
-    """Make a pepper of 256 bits. Written beside and linked into place, so that no other process ever reads half of one."""
-    # Readable by its owner only, under a name that nobody else has: a draft that a crash left behind is in nobody's way.
+    """Make a pepper of 256 bits.
+
+    Written beside and linked into place, so that no other process ever reads half of one.
+    """
+    # Readable by its owner only, under a name that nobody else has: a draft that a crash left behind is in
+    # nobody's way.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     draft = Path(name)
     try:

@@ -10,15 +10,19 @@ LONGEST_SCOPE = 64
 
 
 def is_scope(text: str) -> bool:
-    """Tell whether the text is a scope: words joined by colons, the last of which may be `*`, or `*` alone."""
+    """Tell whether the text is a scope.
+
+    Words joined by colons, the last of which may be `*`, or `*` alone.
+    """
     return len(text) <= LONGEST_SCOPE and _SCOPE.fullmatch(text) is not None
 
 
 class ScopeSet:
     """The scopes that a key holds, ready to be compared.
 
-    `orders:*` covers `orders:read` and `orders:items:read`, but not `orders`; `*` covers everything. A needed scope that is itself
-    a wildcard asks for all of the family, so only an equal or a wider wildcard covers it.
+    `orders:*` covers `orders:read` and `orders:items:read`, but not `orders`; `*` covers everything. A needed
+    scope that is itself a wildcard asks for all of the family, so only an equal or a wider wildcard covers
+    it.
     """
 
     __slots__ = ("_everything", "_exact", "_families")

@@ -1,4 +1,7 @@
-"""Everything that happens to a key between its creation and its end. Whoever manages keys calls this, never a store."""
+"""Everything that happens to a key between its creation and its end.
+
+Whoever manages keys calls this, never a store.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from extauth.clock import Clock, from_us
-from extauth.errors import InvalidInputError, NotFoundError
+from extauth.errors import ConflictError, InvalidInputError, NotFoundError
 from extauth.keys.hashing import SecretHasher
 from extauth.keys.scopes import is_scope
 from extauth.keys.token import Peppers, hint, mint_key
@@ -112,14 +115,19 @@ class KeyService:
 
     async def revoke(self, key_id: str) -> ApiKey:
         """End a key for good. Revoking a revoked key changes nothing. Raises NotFoundError."""
-        record = await self.get(key_id)
-        if record.revoked_at is not None:
-            return record
-        revoked = replace(
-            record, active=False, revoked_at=from_us(self._clock.now_us()), version=record.version + 1
-        )
-        await self._store.save(revoked)
-        return revoked
+        while True:
+            record = await self.get(key_id)
+            if record.revoked_at is not None:
+                return record
+            revoked = replace(
+                record, active=False, revoked_at=from_us(self._clock.now_us()), version=record.version + 1
+            )
+            try:
+                await self._store.save(revoked)
+            except ConflictError:
+                # Somebody changed the key meanwhile; whatever it was, the revocation still has to come about.
+                continue
+            return revoked
 
     def _mistakes(self, new: NewKey) -> Sequence[str]:
         mistakes = []

@@ -1,7 +1,8 @@
-"""Key text: `<prefix>_<environment>_<key id>_<secret><tag>`. Minting, taking apart, and the tag that only this server can make.
+"""Key text: `<prefix>_<environment>_<key id>_<secret><tag>`.
 
-The tag is a truncated HMAC of everything before it under the server's pepper. A stranger can't make one, so text that was never
-issued here is refused in microseconds and can't burn any argon2 time.
+Minting, taking apart, and the tag that only this server can make. The tag is a truncated HMAC of everything
+before it under the server's pepper. A stranger can't make one, so text that was never issued here is refused
+in microseconds and can't burn any argon2 time.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ _KEY_TEXT = re.compile(
     rf"_(?P<key_id>[0-9A-Za-z]{{{KEY_ID_LENGTH}}})"
     rf"_(?P<secret>[0-9A-Za-z]{{{SHORTEST_SECRET},{LONGEST_SECRET}}}))(?P<tag>[0-9A-Za-z]{{{TAG_LENGTH}}})"
 )
-# Anything in a text that could be one of our keys, whole or cut off: what must not appear in a log. The second form is a key whose
-# beginning was taken for the end of another one right before it. In a path an underscore may also be written as an escape.
+# Anything in a text that could be one of our keys, whole or cut off: what must not appear in a log. It takes
+# in all that follows in the same shape, because of a key right behind another one the beginning was taken for
+# that one's end. In a path an underscore may also be written as an escape.
 _JOINT = "(?:_|%5[Ff])"
+_LABEL = "[a-z][a-z0-9]{0,15}"
+_ID = f"[0-9A-Za-z]{{{KEY_ID_LENGTH}}}"
 _KEY_LIKE = re.compile(
-    rf"([a-z][a-z0-9]{{0,15}}{_JOINT}[a-z][a-z0-9]{{0,15}}{_JOINT}[0-9A-Za-z]{{{KEY_ID_LENGTH}}})"
-    rf"(?:{_JOINT}[0-9A-Za-z]{{8,}})+"
-    rf"|({_JOINT}[0-9A-Za-z]{{{KEY_ID_LENGTH}}}){_JOINT}[0-9A-Za-z]{{{SHORTEST_SECRET},}}"
+    f"({_LABEL}{_JOINT}{_LABEL}{_JOINT}{_ID})(?:{_JOINT}(?:{_LABEL}{_JOINT}{_ID}{_JOINT})?[0-9A-Za-z]{{8,}})+"
 )
 
 
@@ -62,7 +64,7 @@ class Peppers:
         return _tag(self._peppers[0], body)
 
     def verify(self, body: str, tag: str) -> None:
-        """Raise SecretMismatchError unless the tag was made by this server, in time independent of where it differs."""
+        """Raise SecretMismatchError unless this server made the tag; the time tells nothing."""
         for pepper in self._peppers:
             if hmac.compare_digest(_tag(pepper, body), tag):
                 return
@@ -80,7 +82,10 @@ def _tag(pepper: bytes, body: str) -> str:
 
 
 def parse_key(text: str) -> KeyText:
-    """Take a key apart, or raise MalformedKeyError. The prefix is not compared: the tag covers it, and it may have changed."""
+    """Take a key apart, or raise MalformedKeyError.
+
+    The prefix is not compared: the tag covers it, and it may have changed.
+    """
     match = _KEY_TEXT.fullmatch(text)
     if match is None:
         raise MalformedKeyError("not shaped like a key")
@@ -113,4 +118,4 @@ def hint(text: str) -> str:
 
 def mask_keys(text: str) -> str:
     """Return the text with the secret part of everything key-shaped in it replaced."""
-    return _KEY_LIKE.sub(r"\1\2_…", text) if "_" in text or "%5" in text else text
+    return _KEY_LIKE.sub(r"\1_…", text) if "_" in text or "%5" in text else text

@@ -1,4 +1,4 @@
-"""Notices what other processes do to keys, so that a revocation made by the command line holds in a running server."""
+"""Notices what other processes do to keys, so that their revocations hold in a running server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LOOK_EVERY_SECONDS = 0.05
 class KeyWatcher:
     """Asks the store again and again what has changed, and has the changed keys forgotten.
 
-    While the store doesn't answer nobody knows what has changed. Then everything is forgotten, so that each check asks the
-    store itself and fails as the store fails, instead of trusting what may be out of date.
+    While the store doesn't answer nobody knows what has changed. Then everything is forgotten, so that each
+    check asks the store itself and fails as the store fails, instead of trusting what may be out of date.
     """
 
     def __init__(
@@ -39,11 +39,14 @@ class KeyWatcher:
         """Look once."""
         try:
             changes = await self._store.changes(self._cursor)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - nobody knows what has changed, and the next look must come
             self._forget_all()
-            self._on_failure(error)
+            self._on_failure(error if isinstance(error, StoreError) else StoreError(repr(error)))
             return
-        if changes.key_ids:
+        if self._cursor is None:
+            # What was loaded before the first answer may have changed unnoticed.
+            self._forget_all()
+        elif changes.key_ids:
             self._forget(changes.key_ids)
         self._cursor = changes.cursor
         self._on_success()

@@ -37,6 +37,7 @@ class Responder:
         self._decide_later = checker.decide_later
         self._dialects = tuple((dialect.prefix, dialect) for dialect in dialects)
         self._recorder = recorder
+        self.not_found = 0  # requests for no dialect
         self._now_us = clock.now_us
 
     def respond(self, head: RequestHead) -> Answer | Pending:
@@ -45,6 +46,7 @@ class Responder:
         for prefix, dialect in self._dialects:
             if target.startswith(prefix):
                 return self._check(dialect, head)
+        self.not_found += 1
         return refuse(Refusal.NOT_FOUND)
 
     def _check(self, dialect: Dialect, head: RequestHead) -> Answer | Pending:

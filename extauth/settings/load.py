@@ -27,12 +27,12 @@ def load_from_environment(config_option: Path | None) -> Settings:
     Raises:
         ConfigError: As `load_settings`.
     """
-    return load_settings(config_file(config_option, os.environ), os.environ)
+    return load_settings(config_file(config_option), os.environ)
 
 
-def config_file(config_option: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Tell which file is to be loaded, if any."""
-    named = environ.get(CONFIG_VARIABLE)
+def config_file(config_option: Path | None) -> Path | None:
+    """Tell which file is to be loaded, if any: that of the option, else that of `EXTAUTH_CONFIG`."""
+    named = os.environ.get(CONFIG_VARIABLE)
     return config_option or (Path(named) if named else None)
 
 

@@ -23,6 +23,7 @@ from extauth.settings import grammar
 from extauth.settings.base import Section, Whole
 from extauth.settings.values import (
     LARGEST_COUNT,
+    LONGEST_REFILL,
     Duration,
     Rate,
     format_rate,
@@ -114,6 +115,16 @@ class RateSettings(Section):
             raise ValueError("needs a 'rate', such as {rate: 10/second burst 20, name: burst}")
         period = to_duration(value["period"])
         return {"burst": value["count"], "name": name_of_period(period), **value}
+
+    @model_validator(mode="after")
+    def _refills_in_a_lifetime(self) -> RateSettings:
+        # Clients are told how long the refill takes, in fifteen digits at most (RFC 9651 section 3.3.1).
+        if self.period / LONGEST_REFILL * self.burst > self.count:
+            raise ValueError(
+                f"the burst would take more than {LONGEST_REFILL.days} days to refill; "
+                "lower it, or raise the rate"
+            )
+        return self
 
     @model_serializer
     def _to_text(self) -> str | dict[str, str]:

@@ -17,6 +17,8 @@ MILLISECOND = timedelta(milliseconds=1)
 LONGEST_DURATION = timedelta(days=36_500)
 # Nobody needs a larger limit, and a zero too many shows early.
 LARGEST_COUNT = 1_000_000_000
+# How long an empty token bucket may take to be full again.
+LONGEST_REFILL = timedelta(days=3_650)
 
 _UNITS = {
     "d": timedelta(days=1),

@@ -1,12 +1,14 @@
-"""The embedded stores: key records in one SQLite file, and the archive of the limit buckets in a file beside it.
+"""The embedded stores: key records in one SQLite file, the archive of the limit buckets in one beside it.
 
-Two files, because each SQLite file has one writer at a time: a flush of many buckets must not hold up a revocation.
+Two files, because each SQLite file has one writer at a time: a flush of many buckets must not hold up a
+revocation.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -21,15 +23,16 @@ from extauth.model import ApiKey
 from extauth.stores.base import KeyChanges, KeyPage
 from extauth.stores.sqlite_thread import SqliteThread
 
-# Times are microseconds since 1970 UTC. `sequence` rises with every change of any key, so that other processes can ask what is new.
+# Times are microseconds since 1970 UTC. `sequence` rises with every change of any key, so that other
+# processes can ask what is new.
 _KEY_SCHEMA = (
     """
     CREATE TABLE keys (
         key_id TEXT PRIMARY KEY, sequence INTEGER NOT NULL UNIQUE, version INTEGER NOT NULL,
-        hashed_key TEXT NOT NULL, hint TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL, tier TEXT NOT NULL,
-        scopes TEXT NOT NULL, environment TEXT NOT NULL, active INTEGER NOT NULL, created_at INTEGER NOT NULL,
-        expires_at INTEGER, last_used INTEGER, revoked_at INTEGER, rotated_from TEXT, rotated_to TEXT, grace_until INTEGER,
-        limits TEXT NOT NULL, metadata TEXT NOT NULL
+        hashed_key TEXT NOT NULL, hint TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,
+        tier TEXT NOT NULL, scopes TEXT NOT NULL, environment TEXT NOT NULL, active INTEGER NOT NULL,
+        created_at INTEGER NOT NULL, expires_at INTEGER, last_used INTEGER, revoked_at INTEGER,
+        rotated_from TEXT, rotated_to TEXT, grace_until INTEGER, limits TEXT NOT NULL, metadata TEXT NOT NULL
     ) STRICT;
     CREATE INDEX keys_by_age ON keys (created_at, key_id);
     CREATE INDEX keys_by_user ON keys (user_id, created_at, key_id)
@@ -38,13 +41,15 @@ _KEY_SCHEMA = (
 _BUCKET_SCHEMA = (
     """
     CREATE TABLE buckets (
-        bucket TEXT PRIMARY KEY, spent TEXT NOT NULL, at_us INTEGER NOT NULL, full TEXT NOT NULL, clear_at_us INTEGER NOT NULL
+        bucket TEXT PRIMARY KEY, spent TEXT NOT NULL, at_us INTEGER NOT NULL, full TEXT NOT NULL,
+        clear_at_us INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
 )
 _COLUMNS = (
-    "key_id", "version", "hashed_key", "hint", "user_id", "name", "tier", "scopes", "environment", "active", "created_at",
-    "expires_at", "last_used", "revoked_at", "rotated_from", "rotated_to", "grace_until", "limits", "metadata",
+    "key_id", "version", "hashed_key", "hint", "user_id", "name", "tier", "scopes", "environment", "active",
+    "created_at", "expires_at", "last_used", "revoked_at", "rotated_from", "rotated_to", "grace_until",
+    "limits", "metadata",
 )  # fmt: skip
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM keys"  # noqa: S608 - constant names, no input
 _NEXT_SEQUENCE = "(SELECT coalesce(max(sequence), 0) + 1 FROM keys)"
@@ -52,14 +57,23 @@ _INSERT = (
     f"INSERT INTO keys (sequence, {', '.join(_COLUMNS)}) "  # noqa: S608 - constant names, no input
     f"VALUES ({_NEXT_SEQUENCE}, {', '.join('?' * len(_COLUMNS))})"
 )
+_ASSIGNMENTS = ", ".join(f"{column} = ?" for column in _COLUMNS)
 _UPDATE = (
-    f"UPDATE keys SET sequence = {_NEXT_SEQUENCE}, {', '.join(f'{column} = ?' for column in _COLUMNS)} "  # noqa: S608 - constant names, no input
+    f"UPDATE keys SET sequence = {_NEXT_SEQUENCE}, {_ASSIGNMENTS} "  # noqa: S608 - constant names, no input
     "WHERE key_id = ? AND version = ?"
 )
 
+# created_at and key id of the last key of a page; 18 digits fit into SQLite's 63 bits.
+_CURSOR = re.compile(r"([0-9]{1,18})\.([0-9A-Za-z]+)")
+# The last moment that SQLite's 63 bits hold: a slow limit with a vast burst may take longer to clear.
+_LATEST_US = 2**63 - 1
+
 
 class SqliteKeyStore:
-    """Key records in SQLite: WAL and synchronous FULL, so an acknowledged change survives a power cut. See `KeyStore`."""
+    """Key records in SQLite. See `KeyStore`.
+
+    WAL and synchronous FULL: an acknowledged change survives a power cut.
+    """
 
     def __init__(self, path: Path) -> None:
         self._thread = SqliteThread(path, kind="keys", synchronous="FULL", schema=_KEY_SCHEMA)
@@ -142,7 +156,10 @@ class SqliteKeyStore:
 
 
 class SqliteBucketArchive:
-    """The archive of the memory limit store. synchronous NORMAL: a power cut may cost the last seconds, never the file."""
+    """The archive of the memory limit store. See `BucketArchive`.
+
+    synchronous NORMAL: a power cut may cost the last second of counting, never the file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._thread = SqliteThread(path, kind="limits", synchronous="NORMAL", schema=_BUCKET_SCHEMA)
@@ -150,16 +167,20 @@ class SqliteBucketArchive:
         self._lock: int | None = None
 
     async def open(self) -> None:
-        """Open or create the file. Raises StoreError, also where another server counts in it: each would miss the other's half."""
+        """Open or create the file.
+
+        Raises StoreError, also where another server counts in it: each would miss the other's half.
+        """
         await self._thread.open()
-        # A file of its own, because closing another descriptor of the database would drop SQLite's locks on it.
+        # A file of its own: closing another descriptor of the database would drop SQLite's locks on it.
         self._lock = os.open(self._lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             await self.close()
             raise StoreError(
-                f"{self._lock_path}: another extauth serves from this store; the embedded store is for one process"
+                f"{self._lock_path}: another extauth serves from this store; "
+                "the embedded store is for one process"
             ) from error
 
     async def load(self, now_us: int) -> Sequence[tuple[str, int, int, int, int]]:
@@ -179,7 +200,7 @@ class SqliteBucketArchive:
         """Keep these states and drop the forgotten buckets. See `BucketArchive`."""
         # Amounts are text: capacity times period can pass SQLite's 63 bits for a large monthly limit.
         rows = (
-            (bucket, str(spent), at_us, str(full), clear_at_us)
+            (bucket, str(spent), at_us, str(full), min(clear_at_us, _LATEST_US))
             for bucket, (spent, at_us, full, clear_at_us) in states.items()
         )
 
@@ -202,30 +223,34 @@ class SqliteBucketArchive:
 def _parse_cursor(cursor: str | None) -> tuple[int | str, ...]:
     if cursor is None:
         return (-1, "")
-    created_at, _, key_id = cursor.partition(".")
-    if not created_at.isdecimal() or not key_id.isalnum():
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
         raise InvalidInputError("the cursor is not one that a list handed out")
-    return (int(created_at), key_id)
+    return (int(match[1]), match[2])
 
 
 def _to_row(key: ApiKey) -> tuple[object, ...]:
     return (
-        key.key_id, key.version, key.hashed_key, key.hint, key.user_id, key.name, key.tier, " ".join(key.scopes),
-        key.environment, int(key.active), to_us(key.created_at), _optional_us(key.expires_at), _optional_us(key.last_used),
-        _optional_us(key.revoked_at), key.rotated_from, key.rotated_to, _optional_us(key.grace_until),
+        key.key_id, key.version, key.hashed_key, key.hint, key.user_id, key.name, key.tier,
+        " ".join(key.scopes), key.environment, int(key.active), to_us(key.created_at),
+        _optional_us(key.expires_at), _optional_us(key.last_used), _optional_us(key.revoked_at),
+        key.rotated_from, key.rotated_to, _optional_us(key.grace_until),
         orjson.dumps(dict(key.limits)).decode(), orjson.dumps(dict(key.metadata)).decode(),
     )  # fmt: skip
 
 
 def _from_row(row: Sequence[object]) -> ApiKey:
     fields = dict(zip(_COLUMNS, row, strict=True))
-    for name in ("created_at", "expires_at", "last_used", "revoked_at", "grace_until"):
-        if (moment := fields[name]) is not None:
-            fields[name] = from_us(int(str(moment)))
+    try:
+        for name in ("created_at", "expires_at", "last_used", "revoked_at", "grace_until"):
+            if (moment := fields[name]) is not None:
+                fields[name] = from_us(int(str(moment)))
+        fields["limits"] = orjson.loads(str(fields["limits"]))
+        fields["metadata"] = orjson.loads(str(fields["metadata"]))
+    except (ValueError, OverflowError) as error:
+        raise StoreError(f"the record of key {fields['key_id']} can't be read: {error}") from error
     fields["scopes"] = tuple(str(fields["scopes"]).split())
     fields["active"] = bool(fields["active"])
-    fields["limits"] = orjson.loads(str(fields["limits"]))
-    fields["metadata"] = orjson.loads(str(fields["metadata"]))
     return ApiKey(**fields)  # type: ignore[arg-type]  # the columns are the record's fields, made by _to_row
 
 

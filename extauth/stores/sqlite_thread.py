@@ -19,9 +19,10 @@ BUSY_TIMEOUT = 5.0
 
 
 class SqliteThread:
-    """Runs functions on a connection, each in a transaction, one after the other in the order they were given.
+    """Runs functions on a connection, each in a transaction, in the order they were given.
 
-    The order matters: a read that was given after a write sees it. All faults of SQLite come out as StoreError.
+    The order matters: a read that was given after a write sees it. All faults of SQLite come out as
+    StoreError.
     """
 
     def __init__(self, path: Path, *, kind: str, synchronous: str, schema: Sequence[str]) -> None:
@@ -33,7 +34,10 @@ class SqliteThread:
         self._connection: sqlite3.Connection | None = None
 
     async def open(self) -> None:
-        """Open or create the file, readable by its owner only, and bring its schema up to date. Raises StoreError."""
+        """Open or create the file, readable by its owner only, and bring its schema up to date.
+
+        Raises StoreError.
+        """
         await self._run(self._open)
 
     async def transaction(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -83,7 +87,8 @@ class SqliteThread:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > known:
                 raise StoreError(
-                    f"{self._path}: written by a newer extauth ({self._kind} schema {version}; this one knows {known})"
+                    f"{self._path}: written by a newer extauth "
+                    f"({self._kind} schema {version}; this one knows {known})"
                 )
             for step in self._schema[version:]:
                 for statement in step.split(";"):

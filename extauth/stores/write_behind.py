@@ -17,7 +17,10 @@ WRITE_EVERY_SECONDS = 0.5
 
 
 class WriteBehind:
-    """Carries buckets between a memory store and its archive. A failed write loses nothing: it is tried again."""
+    """Carries buckets between a memory store and its archive.
+
+    A failed write loses nothing: it is tried again.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,10 @@ class WriteBehind:
         self._on_success = on_success
 
     async def restore(self) -> None:
-        """Fill the store with what the archive kept, without the buckets that are full by now. Raises StoreError."""
+        """Fill the store with what the archive kept, without the buckets that are full by now.
+
+        Raises StoreError.
+        """
         rows = await self._archive.load(self._clock.now_us())
         self._store.restore(
             (bucket, (spent, at_us, full, clear_at_us)) for bucket, spent, at_us, full, clear_at_us in rows
@@ -55,9 +61,13 @@ class WriteBehind:
             return
         try:
             await self._archive.write(unsaved.states, unsaved.forgotten)
-        except StoreError as error:
+        except asyncio.CancelledError:
+            # Whether it was written nobody knows; the flush at the end writes it again.
             self._store.give_back(unsaved)
-            self._on_failure(error)
+            raise
+        except Exception as error:  # noqa: BLE001 - the counts stay, and the next flush must come
+            self._store.give_back(unsaved)
+            self._on_failure(error if isinstance(error, StoreError) else StoreError(repr(error)))
         else:
             self._on_success()
 

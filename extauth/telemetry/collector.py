@@ -5,65 +5,53 @@ One list, so that the documentation can be checked against it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from extauth.app import App
 from extauth.server.connections import Connections
+from extauth.server.refusals import Refusal
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import LabelledReading, MetricsCollector, Reading
 
 
 def collector_for(app: App, connections: Connections, lines: LineWriter) -> MetricsCollector:
     """Return the collector of a running server."""
-    hasher, limits = app.hasher, app.limits
     return MetricsCollector(
         app.counts,
-        (
-            Reading("extauth_ready", "Whether every part works.", "gauge", lambda: float(app.health.ready)),
-            Reading(
-                "extauth_argon2_verifications_total",
-                "Secrets that argon2 compared.",
-                "counter",
-                lambda: hasher.verifications,
-            ),
-            Reading(
-                "extauth_argon2_refusals_total",
-                "Secrets that found the argon2 queue full.",
-                "counter",
-                lambda: hasher.refusals,
-            ),
-            Reading(
-                "extauth_limit_buckets", "Buckets in memory that are not full.", "gauge", lambda: len(limits)
-            ),
-            Reading(
-                "extauth_connections",
-                "Open connections of the check listener.",
-                "gauge",
-                lambda: len(connections),
-            ),
-            Reading(
-                "extauth_connections_total",
-                "Connections that the check listener accepted.",
-                "counter",
-                lambda: connections.accepted,
-            ),
-            Reading(
-                "extauth_log_lines_dropped_total",
-                "Log lines lost because nobody took them.",
-                "counter",
-                lambda: lines.dropped,
-            ),
-        ),
-        (
-            LabelledReading(
-                "extauth_http_refusals_total",
-                "Requests refused before they could be checks.",
-                "reason",
-                connections.refused.items,
-            ),
-            LabelledReading(
-                "extauth_faults_total",
-                "Faults that nobody foresaw, by listener.",
-                "listener",
-                app.counts.faults.items,
-            ),
-        ),
+        (*_service(app), *_listener(connections, lines)),
+        _by_label(app, connections),
+        bring_up_to_date=app.recorder.flush,
+    )
+
+
+def _service(app: App) -> Iterable[Reading]:
+    hasher, limits, health = app.hasher, app.limits, app.health
+    compared, refused = "Secrets that argon2 compared.", "Secrets that found the argon2 queue full."
+    return (
+        Reading("extauth_ready", "Whether every part works.", "gauge", lambda: float(health.ready)),
+        Reading("extauth_argon2_verifications_total", compared, "counter", lambda: hasher.verifications),
+        Reading("extauth_argon2_refusals_total", refused, "counter", lambda: hasher.refusals),
+        Reading("extauth_limit_buckets", "Buckets that are not full.", "gauge", lambda: len(limits)),
+    )
+
+
+def _listener(connections: Connections, lines: LineWriter) -> Iterable[Reading]:
+    still_open, accepted = "Open connections of the check listener.", "Connections it accepted."
+    dropped = "Log lines lost because nobody took them."
+    return (
+        Reading("extauth_open_connections", still_open, "gauge", lambda: len(connections)),
+        Reading("extauth_connections_total", accepted, "counter", lambda: connections.accepted),
+        Reading("extauth_log_lines_dropped_total", dropped, "counter", lambda: lines.dropped),
+    )
+
+
+def _by_label(app: App, connections: Connections) -> Iterable[LabelledReading]:
+    def refusals() -> Iterable[tuple[str, float]]:
+        return [*connections.refused.items(), (Refusal.NOT_FOUND.value, app.responder.not_found)]
+
+    faults = app.counts.faults
+    before = "Requests refused before they could be checks."
+    return (
+        LabelledReading("extauth_http_refusals_total", before, "reason", refusals),
+        LabelledReading("extauth_faults_total", "Faults that nobody foresaw.", "listener", faults.items),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import orjson
@@ -42,16 +43,36 @@ def configure_logging(lines: LineWriter, *, level: str) -> None:
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Mask values under telling names, and everything key-shaped in any text, tracebacks included."""
+    """Mask values under telling names, however deep. What is key-shaped anywhere is masked by `_render`."""
     for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = MASK if _SECRET_NAME.search(name) else mask_keys(value)
+        event[name] = _without_secrets(name, value)
     return event
+
+
+def _without_secrets(name: str, value: Any) -> Any:
+    if _SECRET_NAME.search(name):
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(inner): _without_secrets(str(inner), part) for inner, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_without_secrets(name, part) for part in value]
+    return value
 
 
 def _render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes:
     ordered = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
-    return orjson.dumps({**ordered, **event}, default=str, option=orjson.OPT_APPEND_NEWLINE)
+    event = {**ordered, **event}
+    try:
+        line = orjson.dumps(event, default=_readable, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # Numbers of more than 64 bits, lone surrogates: the slow writer knows them all.
+        line = json.dumps(event, default=_readable)
+    # On the finished line, so that nothing gets past: no key text changes by being written as JSON.
+    return mask_keys(line).encode() + b"\n"
+
+
+def _readable(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 class _Sink:

@@ -73,14 +73,21 @@ class MetricsCollector(Collector):
     """Turns counts and readings into metric families."""
 
     def __init__(
-        self, counts: CheckCounts, readings: Iterable[Reading], labelled: Iterable[LabelledReading]
+        self,
+        counts: CheckCounts,
+        readings: Iterable[Reading],
+        labelled: Iterable[LabelledReading],
+        *,
+        bring_up_to_date: Callable[[], None] = lambda: None,
     ) -> None:
         self._counts = counts
+        self._bring_up_to_date = bring_up_to_date
         self._readings = tuple(readings)
         self._labelled = tuple(labelled)
 
     def collect(self) -> Iterator[Metric]:
         """Make the families. Called by the registry for every scrape."""
+        self._bring_up_to_date()
         yield self._decisions()
         yield self._durations()
         info = GaugeMetricFamily("extauth_build_info", "Which extauth this is; always 1.", labels=["version"])

@@ -106,8 +106,8 @@ class Recorder:
                 targets[target],
                 _dumps(route),
                 _fields(key_id=key_id, user_id="") if key is None else keys[key],
-                _dumps(client_ip),
-                _dumps(mask_keys(request_id) if "_" in request_id else request_id),
+                _dumps(mask_keys(client_ip)),
+                _dumps(mask_keys(request_id)),
                 duration_us,
                 whys[reason, violated],
             )
@@ -128,8 +128,8 @@ class Recorder:
 
 
 def _target_fields(target: Target) -> bytes:
-    path = mask_keys(target.path[:LONGEST_PATH])
-    return _fields(method=target.method, host=target.host, path=path)
+    shown = (mask_keys(text[:LONGEST_PATH]) for text in (target.method, target.host, target.path))
+    return _fields(**dict(zip(("method", "host", "path"), shown, strict=True)))
 
 
 def _user_fields(key: ApiKey) -> bytes:
