@@ -40,6 +40,9 @@ class Route:
     scopes: tuple[str, ...] = ()
 
 
+# RFC 3986 section 3.2.2 and RFC 9110 section 7.2, without user information. HTTP/1.0 may name no host at all.
+_HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+
 # What every target gets that two parsers could read differently.
 AMBIGUOUS = Route(name="", access=Access.AMBIGUOUS)
 
@@ -61,7 +64,7 @@ class RouteTable:
         is one more thing that two parties could read differently.
         """
         method, path = target.method, target.path
-        if method not in self._methods or not is_unambiguous(path):
+        if method not in self._methods or not is_unambiguous(path) or not _HOST.fullmatch(target.host):
             return AMBIGUOUS
         bare_host = normalise_host(target.host)
         for route, pattern in self._routes:

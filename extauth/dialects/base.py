@@ -6,7 +6,7 @@ Dialects translate, they never decide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from extauth.model import CheckRequest, Decision
@@ -22,7 +22,7 @@ class RequestHead(NamedTuple):
     method: bytes
     target: bytes
     headers: Mapping[bytes, bytes]
-    repeated: frozenset[bytes] | set[bytes] = frozenset()
+    repeated: Sequence[bytes] = ()
 
 
 class Answer(NamedTuple):

@@ -41,7 +41,7 @@ class NginxDialect:
         headers = head.headers
         # A second line of these could only come from a client, through a proxy that adds where it should
         # replace.
-        repeated = head.repeated and not head.repeated.isdisjoint((_ORIGINAL_METHOD, _ORIGINAL_URI))
+        repeated = _ORIGINAL_METHOD in head.repeated or _ORIGINAL_URI in head.repeated
         method, target = headers.get(_ORIGINAL_METHOD, b""), headers.get(_ORIGINAL_URI, b"")
         ambiguous = Code.AMBIGUOUS_PATH if repeated else None
         return self._read("nginx", method, target, headers, ambiguous)

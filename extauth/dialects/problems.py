@@ -36,7 +36,7 @@ PROBLEMS: Mapping[Code, ProblemKind] = {
     Code.AMBIGUOUS_PATH: ProblemKind(
         400,
         "Bad Request",
-        "The method or the path can be read in more than one way. Send a known method in upper case, and a "
+        "The method, host or path can be read in more than one way. Send a known method in upper case, and a "
         "path without dot segments, empty segments, semicolons, or escapes of characters that need none.",
     ),
     Code.MISSING_KEY: ProblemKind(

@@ -49,12 +49,14 @@ def _head(scope: Scope) -> RequestHead:
     return RequestHead(scope["method"].encode("latin-1"), target, headers, repeated)
 
 
-def _join_repeated(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], set[bytes]]:
+def _join_repeated(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], list[bytes]]:
     headers: dict[bytes, bytes] = {}
-    repeated: set[bytes] = set()
-    for name, value in pairs:
+    repeated: list[bytes] = []
+    for name, padded in pairs:
+        # Not every server takes off the white space around a value (RFC 9110 section 5.5).
+        value = padded.strip(b" \t")
         if name in headers:
-            repeated.add(name)
+            repeated.append(name)
             headers[name] += b"," + value
         else:
             headers[name] = value

@@ -81,6 +81,7 @@ class Connections:
         self.accepted = 0
         self.refused: Counter[str] = Counter()
         self._open: set[Connection] = set()
+        self._turned_away: set[Connection] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -89,6 +90,7 @@ class Connections:
         """Count a new connection; False where there is no room for it."""
         self.accepted += 1
         if len(self._open) >= self.limits.connections:
+            self._turned_away.add(connection)
             return False
         self._open.add(connection)
         return True
@@ -96,10 +98,11 @@ class Connections:
     def discard(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
         self._open.discard(connection)
+        self._turned_away.discard(connection)
 
     def sweep(self, now: float, wall_seconds: float) -> None:
         """Move the time on, renew the Date line (RFC 9110 section 6.6.1), end what has waited too long."""
         self.now = now
         self.date_line = f"date: {formatdate(wall_seconds, usegmt=True)}\r\n".encode("ascii")
-        for connection in list(self._open):
+        for connection in [*self._open, *self._turned_away]:
             connection.expire(now)

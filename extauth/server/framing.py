@@ -36,7 +36,7 @@ def examine(
     Raises FramingError where it is too large, or where two parsers could disagree about its end.
     """
     headers = head.headers
-    if len(headers) > limits.head_lines or _head_size(head) > limits.head_bytes:
+    if len(headers) + len(head.repeated) > limits.head_lines or _head_size(head) > limits.head_bytes:
         raise FramingError(Refusal.HEAD_TOO_LARGE)
     old = version == "1.0"
     # RFC 9112 section 3.2: exactly one Host, which only HTTP/1.0 may lack.

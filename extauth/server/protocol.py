@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import httptools
 
 from extauth.dialects.base import Answer, RequestHead
-from extauth.server.connections import Connections
+from extauth.server.connections import SWEEP_EVERY_SECONDS, Connections
 from extauth.server.framing import Framing, FramingError, examine
 from extauth.server.refusals import Refusal, refuse
 from extauth.server.responder import Pending, Responder
@@ -23,6 +23,7 @@ from extauth.server.responder import Pending, Responder
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
+_HEAD_END = b"\r\n\r\n"
 _NO_BODY = b"content-length: 0\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _KEEP = b"connection: keep-alive\r\n"
@@ -48,9 +49,9 @@ class CheckProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_active", "_answering", "_body_follows", "_connections", "_deaf_since", "_ending", "_finish",
-        "_headers", "_idle_since", "_in_head", "_large_read", "_linger_since", "_parser", "_put",
-        "_queue", "_refusal", "_repeated", "_respond", "_server_connections", "_target", "_tasks",
-        "_transport", "_unfinished", "_unfinished_since", "_waits",
+        "_gone_by", "_headers", "_idle_since", "_in_head", "_large_read", "_parser", "_put", "_queue",
+        "_refusal", "_repeated", "_respond", "_server_connections", "_target", "_tasks", "_transport",
+        "_unfinished", "_unfinished_since", "_waits",
     )  # fmt: skip
 
     def __init__(self, *, responder: Responder, connections: Connections, server_state: Any) -> None:
@@ -66,10 +67,10 @@ class CheckProtocol(asyncio.Protocol):
         # The message being read.
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
-        self._repeated: set[bytes] = set()
+        self._repeated: list[bytes] = []
         self._in_head = False
         self._large_read = False  # some read was large enough to hold a head that is too large
-        self._unfinished = 0  # bytes of whole reads that ended inside this head
+        self._unfinished = 0  # bytes of this head in the reads that ended inside it
         self._unfinished_since = 0.0
         # The answers that are due.
         self._answering = False  # one is being waited for
@@ -82,7 +83,7 @@ class CheckProtocol(asyncio.Protocol):
         self._ending = False  # no further request is read
         self._body_follows = False  # behind the last one
         self._deaf_since: float | None = None
-        self._linger_since: float | None = None
+        self._gone_by: float | None = None  # when it is cut, once its end was decided
 
     # --- what the event loop calls ---
 
@@ -129,7 +130,7 @@ class CheckProtocol(asyncio.Protocol):
                 self._refuse(cause.refusal if isinstance(cause, FramingError) else Refusal.BAD_REQUEST)
             return
         if self._in_head:
-            self._bound_unfinished_head(len(data))
+            self._bound_unfinished_head(data)
 
     def pause_writing(self) -> None:
         """The peer doesn't read its answers: stop reading its requests."""
@@ -158,7 +159,7 @@ class CheckProtocol(asyncio.Protocol):
         name = name.lower()
         headers = self._headers
         if name in headers:
-            self._repeated.add(name)
+            self._repeated.append(name)
             value = headers[name] + b"," + value
             # Joining thousands of lines would cost quadratic time.
             if len(value) > self._connections.limits.head_bytes:
@@ -200,7 +201,7 @@ class CheckProtocol(asyncio.Protocol):
         if self._ending:
             raise FramingError(Refusal.BAD_REQUEST)
         parser = self._parser
-        self._repeated = set()
+        self._repeated = []
         framing = examine(
             head,
             self._connections.limits,
@@ -228,7 +229,7 @@ class CheckProtocol(asyncio.Protocol):
                 self._write(answer, request.head.method, request.framing)
             else:
                 self._wait_for(answer, request)
-        if self._queue or self._waits or self._transport is None or self._linger_since is not None:
+        if self._queue or self._waits or self._transport is None or self._gone_by is not None:
             return
         if self._refusal is not None:
             self._write_refusal(self._refusal)
@@ -272,6 +273,9 @@ class CheckProtocol(asyncio.Protocol):
         """
         self._connections.refused[refusal] += 1
         self._ending = True
+        # What was read of it may be large, and the connection lingers.
+        self._parser = httptools.HttpRequestParser(self)
+        self._target, self._headers, self._repeated, self._in_head = b"", {}, [], False
         if self._waits:
             self._refusal = refusal
         else:
@@ -293,31 +297,33 @@ class CheckProtocol(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        now = self._connections.now
         if linger or self._body_follows:
-            self._linger_since = self._connections.now
+            self._gone_by = now + _LINGER_SECONDS
             transport.write_eof()
             transport.resume_reading()
         else:
+            # A peer that doesn't read its last answers has as long for them as for a head.
+            self._gone_by = now + self._connections.limits.head_seconds
             transport.close()
 
     # --- bounds ---
 
-    def _bound_unfinished_head(self, read: int) -> None:
+    def _bound_unfinished_head(self, data: bytes) -> None:
         """A read ended inside a head: bound how much of it may come, and note since when it comes."""
         if not self._unfinished:
-            # Where in this read the head began isn't known; its size is looked at once it is complete.
             self._unfinished_since = self._connections.now
-            self._unfinished = 1
-            return
-        self._unfinished += read
+        # Other heads may stand before it in this read; nothing but heads can.
+        before = data.rfind(_HEAD_END)
+        self._unfinished += len(data) if before < 0 else len(data) - before - len(_HEAD_END)
         if self._unfinished > self._connections.limits.head_bytes:
             self._refuse(Refusal.HEAD_TOO_LARGE)
 
     def expire(self, now: float) -> None:
         """End the connection if it has been idle, slow or deaf for too long. Called by the sweep."""
         limits = self._connections.limits
-        if self._linger_since is not None:
-            if now - self._linger_since > _LINGER_SECONDS:
+        if self._gone_by is not None:
+            if now > self._gone_by:
                 self._abort()
         elif self._deaf_since is not None:
             if now - self._deaf_since > limits.head_seconds:
@@ -325,7 +331,8 @@ class CheckProtocol(asyncio.Protocol):
         elif self._answering:
             return
         elif self._in_head:
-            if now - self._unfinished_since > limits.head_seconds:
+            # The time it began is coarse: it may be as much too early as two sweeps are apart.
+            if now - self._unfinished_since > limits.head_seconds + SWEEP_EVERY_SECONDS:
                 self._refuse(Refusal.REQUEST_TIMEOUT)
         elif self._active:
             self._active = False
