@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from http import HTTPStatus
 from typing import Any, NamedTuple, cast
 
 import httptools
@@ -19,14 +18,9 @@ from extauth.server.connections import SWEEP_EVERY_SECONDS, Connections
 from extauth.server.framing import Framing, FramingError, examine
 from extauth.server.refusals import Refusal, refuse
 from extauth.server.responder import Pending, Responder
+from extauth.server.wire import to_bytes
 
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
 _HEAD_END = b"\r\n\r\n"
-_NO_BODY = b"content-length: 0\r\n\r\n"
-_CLOSE = b"connection: close\r\n"
-_KEEP = b"connection: keep-alive\r\n"
 # How much unread output makes a client deaf, in bytes: answers are small, so this is hundreds of pipelined
 # ones.
 _HIGH_WATER = 262_144
@@ -251,20 +245,8 @@ class CheckProtocol(asyncio.Protocol):
         self._go_on()
 
     def _write(self, answer: Answer, method: bytes, framing: Framing) -> None:
-        transport = self._transport
-        if transport is None:
-            return
-        status, head, body = answer
-        if framing.last:
-            head += _CLOSE
-        elif framing.old:
-            head += _KEEP
-        length = b"content-length: %d\r\n\r\n" % len(body) if body else _NO_BODY
-        if method == b"HEAD":
-            body = b""
-        self._put(
-            transport, b"".join((_STATUS_LINES[status], self._connections.date_line, head, length, body))
-        )
+        if self._transport is not None:
+            self._put(self._transport, to_bytes(answer, method, framing, self._connections.date_line))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer what is no check, and end the connection.
