@@ -71,7 +71,10 @@ EXPECTED = [
     "9: keys.hashing.workers: must be a whole number, not 'abc'",
     "11: routes[0].path: '/a//b' has an empty segment ('//'), which some servers merge away",
     "12: routes[0].scope: unknown field; did you mean 'scopes'?",
-    "13: routes[1].auth: 'none' lets requests without a key pass, so the scopes of this route would protect nothing",
+    (
+        "13: routes[1].auth: 'none' lets requests without a key pass, "
+        "so the scopes of this route would protect nothing"
+    ),
     "18: routes[2].scopes[1]: 'order read' is not a scope such as orders:read, orders:* or *",
     "19: routes[3].path: is needed and has no default",
     "19: routes[3].auth: must be 'required', 'optional' or 'none', not 'sometimes'",
@@ -207,12 +210,13 @@ def test_arbitrary_files_raise_nothing_else(tmp_path: Path, text: str) -> None:
         assert "\n" not in "".join(error.problems)  # noqa: PT017 - as above
 
 
-def test_the_option_goes_before_the_variable() -> None:
-    """`--config` is nearer to the operator than `EXTAUTH_CONFIG`."""
-    environ = {"EXTAUTH_CONFIG": "/variable.yaml"}
-    assert config_file(Path("/option.yaml"), environ) == Path("/option.yaml")
-    assert config_file(None, environ) == Path("/variable.yaml")
-    assert config_file(None, {"EXTAUTH_CONFIG": ""}) is None
+def test_the_option_goes_before_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--config` is nearer to the hand than EXTAUTH_CONFIG, and an empty variable names no file."""
+    monkeypatch.setenv("EXTAUTH_CONFIG", "/variable.yaml")
+    assert config_file(Path("/option.yaml")) == Path("/option.yaml")
+    assert config_file(None) == Path("/variable.yaml")
+    monkeypatch.setenv("EXTAUTH_CONFIG", "")
+    assert config_file(None) is None
 
 
 def test_the_process_environment_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

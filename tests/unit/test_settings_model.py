@@ -166,3 +166,10 @@ def test_a_validation_error_does_not_hold_the_input() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate({"keys": {"peppers": ["too-short-a-pepper"]}})
     assert "too-short-a-pepper" not in str(caught.value)
+
+
+def test_a_burst_that_nobody_lives_to_see_refilled_is_refused() -> None:
+    """The time of a whole refill is told to clients; a slip of the pen must not make it centuries."""
+    RateSettings.parse("1/day burst 3650")
+    with pytest.raises(ValueError, match="more than 3650 days to refill"):
+        RateSettings.parse("1/day burst 3651")

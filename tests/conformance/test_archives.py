@@ -1,0 +1,80 @@
+"""What every archive of limit buckets keeps to; each test runs on every row of the table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from extauth.limits.algorithm import BucketState
+from extauth.stores.base import BucketArchive
+from tests.stores import ARCHIVES
+
+Run = Callable[[Callable[[BucketArchive], Awaitable[None]]], None]
+NOW = 1_772_366_400_000_000
+
+
+@pytest.fixture(params=list(ARCHIVES))
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+    """Give what runs a scenario on an archive of its own: once for each kind."""
+
+    def run_scenario(scenario: Callable[[BucketArchive], Awaitable[None]]) -> None:
+        async def with_archive() -> None:
+            async with ARCHIVES[request.param](tmp_path) as archive:
+                await scenario(archive)
+
+        asyncio.run(with_archive())
+
+    return run_scenario
+
+
+async def loaded(archive: BucketArchive, now_us: int = NOW) -> dict[str, BucketState]:
+    """Return what the archive holds."""
+    rows = await archive.load(now_us)
+    return {bucket: (spent, at_us, full, clear_at_us) for bucket, spent, at_us, full, clear_at_us in rows}
+
+
+def test_what_is_written_can_be_loaded(run: Run) -> None:
+    """Exactly, by its bucket."""
+
+    async def scenario(archive: BucketArchive) -> None:
+        assert await loaded(archive) == {}
+        states = {"key:a:per-second": (1, NOW, 2, NOW + 1), "key:b:per-hour": (3, NOW - 9, 4, NOW + 10**12)}
+        await archive.write(states, ())
+        assert await loaded(archive) == states
+
+    run(scenario)
+
+
+def test_a_later_state_replaces_an_earlier_one(run: Run) -> None:
+    """One row a bucket."""
+
+    async def scenario(archive: BucketArchive) -> None:
+        await archive.write({"a": (1, NOW, 9, NOW + 1), "b": (1, NOW, 9, NOW + 1)}, ())
+        await archive.write({"a": (2, NOW + 1, 9, NOW + 2)}, ())
+        assert await loaded(archive) == {"a": (2, NOW + 1, 9, NOW + 2), "b": (1, NOW, 9, NOW + 1)}
+
+    run(scenario)
+
+
+def test_forgotten_buckets_are_dropped(run: Run) -> None:
+    """Also those that were never there; one that is written in the same breath stays."""
+
+    async def scenario(archive: BucketArchive) -> None:
+        await archive.write({"a": (1, NOW, 9, NOW + 1), "b": (1, NOW, 9, NOW + 1)}, ())
+        await archive.write({"b": (2, NOW, 9, NOW + 2)}, {"a", "b", "never"})
+        assert await loaded(archive) == {"b": (2, NOW, 9, NOW + 2)}
+
+    run(scenario)
+
+
+def test_buckets_that_are_full_by_now_are_not_loaded(run: Run) -> None:
+    """After a long stop most of what was written says nothing any more."""
+
+    async def scenario(archive: BucketArchive) -> None:
+        await archive.write({"full": (1, NOW - 9, 9, NOW), "almost": (1, NOW - 9, 9, NOW + 1)}, ())
+        assert set(await loaded(archive)) == {"almost"}
+
+    run(scenario)

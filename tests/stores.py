@@ -1,0 +1,63 @@
+"""The one table of stores: each conformance test runs on every row; a new store is one more row."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from extauth.stores.base import BucketArchive, KeyStore, LimitStore
+from extauth.stores.memory import MemoryLimitStore
+from extauth.stores.sqlite import SqliteBucketArchive, SqliteKeyStore
+from tests.fakes import MemoryArchive, MemoryKeyStore
+
+
+@asynccontextmanager
+async def sqlite_keys(folder: Path) -> AsyncIterator[SqliteKeyStore]:
+    """Open the embedded key store."""
+    store = SqliteKeyStore(folder / "extauth.db")
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def sqlite_archive(folder: Path) -> AsyncIterator[SqliteBucketArchive]:
+    """Open the embedded archive of limit buckets."""
+    archive = SqliteBucketArchive(folder / "extauth-limits.db")
+    await archive.open()
+    try:
+        yield archive
+    finally:
+        await archive.close()
+
+
+@asynccontextmanager
+async def _memory_keys(_folder: Path) -> AsyncIterator[MemoryKeyStore]:
+    yield MemoryKeyStore()
+
+
+@asynccontextmanager
+async def _memory_archive(_folder: Path) -> AsyncIterator[MemoryArchive]:
+    yield MemoryArchive()
+
+
+@asynccontextmanager
+async def _memory_limits(_folder: Path) -> AsyncIterator[MemoryLimitStore]:
+    yield MemoryLimitStore()
+
+
+KEY_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[KeyStore]]] = {
+    "sqlite": sqlite_keys,
+    # What the unit tests use must keep the same contract.
+    "fake": _memory_keys,
+}
+ARCHIVES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[BucketArchive]]] = {
+    "sqlite": sqlite_archive,
+    "fake": _memory_archive,
+}
+LIMIT_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[LimitStore]]] = {
+    "memory": _memory_limits,
+}

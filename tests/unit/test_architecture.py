@@ -1,0 +1,220 @@
+"""The shape of the package: which way imports point, and how long files and functions may get."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "extauth"
+LONGEST_FILE = 350
+LONGEST_FUNCTION = 40
+MODULES = sorted(PACKAGE.rglob("*.py"))
+assert len(MODULES) > 50
+
+
+def name_of(file: Path) -> str:
+    """Return a module's name."""
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {name_of(file): file for file in MODULES}
+
+
+@cache
+def tree_of(file: Path) -> ast.Module:
+    """Parse a module."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@cache
+def imports_of(name: str) -> frozenset[str]:
+    """Return all modules that a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(tree_of(NAMES[name])):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            assert node.module is not None
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+            inner = submodules & NAMES.keys()
+            found.update(inner or {node.module})
+    return frozenset(found)
+
+
+def imports_all_the_way(name: str) -> set[str]:
+    """Return what a module imports, itself or through other modules of extauth."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for imported in imports_of(waiting.pop()) - found:
+            found.add(imported)
+            if imported in NAMES:
+                waiting.append(imported)
+    return found
+
+
+def within(modules: set[str] | frozenset[str], *packages: str) -> set[str]:
+    """Return those that are one of these packages, or lie in one."""
+    return {
+        module
+        for module in modules
+        if any(module == each or module.startswith(f"{each}.") for each in packages)
+    }
+
+
+@pytest.mark.parametrize("name", ["extauth.model", "extauth.clock", "extauth.errors", "extauth.bounded"])
+def test_the_bottom_imports_nothing_of_extauth(name: str) -> None:
+    """What all share can't depend on any of them."""
+    assert within(imports_of(name), "extauth") == set()
+
+
+TOP = (
+    "extauth.dialects",
+    "extauth.server",
+    "extauth.admin",
+    "extauth.cli",
+    "extauth.app",
+    "extauth.telemetry",
+    "extauth.demo",
+)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name.split(".")[1:2] in (["keys"], ["limits"], ["stores"])]
+)
+def test_keys_limits_and_stores_know_nothing_above_them(name: str) -> None:
+    """No proxy, no listener, no command line, neither directly nor through something else."""
+    assert within(imports_all_the_way(name), *TOP, "extauth.check", "extauth.callers") == set()
+
+
+@pytest.mark.parametrize("name", ["extauth.check", "extauth.callers", "extauth.routes", "extauth.paths"])
+def test_the_check_knows_no_web_sql_or_json(name: str) -> None:
+    """Whatever it imports, all the way down: it can be read and tested without any of them."""
+    found = imports_all_the_way(name)
+    assert within(found, *TOP, "extauth.settings", "extauth.stores.sqlite", "extauth.stores.open") == set()
+    foreign = (
+        "starlette",
+        "uvicorn",
+        "httptools",
+        "httpx",
+        "sqlite3",
+        "orjson",
+        "json",
+        "pydantic",
+        "yaml",
+        "structlog",
+    )
+    assert within(found, *foreign) == set()
+
+
+def test_dialects_translate_and_never_decide() -> None:
+    """They know neither the check nor a store, and no server."""
+    for name in within(set(NAMES), "extauth.dialects"):
+        forbidden = ("extauth.check", "extauth.stores", "extauth.server", "extauth.app", "extauth.limits")
+        assert within(imports_of(name), *forbidden) == set(), name
+
+
+def test_only_the_composition_root_opens_stores() -> None:
+    """Nobody else constructs services."""
+    openers = {name for name in NAMES if "extauth.stores.open" in imports_of(name)}
+    assert openers == {"extauth.app"}
+
+
+def test_a_store_is_chosen_in_one_place() -> None:
+    """A new store is one more case there."""
+    users = {name for name in NAMES if "extauth.stores.sqlite" in imports_of(name)}
+    assert users == {"extauth.stores.open"}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Imports have no cycles: every module can be understood after those that it imports."""
+    cycles = [name for name in NAMES if name in imports_all_the_way(name)]
+    assert cycles == []
+
+
+# The demo hands its own environment on to the programs that it starts; it reads nothing from it.
+ENVIRONMENT_READERS = {"extauth.settings.load", "extauth.demo.service"}
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    """A variable that some other module looks at would be in no documentation and checked by nobody."""
+    readers = {
+        name
+        for name, file in NAMES.items()
+        for node in ast.walk(tree_of(file))
+        if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "putenv"})
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "os"
+            and any("env" in alias.name for alias in node.names)
+        )
+    }
+    assert readers == ENVIRONMENT_READERS
+
+
+def test_library_code_asks_no_system_clock() -> None:
+    """Time is handed in, so that tests can move it."""
+    allowed = {"extauth.clock", "extauth.server.run", *within(set(NAMES), "extauth.demo")}
+    askers = {
+        name
+        for name, file in NAMES.items()
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr)
+        in {
+            ("time", "time"),
+            ("time", "time_ns"),
+            ("datetime", "now"),
+            ("datetime", "utcnow"),
+            ("date", "today"),
+        }
+    }
+    assert askers - allowed == set()
+
+
+def test_no_base_http_middleware() -> None:
+    """It costs a task for each request, and swallows what happens when a client leaves."""
+    assert [str(file) for file in MODULES if "BaseHTTPMiddleware" in file.read_text(encoding="utf-8")] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_short(name: str) -> None:
+    """One idea each."""
+    assert len(NAMES[name].read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Return name and length of each function, docstring and decorators left out."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body
+            docstring = body[0] if ast.get_docstring(node) is not None else None
+            length = (node.end_lineno or 0) - node.lineno + 1
+            if docstring is not None:
+                length -= (docstring.end_lineno or 0) - docstring.lineno + 1
+            yield node.name, length
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_functions_are_short(name: str) -> None:
+    """They fit on a screen."""
+    assert [
+        (function, length)
+        for function, length in functions(tree_of(NAMES[name]))
+        if length > LONGEST_FUNCTION
+    ] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_module_says_what_it_is_for(name: str) -> None:
+    """In its first lines."""
+    file = NAMES[name]
+    if file.read_text(encoding="utf-8").strip():
+        assert ast.get_docstring(tree_of(file))

@@ -1,0 +1,57 @@
+"""Health: parts start unwell, report themselves, and readiness is all of them together."""
+
+from __future__ import annotations
+
+import pytest
+
+from extauth.health import STARTING, Health
+
+
+def is_ready(health: Health) -> bool:
+    """Ask anew: a type checker takes a property for what it was."""
+    return health.ready
+
+
+def test_parts_start_unwell() -> None:
+    """A server is not ready before each part has said so."""
+    health = Health("keys", "limits")
+    assert not is_ready(health)
+    assert health.parts == {"keys": STARTING, "limits": STARTING}
+    health.report("keys")
+    assert not is_ready(health)
+    health.report("limits")
+    assert health.parts == {"keys": "", "limits": ""}
+    assert is_ready(health)
+
+
+def test_one_part_that_fails_is_enough() -> None:
+    """And it says what is wrong, until it works again."""
+    health = Health("keys", "limits")
+    health.report("keys")
+    health.report("limits", "disk full")
+    assert not is_ready(health)
+    assert health.parts["limits"] == "disk full"
+    health.report("limits")
+    assert is_ready(health)
+
+
+def test_a_change_is_told_once() -> None:
+    """However often a part repeats itself; another problem is another change."""
+    heard: list[tuple[str, str]] = []
+    health = Health("keys", on_change=lambda part, problem: heard.append((part, problem)))
+    for problem in ("", "", "gone", "gone", "still gone", "", ""):
+        health.report("keys", problem)
+    assert heard == [("keys", ""), ("keys", "gone"), ("keys", "still gone"), ("keys", "")]
+
+
+def test_nobody_reports_for_a_part_that_is_not_there() -> None:
+    """A misspelt name would never make the server ready."""
+    with pytest.raises(KeyError):
+        Health("keys").report("kyes")
+
+
+def test_the_parts_can_be_read_but_not_changed() -> None:
+    """What is handed out is a copy."""
+    health = Health("keys")
+    dict(health.parts)["keys"] = ""
+    assert not health.ready

@@ -1,0 +1,230 @@
+"""What is special about the embedded stores: files, schema, other processes, and how faults come out."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from extauth.errors import StoreError
+from extauth.stores import sqlite_thread
+from extauth.stores.sqlite import SqliteBucketArchive, SqliteKeyStore
+from tests.keys import record
+from tests.stores import sqlite_archive, sqlite_keys
+
+NOW = 1_772_366_400_000_000
+
+
+def with_keys(folder: Path, scenario: Callable[[SqliteKeyStore], Awaitable[None]]) -> None:
+    """Run a scenario on a key store in the folder."""
+
+    async def run() -> None:
+        async with sqlite_keys(folder) as store:
+            await scenario(store)
+
+    asyncio.run(run())
+
+
+def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
+    """Hashes and users are nobody else's business: neither the folder nor any file in it is open."""
+    folder = tmp_path / "data"
+
+    async def scenario() -> None:
+        async with sqlite_keys(folder) as store, sqlite_archive(folder) as archive:
+            await store.add(record())
+            await archive.write({"b": (1, NOW, 2, NOW + 1)}, ())
+            modes = {path.name: path.stat().st_mode & 0o077 for path in folder.iterdir()}
+            assert {"extauth.db", "extauth.db-wal", "extauth-limits.db"} <= modes.keys()
+            assert set(modes.values()) == {0}
+
+    asyncio.run(scenario())
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_what_was_acknowledged_is_there_after_opening_again(tmp_path: Path) -> None:
+    """The schema is made once, and left alone by the next start."""
+
+    async def add(store: SqliteKeyStore) -> None:
+        await store.add(record())
+
+    async def look(store: SqliteKeyStore) -> None:
+        assert await store.count() == 1
+
+    with_keys(tmp_path, add)
+    with_keys(tmp_path, look)
+
+
+def _first_row(query: str, connection: sqlite3.Connection) -> tuple[object, ...]:
+    row: tuple[object, ...] = connection.execute(query).fetchone()
+    return row
+
+
+@pytest.mark.parametrize(("store", "level"), [(SqliteKeyStore, 2), (SqliteBucketArchive, 1)])
+def test_files_are_as_durable_as_promised(
+    tmp_path: Path, store: type[SqliteKeyStore | SqliteBucketArchive], level: int
+) -> None:
+    """WAL for both; FULL (2) for keys, so that a power cut loses no revocation, NORMAL (1) for counts."""
+
+    async def scenario() -> None:
+        opened = store(tmp_path / "x.db")
+        await opened.open()
+        try:
+            for name, value in (("journal_mode", "wal"), ("synchronous", level)):
+                query = f"PRAGMA {name}"
+                (found,) = await opened._thread.transaction(partial(_first_row, query))
+                assert found == value
+        finally:
+            await opened.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_change_by_another_connection_is_visible(tmp_path: Path) -> None:
+    """The command line's changes reach a running server: in `changes`, and in what is read afterwards."""
+
+    async def scenario(store: SqliteKeyStore) -> None:
+        await store.add(record())
+        start = await store.changes(None)
+        async with sqlite_keys(tmp_path) as other:
+            await other.save(record(name="renamed", version=2))
+            await other.add(record("AAAAbbbb0002"))
+        changes = await store.changes(start.cursor)
+        assert sorted(changes.key_ids) == ["AAAAbbbb0001", "AAAAbbbb0002"]
+        read = await store.get("AAAAbbbb0001")
+        assert read is not None
+        assert read.name == "renamed"
+
+    with_keys(tmp_path, scenario)
+
+
+def test_two_connections_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Each change has a sequence of its own, so that no watcher misses one."""
+
+    async def scenario(store: SqliteKeyStore) -> None:
+        start = await store.changes(None)
+        async with sqlite_keys(tmp_path) as other:
+            adding = [(store, other)[number % 2].add(record(f"AAAAbbbb{number:04}")) for number in range(40)]
+            await asyncio.gather(*adding)
+        assert await store.count() == 40
+        assert len((await store.changes(start.cursor)).key_ids) == 40
+
+    with_keys(tmp_path, scenario)
+
+
+def test_a_file_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
+    """Going back to an older extauth damages nothing that a newer one wrote, and says what is wrong."""
+    file = tmp_path / "extauth.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+    async def scenario() -> None:
+        with pytest.raises(
+            StoreError, match=r"written by a newer extauth \(keys schema 99; this one knows 1\)"
+        ):
+            await SqliteKeyStore(file).open()
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """With its name."""
+    file = tmp_path / "extauth.db"
+    file.write_bytes(b"this is no database, and long enough to be seen as none" * 50)
+
+    async def scenario() -> None:
+        with pytest.raises(StoreError, match=r"extauth\.db: file is not a database"):
+            await SqliteKeyStore(file).open()
+
+    asyncio.run(scenario())
+    assert file.read_bytes().startswith(b"this is no database")
+
+
+def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+    """A file stands where the folder should be."""
+    (tmp_path / "data").write_text("")
+
+    async def scenario() -> None:
+        with pytest.raises(StoreError, match=r"extauth\.db"):
+            await SqliteKeyStore(tmp_path / "data" / "extauth.db").open()
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_is_not_open_is_told(tmp_path: Path) -> None:
+    """As a fault of the store."""
+
+    async def scenario() -> None:
+        store = SqliteKeyStore(tmp_path / "extauth.db")
+        with pytest.raises(StoreError, match="not open"):
+            await store.count()
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_stays_locked_is_a_fault_not_a_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write waits for another process's write only so long; reads don't wait at all."""
+    monkeypatch.setattr(sqlite_thread, "BUSY_TIMEOUT", 0.05)
+
+    async def scenario(store: SqliteKeyStore) -> None:
+        await store.add(record())
+        blocker = sqlite3.connect(tmp_path / "extauth.db", isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            await store.add(record("AAAAbbbb0002"))
+        assert await store.count() == 1
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        await store.add(record("AAAAbbbb0002"))
+
+    with_keys(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("column", "value"), [("metadata", "{broken"), ("created_at", 10**18)])
+def test_a_record_that_makes_no_sense_is_a_fault_of_the_store(
+    tmp_path: Path, column: str, value: object
+) -> None:
+    """What somebody wrote into the file by hand is a fault that names the key, and never read as a key."""
+
+    async def scenario(store: SqliteKeyStore) -> None:
+        await store.add(record())
+        with sqlite3.connect(tmp_path / "extauth.db") as connection:
+            connection.execute(f"UPDATE keys SET {column} = ?", (value,))  # noqa: S608 - a column of this test
+        connection.close()
+        with pytest.raises(StoreError, match="the record of key AAAAbbbb0001 can't be read"):
+            await store.get("AAAAbbbb0001")
+
+    with_keys(tmp_path, scenario)
+
+
+def test_amounts_of_any_size_come_back(tmp_path: Path) -> None:
+    """The units of a large, slow limit pass 63 bits; so does the time until it is clear, which is cut."""
+    huge = 10**9 * 3_153_600_000_000_000
+
+    async def scenario() -> None:
+        async with sqlite_archive(tmp_path) as archive:
+            await archive.write({"b": (huge, NOW, 2 * huge, NOW + huge)}, ())
+            assert await archive.load(NOW) == [("b", huge, NOW, 2 * huge, 2**63 - 1)]
+
+    asyncio.run(scenario())
+
+
+def test_one_server_counts_in_an_archive(tmp_path: Path) -> None:
+    """Two servers would each miss half of the requests: the second is refused until the first has gone."""
+
+    async def scenario() -> None:
+        async with sqlite_archive(tmp_path):
+            second = SqliteBucketArchive(tmp_path / "extauth-limits.db")
+            with pytest.raises(StoreError, match="another extauth serves from this store"):
+                await second.open()
+        async with sqlite_archive(tmp_path):
+            pass
+
+    asyncio.run(scenario())
