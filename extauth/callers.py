@@ -10,7 +10,7 @@ import sys
 from extauth.bounded import Memo
 from extauth.clock import to_us
 from extauth.keys.scopes import ScopeSet
-from extauth.limits.plan import Planner, Take, takes_for
+from extauth.limits.plan import Planner, Take, UnknownTierError, takes_for
 from extauth.model import ApiKey, LimitSet
 from extauth.routes import Route
 
@@ -21,12 +21,19 @@ _REMEMBERED_ROUTES = 256
 class Caller:
     """One key, compiled. Lives as long as its record is unchanged."""
 
-    __slots__ = ("blocked", "expires_us", "key", "limit_set", "missing_scopes", "takes")
+    __slots__ = ("blocked", "expires_us", "fault", "key", "limit_set", "missing_scopes", "takes")
 
     def __init__(self, key: ApiKey, planner: Planner) -> None:
         self.key = key
-        self.limit_set: LimitSet = planner.limits_of(key)
-        self.takes: tuple[Take, ...] = takes_for(key, self.limit_set)
+        self.limit_set: LimitSet | None = None
+        self.takes: tuple[Take, ...] = ()
+        # What is wrong on this side: the key is good, but nobody can say what its limits are.
+        self.fault = ""
+        try:
+            self.limit_set = planner.limits_of(key)
+            self.takes = takes_for(key, self.limit_set)
+        except UnknownTierError as error:
+            self.fault = str(error)
         self.blocked = _blocked(key)
         self.expires_us = _NEVER if key.expires_at is None else to_us(key.expires_at)
         scopes = ScopeSet(key.scopes)

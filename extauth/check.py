@@ -16,7 +16,7 @@ from extauth.stores.base import LimitStore
 
 # What a client is told to wait when the store is gone: long enough to spare it, short enough to notice its
 # return.
-STORE_RETRY_SECONDS = 1
+RETRY_SECONDS = 1
 
 # Looking a member up in its enumeration costs more than comparing it.
 _ALLOWED = Code.ALLOWED
@@ -63,10 +63,8 @@ class Checker:
             return Decision(Code.INVALID_KEY, key_id=caller.key_id, route=route.name, reason=caller.reason)
         # 5. May the key be used at all, at this moment?
         key = caller.key
-        if caller.blocked or now_us >= caller.expires_us:
-            return Decision(
-                Code.INVALID_KEY, key_id=key.key_id, route=route.name, reason=caller.refusal(now_us)
-            )
+        if caller.blocked or now_us >= caller.expires_us or caller.fault:
+            return _refused(caller, route, now_us)
         # 6. May it do this?
         if route.scopes and caller.missing_scopes[route]:
             return Decision(Code.INSUFFICIENT_SCOPE, key, key.key_id, route.name, needed_scopes=route.scopes)
@@ -93,7 +91,7 @@ class Checker:
         except StoreError as error:
             # The one place where a store that fails turns into an answer: nobody is let in unseen.
             return Decision(
-                Code.STORE_UNAVAILABLE, route=route.name, retry_after=STORE_RETRY_SECONDS, reason=str(error)
+                Code.STORE_UNAVAILABLE, route=route.name, retry_after=RETRY_SECONDS, reason=str(error)
             )
         decision = self.decide(request, self._now_us(), caller)
         assert decision is not None  # it is only None without a caller
@@ -111,6 +109,15 @@ def _decide_without_key(request: CheckRequest, route: Route) -> Decision | None:
     if route.access is Access.NONE or (route.access is Access.OPTIONAL and request.credential is None):
         return Decision(Code.ALLOWED, route=route.name)
     return None
+
+
+def _refused(caller: Caller, route: Route, now_us: int) -> Decision:
+    key_id = caller.key.key_id
+    if reason := caller.refusal(now_us):
+        return Decision(Code.INVALID_KEY, key_id=key_id, route=route.name, reason=reason)
+    return Decision(
+        Code.INTERNAL_ERROR, key_id=key_id, route=route.name, retry_after=RETRY_SECONDS, reason=caller.fault
+    )
 
 
 def _limited(caller: Caller, route: Route, usages: tuple[Usage, ...]) -> Decision:

@@ -5,6 +5,7 @@ Health and metrics. It answers nothing that a proxy asks, and never shows a stac
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import orjson
@@ -16,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from extauth.health import Health
 from extauth.telemetry.metrics import CheckCounts
@@ -39,8 +41,19 @@ class ProblemResponse(Response):
         super().__init__(orjson.dumps(body), status, {**dict(headers), "cache-control": "no-store"})
 
 
-def admin_app(*, health: Health, registry: CollectorRegistry, counts: CheckCounts) -> Starlette:
+def admin_app(*, health: Health, registry: CollectorRegistry, counts: CheckCounts) -> ASGIApp:
     """Return the ASGI application of the admin listener."""
+    app = _starlette(health=health, registry=registry, counts=counts)
+
+    async def without_repetition(scope: Scope, receive: Receive, send: Send) -> None:
+        # Starlette answers a fault and raises it again for the server to log; `fault` has logged it already.
+        with contextlib.suppress(Exception):
+            await app(scope, receive, send)
+
+    return without_repetition
+
+
+def _starlette(*, health: Health, registry: CollectorRegistry, counts: CheckCounts) -> Starlette:
 
     async def livez(_request: Request) -> Response:
         """The process runs and its event loop turns."""

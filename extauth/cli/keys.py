@@ -11,7 +11,7 @@ import click
 import orjson
 
 from extauth.app import KeyManagement, open_key_management
-from extauth.clock import SystemClock
+from extauth.clock import SystemClock, to_us
 from extauth.keys.service import NewKey
 from extauth.model import ApiKey
 from extauth.settings.load import load_from_environment
@@ -66,7 +66,8 @@ def create(
         _print_json({**_public(issued.record), "key": issued.text})
         return
     _print_record(issued.record)
-    click.echo(f"\n{issued.text}\n\nKeep it safe: it is shown this once and can't be recovered.", err=False)
+    click.echo(f"\n{issued.text}\n")
+    click.echo("Keep it safe: it is shown this once and can't be recovered.", err=True)
 
 
 @keys_group.command("list")
@@ -161,6 +162,18 @@ def _print_record(record: ApiKey) -> None:
             click.echo(f"{name:<13} {' '.join(value) if isinstance(value, list) else value}")
 
 
+def _state(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    if not key.active:
+        return "disabled"
+    return (
+        "expired"
+        if key.expires_at is not None and to_us(key.expires_at) <= SystemClock().now_us()
+        else "active"
+    )
+
+
 def _print_table(keys: tuple[ApiKey, ...]) -> None:
     from rich.console import Console  # noqa: PLC0415 - the other commands needn't wait for it
     from rich.table import Table  # noqa: PLC0415
@@ -171,7 +184,7 @@ def _print_table(keys: tuple[ApiKey, ...]) -> None:
         # An id is there to be copied.
         table.add_column(title, overflow="fold", no_wrap=title == "KEY ID")
     for key in keys:
-        state = "revoked" if key.revoked_at else "active" if key.active else "disabled"
+        state = _state(key)
         expires = _plain(key.expires_at) or "never"
         cells = (key.key_id, key.user_id, key.name, key.tier, " ".join(key.scopes), state, expires)
         # As text, because a name may hold brackets, which are markup to rich.

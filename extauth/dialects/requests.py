@@ -117,8 +117,8 @@ def _bearer(authorization: bytes) -> bytes | None:
 
 def _with_query(found: _Credential, query: bytes) -> _Credential:
     credential, places, two = found
-    parameters = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    keys = {value.encode() for name, value in parameters if name == QUERY_PARAMETER}
+    # An empty parameter is none, as an empty header is: parse_qsl leaves blank values out.
+    keys = {value.encode() for name, value in parse_qsl(query.decode("latin-1")) if name == QUERY_PARAMETER}
     if not keys:
         return found
     if credential is not None:

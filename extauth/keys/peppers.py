@@ -31,7 +31,8 @@ def load_peppers(
     if given:
         return Peppers(given)
     if file is not None:
-        return Peppers(_read(file))
+        # Secrets that an orchestrator mounts are often readable by a group of their own.
+        return Peppers(_read(file, forbidden=stat.S_IWGRP | stat.S_IRWXO))
     path = data_directory / PEPPER_FILE
     if not path.exists():
         if not store_is_empty:
@@ -47,7 +48,7 @@ def load_peppers(
             _create(path)
         except OSError as error:
             raise ConfigError([f"{path}: can't be made: {error.strerror}"]) from error
-    return Peppers(_read(path))
+    return Peppers(_read(path, forbidden=stat.S_IRWXG | stat.S_IRWXO))
 
 
 def _create(path: Path) -> None:
@@ -71,9 +72,9 @@ def _create(path: Path) -> None:
         draft.unlink()
 
 
-def _read(path: Path) -> list[str]:
+def _read(path: Path, *, forbidden: int) -> list[str]:
     try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        if path.stat().st_mode & forbidden:
             raise ConfigError(
                 [f"{path}: others may read or write this file; make it readable by its owner only"]
             )

@@ -33,7 +33,7 @@ class Planner:
         try:
             return self._tiers[key.tier]
         except KeyError as error:
-            raise UnknownTierError(key.tier) from error
+            raise UnknownTierError(f"tier {key.tier!r} is not configured") from error
 
 
 def takes_for(key: ApiKey, limit_set: LimitSet) -> tuple[Take, ...]:

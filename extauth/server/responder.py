@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from extauth.check import Checker
+from extauth.check import RETRY_SECONDS, Checker
 from extauth.clock import Clock
 from extauth.dialects.base import Answer, Dialect, RequestHead
 from extauth.model import CheckRequest, Code, Decision, Target
 from extauth.server.refusals import Refusal, refuse
 from extauth.telemetry.recorder import Recorder
-
-# What a client is told to wait after a fault: whoever caused it, at once again would hit it again.
-FAULT_RETRY_SECONDS = 1
 
 
 class Pending(NamedTuple):
@@ -59,23 +56,25 @@ class Responder:
             decision = self._decide(request, started_us)
             if decision is None:
                 return Pending(dialect, request, started_us)
-            self._recorder.record(request, decision, started_us)
-            return dialect.render(request, decision)
+            answer = dialect.render(request, decision)
         except Exception as fault:  # noqa: BLE001 - see above
             return self._fault(dialect, request, fault, started_us)
+        self._recorder.record(request, decision, started_us)
+        return answer
 
     async def finish(self, pending: Pending) -> Answer:
         """Answer a check that had to wait."""
         dialect, request, started_us = pending
         try:
             decision = await self._decide_later(request)
-            self._recorder.record(request, decision, started_us)
-            return dialect.render(request, decision)
+            answer = dialect.render(request, decision)
         except Exception as fault:  # noqa: BLE001 - see `respond`
             return self._fault(dialect, request, fault, started_us)
+        self._recorder.record(request, decision, started_us)
+        return answer
 
     def _fault(self, dialect: Dialect, request: CheckRequest, fault: Exception, started_us: int) -> Answer:
-        decision = Decision(Code.INTERNAL_ERROR, retry_after=FAULT_RETRY_SECONDS, reason=type(fault).__name__)
+        decision = Decision(Code.INTERNAL_ERROR, retry_after=RETRY_SECONDS, reason=type(fault).__name__)
         self._recorder.fault(request, fault)
         self._recorder.record(request, decision, started_us)
         try:

@@ -173,11 +173,13 @@ class SqliteBucketArchive:
         """
         await self._thread.open()
         # A file of its own: closing another descriptor of the database would drop SQLite's locks on it.
-        self._lock = os.open(self._lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            self._lock = os.open(self._lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             await self.close()
+            if not isinstance(error, BlockingIOError):
+                raise StoreError(f"{self._lock_path}: {error.strerror}") from error
             raise StoreError(
                 f"{self._lock_path}: another extauth serves from this store; "
                 "the embedded store is for one process"

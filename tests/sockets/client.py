@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -51,6 +53,16 @@ class Client:
             self.socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             return
+
+    def send_what_is_taken_now(self, data: bytes) -> None:
+        """Write as much as the kernel takes without waiting; nothing where the connection has ended."""
+        self.socket.setblocking(False)
+        try:
+            self.socket.send(data)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return
+        finally:
+            self.socket.settimeout(PATIENCE)
 
     def receive(self, method: str = "GET") -> Answer:
         """Read one answer; an AssertionError if the connection ends first."""
@@ -135,6 +147,13 @@ class Client:
     def close(self) -> None:
         """Close the connection."""
         self.socket.close()
+
+
+@contextlib.contextmanager
+def many(address: Address, count: int, *, receive_buffer: int | None = None) -> Iterator[list[Client]]:
+    """Open many connections, for as long as the block lasts."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(Client(address, receive_buffer=receive_buffer)) for _ in range(count)]
 
 
 def ask(address: Address, data: bytes, method: str = "GET") -> Answer:

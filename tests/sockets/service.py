@@ -13,15 +13,16 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from extauth.app import open_key_management
 from extauth.clock import SystemClock
 from extauth.keys.service import NewKey
 from extauth.settings.load import load_settings
 from extauth.settings.model import Settings
-from tests.integration.processes import Child, free_ports
+from tests.integration.processes import Child, free_ports, wait_until
 
-from .client import Address, ask
+from .client import PATIENCE, Address, ask
 from .wire import Answer, request, with_key
 
 # Hashing is cheap, because many keys are verified for the first time, except where a test needs it dear.
@@ -83,9 +84,15 @@ class Service:
         )
 
     def start(self) -> None:
-        """Start it, and use up the spent key."""
+        """Start it, use up the spent key, and wait until no connection is left of that."""
         self._child.start()
+        self._process_id = next(
+            line["pid"] for line in reversed(self.log_lines()) if line["event"] == "started"
+        )
         assert self.ask(with_key(self.keys.spent)).status in {200, 429}
+        wait_until(
+            lambda: self.metric("extauth_connections") == 0, within=PATIENCE, what="no connection is left"
+        )
 
     def stop(self) -> None:
         """Stop it; everything it printed beside its log would be a complaint."""
@@ -94,12 +101,12 @@ class Service:
 
     def kill(self) -> None:
         """End it without giving it a chance to clean up."""
-        os.kill(self.process_id, signal.SIGKILL)
+        os.kill(self._process_id, signal.SIGKILL)
         self._child.stop()
 
     def terminate(self) -> None:
         """Ask it to stop, without waiting until it has."""
-        os.kill(self.process_id, signal.SIGTERM)
+        os.kill(self._process_id, signal.SIGTERM)
 
     def assert_healthy(self) -> None:
         """Fail unless a client with a connection of its own is served."""
@@ -110,16 +117,9 @@ class Service:
         return ask(self.address, request("/envoy/any", *lines))
 
     @property
-    def process_id(self) -> int:
-        """The id of the server's process, from its own log."""
-        process_id = [line["pid"] for line in self.log_lines() if line["event"] == "started"][-1]
-        assert isinstance(process_id, int)
-        return process_id
-
-    @property
     def resident_bytes(self) -> int:
         """How much memory the process holds, in bytes."""
-        return resident_bytes(self.process_id)
+        return resident_bytes(self._process_id)
 
     def metric(self, name: str) -> int:
         """Return the sum over all labels of one metric."""
@@ -129,9 +129,9 @@ class Service:
         assert values, f"the metric {name} is missing"
         return int(sum(float(value) for value in values))
 
-    def log_lines(self) -> list[dict[str, object]]:
-        """Return the log so far."""
-        return [json.loads(line) for line in self._log.read_text().splitlines()]
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Return the log so far, without a line that is being written."""
+        return [json.loads(line) for line in self._log.read_text().split("\n")[:-1]]
 
     def _is_ready(self) -> bool:
         try:

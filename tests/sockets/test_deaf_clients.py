@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import select
 import time
+from pathlib import Path
 
 from extauth.server.connections import ConnectionLimits
 
-from .client import PATIENCE, Client
+from .client import PATIENCE, Client, many
+from .conftest import running
 from .in_process import Listener
 from .service import Service
 from .wire import request
 
 _LIMITS = ConnectionLimits()
 _MEGABYTE = 1024 * 1024
+_TINY = b"GET /envoy/ HTTP/1.1\r\nHost:a\r\n\r\n"
 
 
 def _send_until_cut_off(client: Client, others: Service) -> int:
@@ -44,6 +47,27 @@ def test_a_client_that_never_reads_is_held_up_and_cut_off(impatient: Service) ->
     assert taken < 40 * _MEGABYTE
     assert impatient.resident_bytes - before < 20 * _MEGABYTE
     impatient.assert_healthy()
+
+
+def test_clients_that_never_read_cost_little_memory_each(folder: Path) -> None:
+    """Forty of them, with the smallest requests in the largest reads, which have the most to be answered."""
+    with running(Service(folder)) as service, many(service.address, 40, receive_buffer=4096) as clients:
+        service.assert_healthy()
+        before = service.resident_bytes
+        for _ in range(3):
+            for client in clients:
+                client.send_what_is_taken_now(_TINY * 9_000)
+            service.assert_healthy()
+        assert service.resident_bytes - before < len(clients) * _MEGABYTE
+
+
+def test_answers_to_one_read_are_bounded_too() -> None:
+    """A read may hold thousands of requests: those beyond what may lie unread are not answered yet."""
+    with Listener() as listener:
+        connection = listener.connect()
+        connection.transport.stalled = True
+        connection.send(_TINY * 9_000)
+        assert len(connection.transport.written) < _MEGABYTE
 
 
 def test_reading_stops_while_output_is_not_taken() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from extauth.server.connections import ConnectionLimits
 
-from .client import Client
+from .client import Client, many
 from .in_process import Listener
 from .service import Keys, Service
 from .wire import Answer, request, with_key
@@ -58,14 +58,13 @@ def test_heads_of_a_megabyte_cost_no_memory(service: Service) -> None:
 def test_unfinished_large_heads_cost_no_memory(service: Service) -> None:
     """A hundred clients that each send a megabyte of one header, and never end it, fill no memory."""
     before = service.resident_bytes
-    clients = [Client(service.address) for _ in range(100)]
-    for client in clients:
-        client.send_what_is_taken(request("/envoy/any", f"X-Long: {'v' * _MEGABYTE}")[:-4])
-    service.assert_healthy()
-    assert service.resident_bytes - before < _ALLOWANCE
-    for client in clients:
-        assert [answer.status for answer in client.receive_until_end()] == [431]
-        client.close()
+    with many(service.address, 100) as clients:
+        for client in clients:
+            client.send_what_is_taken(request("/envoy/any", f"X-Long: {'v' * _MEGABYTE}")[:-4])
+        service.assert_healthy()
+        assert service.resident_bytes - before < _ALLOWANCE
+        for client in clients:
+            assert [answer.status for answer in client.receive_until_end()] == [431]
 
 
 def test_an_unfinished_head_is_refused_when_it_is_too_large() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.processes import wait_until
 
-from .client import PATIENCE, Client
+from .client import PATIENCE, Client, many
 from .conftest import running
 from .in_process import Listener
 from .service import Service, allow_descriptors
@@ -33,29 +33,30 @@ def test_five_thousand_idle_connections_stop_nobody(patient: Service) -> None:
     """Others are served meanwhile, each costs little memory, and all are closed after the idle time-out."""
     patient.assert_healthy()
     before = patient.resident_bytes
-    clients = [Client(patient.address) for _ in range(_IDLE)]
-    # Half of them have asked something before they fell silent, as a proxy's pool does.
-    for client in clients[: _IDLE // 2]:
-        client.send(request("/envoy/open/a"))
-    for client in clients[: _IDLE // 2]:
-        assert client.receive().status == 200
-    patient.assert_healthy()
-    assert patient.metric("extauth_open_connections") >= _IDLE
-    assert patient.resident_bytes - before < _IDLE * _BYTES_EACH
-    for client in clients:
-        client.socket.settimeout(_IDLE_SECONDS + PATIENCE)
-        client.assert_ended()
-        client.close()
+    with many(patient.address, _IDLE) as clients:
+        # Half of them have asked something before they fell silent, as a proxy's pool does.
+        for client in clients[: _IDLE // 2]:
+            client.send(request("/envoy/open/a"))
+        for client in clients[: _IDLE // 2]:
+            assert client.receive().status == 200
+        patient.assert_healthy()
+        assert patient.metric("extauth_connections") >= _IDLE
+        assert patient.resident_bytes - before < _IDLE * _BYTES_EACH
+        for client in clients:
+            client.socket.settimeout(_IDLE_SECONDS + PATIENCE)
+            client.assert_ended()
     wait_until(
-        lambda: patient.metric("extauth_open_connections") == 0, within=PATIENCE, what="no connection is left"
+        lambda: patient.metric("extauth_connections") == 0, within=PATIENCE, what="no connection is left"
     )
     patient.assert_healthy()
 
 
 def test_more_connections_than_allowed_are_refused(folder: Path) -> None:
     """503 with a problem that names the setting, and a closed connection; room made is room for the next."""
-    with running(Service(folder, listen="max_connections: 10")) as service:
-        clients = [Client(service.address) for _ in range(10)]
+    with (
+        running(Service(folder, listen="max_connections: 10")) as service,
+        many(service.address, 10) as clients,
+    ):
         assert {client.ask(request("/envoy/open/a")).status for client in clients} == {200}
         with Client(service.address) as refused:
             (answer,) = refused.receive_until_end()
@@ -64,15 +65,11 @@ def test_more_connections_than_allowed_are_refused(folder: Path) -> None:
         assert "listen.max_connections" in answer.problem()["detail"]
         # Those that have a place keep it.
         assert {client.ask(request("/envoy/open/a")).status for client in clients} == {200}
-        clients.pop().close()
+        clients[0].close()
         wait_until(
-            lambda: service.metric("extauth_open_connections") < 10,
-            within=PATIENCE,
-            what="a place is free again",
+            lambda: service.metric("extauth_connections") < 10, within=PATIENCE, what="a place is free again"
         )
         service.assert_healthy()
-        for client in clients:
-            client.close()
 
 
 def test_a_refused_connection_is_not_kept(folder: Path) -> None:

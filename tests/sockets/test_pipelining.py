@@ -121,3 +121,17 @@ def test_a_slow_answer_of_one_client_holds_up_no_other() -> None:
         waiting.send(request(SLOW))
         other.send(request("/envoy/any"))
         assert (waiting.statuses(), other.statuses()) == ([], [200])
+
+
+def test_thousands_of_requests_in_one_read_hold_up_no_other() -> None:
+    """Another client whose request came at the same moment needn't wait until all of them are answered."""
+    with Listener() as listener:
+        greedy, modest = listener.connect(), listener.connect()
+
+        def receive_from_both() -> None:
+            greedy.receive(b"GET /envoy/greedy HTTP/1.1\r\nHost:a\r\n\r\n" * 6_000)
+            modest.receive(request("/envoy/modest"))
+
+        listener.turn(receive_from_both)
+        targets = [head.target for head in listener.asked]
+        assert targets.index(b"/envoy/modest") < 6_000

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from extauth.server.connections import ConnectionLimits
 
-from .client import Client
+from .client import Client, many
 from .in_process import SLOW, Listener
 from .service import Service
 from .wire import request
@@ -27,13 +27,12 @@ def test_a_head_that_never_ends_is_answered_408(impatient: Service) -> None:
 def test_a_hundred_slow_heads_stop_nobody(impatient: Service) -> None:
     """As many slow heads as there may be connections, twice over: a patient client is served right after."""
     for _ in range(2):
-        slow = [Client(impatient.address) for _ in range(45)]
-        for client in slow:
-            client.send(_HALF_A_HEAD)
-        impatient.assert_healthy()
-        for client in slow:
-            assert [answer.status for answer in client.receive_until_end()] == [408]
-            client.close()
+        with many(impatient.address, 45) as slow:
+            for client in slow:
+                client.send(_HALF_A_HEAD)
+            impatient.assert_healthy()
+            for client in slow:
+                assert [answer.status for answer in client.receive_until_end()] == [408]
     impatient.assert_healthy()
 
 

@@ -282,6 +282,21 @@ def test_a_tier_without_rates_is_unlimited() -> None:
     check(scenario)
 
 
+def test_a_key_whose_tier_is_gone_is_not_let_in_without_limits() -> None:
+    """The configuration is at fault, not the key: 503 that names the tier to operators, cold and warm, one argon2."""
+
+    async def scenario(rig: Rig) -> None:
+        text, key = await rig.issue(tier="gold")
+        for _ in range(3):
+            decision = await rig.ask("/x", key=text)
+            assert (decision.code, decision.key_id) == (Code.INTERNAL_ERROR, key.key_id)
+            assert decision.reason == "tier 'gold' is not configured"
+            assert decision.retry_after > 0
+        assert rig.hasher.verifications == 1
+
+    check(scenario)
+
+
 def test_a_first_check_of_many_is_decided_for_each() -> None:
     """Those who waited for one argon2 are counted one by one: as many pass as the limit says."""
 

@@ -116,7 +116,7 @@ def test_create_for_people_shows_the_key_on_a_line_of_its_own(shell: Shell) -> N
     assert done.code == 0
     (text,) = [line for line in done.out.splitlines() if line.startswith("xa_live_")]
     assert parse_key(text)
-    assert "shown this once" in done.out
+    assert "shown this once" in done.err
     assert "argon2" not in done.out
 
 

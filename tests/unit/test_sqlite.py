@@ -228,3 +228,14 @@ def test_one_server_counts_in_an_archive(tmp_path: Path) -> None:
             pass
 
     asyncio.run(scenario())
+
+
+def test_a_lock_that_cannot_be_taken_is_told(tmp_path: Path) -> None:
+    """For what it is, not as another server."""
+    (tmp_path / "extauth-limits.lock").mkdir()
+
+    async def scenario() -> None:
+        with pytest.raises(StoreError, match=r"extauth-limits\.lock: Is a directory"):
+            await SqliteBucketArchive(tmp_path / "extauth-limits.db").open()
+
+    asyncio.run(scenario())
