@@ -91,7 +91,7 @@ class Service:
         )
         assert self.ask(with_key(self.keys.spent)).status in {200, 429}
         wait_until(
-            lambda: self.metric("extauth_connections") == 0, within=PATIENCE, what="no connection is left"
+            lambda: self.metric("extauth_open_connections") == 0, within=PATIENCE, what="no connection is left"
         )
 
     def stop(self) -> None:

@@ -283,7 +283,7 @@ def test_a_tier_without_rates_is_unlimited() -> None:
 
 
 def test_a_key_whose_tier_is_gone_is_not_let_in_without_limits() -> None:
-    """The configuration is at fault, not the key: 503 that names the tier to operators, cold and warm, one argon2."""
+    """The configuration is at fault, not the key: a 503 whose reason names the tier, cold and warm."""
 
     async def scenario(rig: Rig) -> None:
         text, key = await rig.issue(tier="gold")
