@@ -86,13 +86,15 @@ class Service:
     def start(self) -> None:
         """Start it, use up the spent key, and wait until no connection is left of that."""
         self._child.start()
-        self._process_id = next(
-            line["pid"] for line in reversed(self.log_lines()) if line["event"] == "started"
-        )
-        assert self.ask(with_key(self.keys.spent)).status in {200, 429}
-        wait_until(
-            lambda: self.metric("extauth_open_connections") == 0, within=PATIENCE, what="no connection is left"
-        )
+        try:
+            self._process_id = next(
+                line["pid"] for line in reversed(self.log_lines()) if line["event"] == "started"
+            )
+            assert self.ask(with_key(self.keys.spent)).status in {200, 429}
+            self.wait_until_unused()
+        except BaseException:
+            self._child.stop()
+            raise
 
     def stop(self) -> None:
         """Stop it; everything it printed beside its log would be a complaint."""
@@ -107,6 +109,14 @@ class Service:
     def terminate(self) -> None:
         """Ask it to stop, without waiting until it has."""
         os.kill(self._process_id, signal.SIGTERM)
+
+    def wait_until_unused(self) -> None:
+        """Wait until it holds no connection."""
+        wait_until(
+            lambda: self.metric("extauth_open_connections") == 0,
+            within=PATIENCE,
+            what="no connection is left",
+        )
 
     def assert_healthy(self) -> None:
         """Fail unless a client with a connection of its own is served."""

@@ -98,11 +98,14 @@ def test_heads_within_the_bound_are_read(client: Client, keys: Keys) -> None:
     assert client.ask(request("/envoy/any", with_key(keys.valid), *lines)).status == 200
 
 
-def test_the_bound_on_bytes_holds_for_a_head_in_one_read() -> None:
-    """A head that arrives whole is measured, too."""
+@pytest.mark.parametrize("reads", [1, 2, 3, 50])
+def test_the_bound_on_bytes_holds_however_a_head_comes(reads: int) -> None:
+    """A head that is a little larger than the bound is refused, also where none of its reads is."""
+    head = request("/envoy/any", f"X-Long: {'v' * _LIMITS.head_bytes}")
+    size = -(-len(head) // reads)
     with Listener() as listener:
         connection = listener.connect()
-        connection.send(request("/envoy/any", f"X-Long: {'v' * _LIMITS.head_bytes}"))
+        connection.send(*(head[start : start + size] for start in range(0, len(head), size)))
         assert connection.statuses() == [431]
 
 

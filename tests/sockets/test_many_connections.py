@@ -45,9 +45,7 @@ def test_five_thousand_idle_connections_stop_nobody(patient: Service) -> None:
         for client in clients:
             client.socket.settimeout(_IDLE_SECONDS + PATIENCE)
             client.assert_ended()
-    wait_until(
-        lambda: patient.metric("extauth_open_connections") == 0, within=PATIENCE, what="no connection is left"
-    )
+    patient.wait_until_unused()
     patient.assert_healthy()
 
 
@@ -67,7 +65,9 @@ def test_more_connections_than_allowed_are_refused(folder: Path) -> None:
         assert {client.ask(request("/envoy/open/a")).status for client in clients} == {200}
         clients[0].close()
         wait_until(
-            lambda: service.metric("extauth_open_connections") < 10, within=PATIENCE, what="a place is free again"
+            lambda: service.metric("extauth_open_connections") < 10,
+            within=PATIENCE,
+            what="a place is free again",
         )
         service.assert_healthy()
 

@@ -20,7 +20,7 @@ def local(folder: Path) -> Iterator[Service]:
 
 
 def test_a_unix_socket_serves_like_a_port(local: Service) -> None:
-    """Pipelining, argon2, bodies and refusals work the same, and the socket is gone after the server."""
+    """Pipelining, argon2, bodies, refusals and half-closed connections work the same."""
     assert isinstance(local.address, str)
     assert Path(local.address).is_socket()
     valid, cold = with_key(local.keys.valid), with_key(next(local.keys.cold))
