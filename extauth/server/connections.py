@@ -22,7 +22,6 @@ class ConnectionLimits:
 
     head_bytes: int = 32_768
     head_lines: int = 100
-    pipelined: int = 256
     connections: int = 10_000
     idle_seconds: float = 75.0
     head_seconds: float = 10.0

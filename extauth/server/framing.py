@@ -20,12 +20,20 @@ class FramingError(Exception):
 class Framing(NamedTuple):
     """How a request lies in its connection.
 
-    `last`: the connection ends after its answer. `old`: HTTP/1.0, to which staying open is said.
+    `last`: the connection ends after its answer. `old`: HTTP/1.0, to which staying open is said. `unread`:
+    bytes may follow that nobody will read.
     """
 
     last: bool = False
     old: bool = False
-    has_body: bool = False
+    unread: bool = False
+
+
+class FramedRequest(NamedTuple):
+    """A request with its whole head read."""
+
+    head: RequestHead
+    framing: Framing
 
 
 def examine(
@@ -48,7 +56,8 @@ def examine(
     # Nobody needs a body here, so one ends the connection: then no byte of it, nor of a trailer, nor the
     # doubt whether it follows after all ("Expect: 100-continue"), can be taken for the next request.
     has_body = int(headers.get(b"content-length", b"0")) > 0 or encoding is not None
-    return Framing(last=has_body or upgrade or not keep_alive, old=old, has_body=has_body)
+    unread = has_body or upgrade
+    return Framing(last=unread or not keep_alive, old=old, unread=unread)
 
 
 def _head_size(head: RequestHead) -> int:

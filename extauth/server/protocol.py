@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import httptools
 
 from extauth.dialects.base import Answer, RequestHead
 from extauth.server.connections import SWEEP_EVERY_SECONDS, Connections
-from extauth.server.framing import Framing, FramingError, examine
+from extauth.server.framing import FramedRequest, Framing, FramingError, examine
 from extauth.server.refusals import Refusal, refuse
 from extauth.server.responder import Pending, Responder
 from extauth.server.wire import to_bytes
@@ -23,7 +23,9 @@ from extauth.server.wire import to_bytes
 _HEAD_END = b"\r\n\r\n"
 # How much unread output makes a client deaf, in bytes: answers are small, so this is hundreds of pipelined
 # ones.
-_HIGH_WATER = 262_144
+_HIGH_WATER = 65_536
+# How much of one read is parsed before others have their turn, in bytes: hundreds of the smallest requests.
+_AT_ONCE = 8_192
 # How long a connection that was refused may go on sending before it is cut, in seconds.
 _LINGER_SECONDS = 2.0
 # A head with more lines than this is looked at closely.
@@ -31,21 +33,14 @@ _PLAIN_LINES = 32
 _PLAIN = Framing()
 
 
-class _Request(NamedTuple):
-    """A request with its whole head read."""
-
-    head: RequestHead
-    framing: Framing
-
-
 class CheckProtocol(asyncio.Protocol):
     """One connection of a proxy. See `uvicorn.Config(http=…)` for who constructs it."""
 
     __slots__ = (
-        "_active", "_answering", "_body_follows", "_connections", "_deaf_since", "_ending", "_finish",
-        "_gone_by", "_headers", "_idle_since", "_in_head", "_large_read", "_parser", "_put", "_queue",
-        "_refusal", "_repeated", "_respond", "_server_connections", "_target", "_tasks", "_transport",
-        "_unfinished", "_unfinished_since", "_waits",
+        "_active", "_answering", "_connections", "_deaf_since", "_ending", "_finish", "_gone_by",
+        "_headers", "_idle_since", "_in_head", "_parser", "_put", "_queue", "_refusal", "_repeated",
+        "_respond", "_rest", "_server_connections", "_target", "_tasks", "_transport", "_unfinished",
+        "_unfinished_since", "_unread", "_waits",
     )  # fmt: skip
 
     def __init__(self, *, responder: Responder, connections: Connections, server_state: Any) -> None:
@@ -63,19 +58,19 @@ class CheckProtocol(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._repeated: list[bytes] = []
         self._in_head = False
-        self._large_read = False  # some read was large enough to hold a head that is too large
         self._unfinished = 0  # bytes of this head in the reads that ended inside it
+        self._rest = b""  # of a large read, which is parsed piece by piece
         self._unfinished_since = 0.0
         # The answers that are due.
         self._answering = False  # one is being waited for
         self._waits = False  # what comes now has to wait for its turn
-        self._queue: deque[_Request] = deque()
+        self._queue: deque[FramedRequest] = deque()
         self._refusal: Refusal | None = None  # to be written after the answers that are due
         # The life of the connection.
         self._active = True
         self._idle_since = connections.now
         self._ending = False  # no further request is read
-        self._body_follows = False  # behind the last one
+        self._unread = False  # bytes may follow behind the last one
         self._deaf_since: float | None = None
         self._gone_by: float | None = None  # when it is cut, once its end was decided
 
@@ -112,8 +107,22 @@ class CheckProtocol(asyncio.Protocol):
         if self._ending:
             return
         self._active = True
-        if len(data) > self._connections.limits.head_bytes:
-            self._large_read = True
+        if len(data) > _AT_ONCE:
+            # Thousands of requests may stand in one read: others are served, and answers written, in between.
+            data, self._rest = data[:_AT_ONCE], data[_AT_ONCE:]
+            self._pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+        self._parse(data)
+
+    def _read_on(self) -> None:
+        """Go on with a large read, once what came before it needn't be waited for."""
+        if self._ending or self._waits or not self._rest:
+            return
+        data, self._rest = self._rest[:_AT_ONCE], self._rest[_AT_ONCE:]
+        self._parse(data)
+        self._go_on()
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -130,8 +139,7 @@ class CheckProtocol(asyncio.Protocol):
         """The peer doesn't read its answers: stop reading its requests."""
         self._deaf_since = self._connections.now
         self._waits = True
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._pause_reading()
 
     def resume_writing(self) -> None:
         """The peer reads again."""
@@ -168,7 +176,6 @@ class CheckProtocol(asyncio.Protocol):
         self._target = b""
         self._headers = {}
         self._in_head = False
-        self._unfinished = 0
         # The plain case: HTTP/1.1 that stays open, one Host, no body, a harmless size, nobody waiting.
         if (
             b"connection" not in headers
@@ -178,13 +185,13 @@ class CheckProtocol(asyncio.Protocol):
             and b"host" in headers
             and len(headers) < _PLAIN_LINES
             and not parser.should_upgrade()
-            and not (self._repeated or self._large_read or self._waits or self._ending)
+            and not (self._repeated or self._unfinished or self._waits or self._ending)
         ):
             answer = self._respond(head)
             if isinstance(answer, Answer):
                 self._write(answer, head.method, _PLAIN)
             else:
-                self._wait_for(answer, _Request(head, _PLAIN))
+                self._wait_for(answer, FramedRequest(head, _PLAIN))
         else:
             self._look_closer(head)
 
@@ -196,6 +203,7 @@ class CheckProtocol(asyncio.Protocol):
             raise FramingError(Refusal.BAD_REQUEST)
         parser = self._parser
         self._repeated = []
+        self._unfinished = 0
         framing = examine(
             head,
             self._connections.limits,
@@ -203,15 +211,14 @@ class CheckProtocol(asyncio.Protocol):
             keep_alive=parser.should_keep_alive(),
             upgrade=parser.should_upgrade(),
         )
-        if self._waits and len(self._queue) >= self._connections.limits.pipelined:
-            raise FramingError(Refusal.BAD_REQUEST)
-        self._body_follows = framing.has_body
+        self._unread = framing.unread
         self._ending = framing.last
-        self._queue.append(_Request(head, framing))
-        if not self._waits:
+        self._queue.append(FramedRequest(head, framing))
+        if self._waits:
+            # No more than one piece of a read can wait here, so the queue needs no bound of its own.
+            self._pause_reading()
+        else:
             self._go_on()
-        elif self._transport is not None:
-            self._transport.pause_reading()
 
     def _go_on(self) -> None:
         """Answer what had to wait, in order; then go on reading, or end."""
@@ -229,20 +236,26 @@ class CheckProtocol(asyncio.Protocol):
             self._write_refusal(self._refusal)
         elif self._ending:
             self._end()
+        elif self._rest:
+            asyncio.get_running_loop().call_soon(self._read_on)
         else:
             self._transport.resume_reading()
 
-    def _wait_for(self, pending: Pending, request: _Request) -> None:
+    def _wait_for(self, pending: Pending, request: FramedRequest) -> None:
         self._answering = self._waits = True
         task = asyncio.get_running_loop().create_task(self._answer_later(pending, request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer_later(self, pending: Pending, request: _Request) -> None:
+    async def _answer_later(self, pending: Pending, request: FramedRequest) -> None:
         answer = await self._finish(pending)
         self._answering = False
         self._write(answer, request.head.method, request.framing)
         self._go_on()
+
+    def _pause_reading(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
 
     def _write(self, answer: Answer, method: bytes, framing: Framing) -> None:
         if self._transport is not None:
@@ -280,7 +293,7 @@ class CheckProtocol(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         now = self._connections.now
-        if linger or self._body_follows:
+        if linger or self._unread:
             self._gone_by = now + _LINGER_SECONDS
             transport.write_eof()
             transport.resume_reading()
