@@ -6,7 +6,7 @@ It opens no socket; `conflicts.py` does.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from extauth.demo.errors import DemoError
 
@@ -27,9 +27,6 @@ class Ports:
     def by_name(self) -> dict[str, int]:
         """Return the ports under the names of their fields."""
         return asdict(self)
-
-
-PORT_NAMES = tuple(field.name for field in fields(Ports))
 
 
 def option(name: str) -> str:

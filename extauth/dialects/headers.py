@@ -11,10 +11,6 @@ from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
 from extauth.model import ApiKey, Code, Limit, LimitSet, Usage
 
-# The draft whose syntax `_policy` and `_limit_template` write. A later draft is a change of these two
-# functions only.
-RATELIMIT_DRAFT = "draft-ietf-httpapi-ratelimit-headers-11"
-
 _PREPARED = 16_384
 _NOBODY = b"x-auth-key-id: \r\nx-auth-user-id: \r\nx-auth-scopes: \r\nx-auth-tier: \r\n"
 
@@ -76,6 +72,8 @@ def _identity(key: ApiKey | None) -> bytes:
     ).encode("latin-1")
 
 
+# `_policy` and `_limit_template` write the syntax of draft-ietf-httpapi-ratelimit-headers-11. A later draft is a
+# change of these two functions only.
 def _policy(limit: Limit) -> str:
     """Describe a bucket as a quota `q` in a window `w`.
 

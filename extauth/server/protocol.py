@@ -38,9 +38,9 @@ class CheckProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_active", "_answering", "_connections", "_deaf_since", "_ending", "_finish", "_gone_by",
-        "_headers", "_idle_since", "_in_head", "_parser", "_put", "_queue", "_refusal", "_repeated",
-        "_respond", "_rest", "_server_connections", "_target", "_tasks", "_transport", "_unfinished",
-        "_unfinished_since", "_unread", "_waits",
+        "_headers", "_idle_since", "_in_head", "_parser", "_put", "_queue", "_reads_on", "_refusal",
+        "_repeated", "_respond", "_rest", "_server_connections", "_target", "_tasks", "_transport",
+        "_unfinished", "_unfinished_since", "_unread", "_waits",
     )  # fmt: skip
 
     def __init__(self, *, responder: Responder, connections: Connections, server_state: Any) -> None:
@@ -60,6 +60,7 @@ class CheckProtocol(asyncio.Protocol):
         self._in_head = False
         self._unfinished = 0  # bytes of this head in the reads that ended inside it
         self._rest = b""  # of a large read, which is parsed piece by piece
+        self._reads_on = False  # its next piece has its place in the loop
         self._unfinished_since = 0.0
         # The answers that are due.
         self._answering = False  # one is being waited for
@@ -73,8 +74,6 @@ class CheckProtocol(asyncio.Protocol):
         self._unread = False  # bytes may follow behind the last one
         self._deaf_since: float | None = None
         self._gone_by: float | None = None  # when it is cut, once its end was decided
-
-    # --- what the event loop calls ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take up a connection, or refuse it where there is no room."""
@@ -111,11 +110,17 @@ class CheckProtocol(asyncio.Protocol):
             # Thousands of requests may stand in one read: others are served, and answers written, in between.
             data, self._rest = data[:_AT_ONCE], data[_AT_ONCE:]
             self._pause_reading()
-            asyncio.get_running_loop().call_soon(self._read_on)
+            self._read_on_soon()
         self._parse(data)
+
+    def _read_on_soon(self) -> None:
+        if not self._reads_on:
+            self._reads_on = True
+            asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
         """Go on with a large read, once what came before it needn't be waited for."""
+        self._reads_on = False
         if self._ending or self._waits or not self._rest:
             return
         data, self._rest = self._rest[:_AT_ONCE], self._rest[_AT_ONCE:]
@@ -145,8 +150,6 @@ class CheckProtocol(asyncio.Protocol):
         """The peer reads again."""
         self._deaf_since = None
         self._go_on()
-
-    # --- what the parser calls ---
 
     def on_url(self, url: bytes) -> None:
         """Collect the target, raw: it may come in pieces."""
@@ -195,8 +198,6 @@ class CheckProtocol(asyncio.Protocol):
         else:
             self._look_closer(head)
 
-    # --- steps ---
-
     def _look_closer(self, head: RequestHead) -> None:
         """Judge a head that is not plain; then answer it, or let it wait for its turn."""
         if self._ending:
@@ -237,7 +238,7 @@ class CheckProtocol(asyncio.Protocol):
         elif self._ending:
             self._end()
         elif self._rest:
-            asyncio.get_running_loop().call_soon(self._read_on)
+            self._read_on_soon()
         else:
             self._transport.resume_reading()
 
@@ -271,6 +272,7 @@ class CheckProtocol(asyncio.Protocol):
         # What was read of it may be large, and the connection lingers.
         self._parser = httptools.HttpRequestParser(self)
         self._target, self._headers, self._repeated, self._in_head = b"", {}, [], False
+        self._rest = b""
         if self._waits:
             self._refusal = refusal
         else:
@@ -301,8 +303,6 @@ class CheckProtocol(asyncio.Protocol):
             # A peer that doesn't read its last answers has as long for them as for a head.
             self._gone_by = now + self._connections.limits.head_seconds
             transport.close()
-
-    # --- bounds ---
 
     def _bound_unfinished_head(self, data: bytes) -> None:
         """A read ended inside a head: bound how much of it may come, and note since when it comes."""

@@ -191,7 +191,6 @@ def test_a_program_that_dies_ends_the_demo() -> None:
         _assert_nothing_is_left(demo, programs)
 
 
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs util-linux's setpriv")
 def test_a_killed_demo_leaves_nothing_behind() -> None:
     """Even SIGKILL, which leaves the demo no time to stop anything, leaves no program behind."""
     with _ready_demo() as demo:

@@ -4,6 +4,8 @@ import select
 import time
 from pathlib import Path
 
+import pytest
+
 from extauth.server.connections import ConnectionLimits
 
 from .client import PATIENCE, Client, many
@@ -61,12 +63,15 @@ def test_clients_that_never_read_cost_little_memory_each(folder: Path) -> None:
         assert service.resident_bytes - before < 1.5 * _MEGABYTE * len(clients)
 
 
-def test_answers_to_one_read_are_bounded_too() -> None:
+@pytest.mark.parametrize("line", [b"", b"Connection: keep-alive\r\n"], ids=["plain", "looked at closely"])
+def test_answers_to_one_read_are_bounded_too(line: bytes) -> None:
     """A read may hold thousands of requests: those beyond what may lie unread are not answered yet."""
     with Listener() as listener:
         connection = listener.connect()
         connection.transport.stalled = True
-        connection.send(_TINY * 9_000)
+        connection.send(
+            _TINY.replace(b"\r\n\r\n", b"\r\n%b\r\n" % line) * (256_000 // (len(_TINY) + len(line)))
+        )
         assert len(connection.transport.written) < _MEGABYTE
 
 
