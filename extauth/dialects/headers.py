@@ -72,7 +72,7 @@ def _identity(key: ApiKey | None) -> bytes:
     ).encode("latin-1")
 
 
-# `_policy` and `_limit_template` write the syntax of draft-ietf-httpapi-ratelimit-headers-11. A later draft is a
+# This and `_limit_template` write the syntax of draft-ietf-httpapi-ratelimit-headers-11. A later draft is a
 # change of these two functions only.
 def _policy(limit: Limit) -> str:
     """Describe a bucket as a quota `q` in a window `w`.
