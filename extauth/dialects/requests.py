@@ -108,9 +108,10 @@ def _find_credential(authorization: bytes | None, api_key: bytes | None) -> _Cre
 
 def _bearer(authorization: bytes) -> bytes | None:
     """Return the credentials of the Bearer scheme in any case (RFC 6750 section 2.1), else None."""
-    scheme, *credentials = authorization.split(None, 1)
+    # Any white space ends the scheme, and a header may hold nothing else.
+    scheme, credentials = (*authorization.split(None, 1), b"", b"")[:2]
     if scheme.lower() == b"bearer":
-        return credentials[0].strip() if credentials else b""
+        return credentials.strip()
     # Two Authorization lines of different schemes, joined by a proxy: the comma makes it two credentials.
     return authorization if b"," in authorization and b"bearer " in authorization.lower() else None
 

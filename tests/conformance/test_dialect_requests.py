@@ -56,6 +56,8 @@ CREDENTIALS: list[tuple[dict[str, str], str | None, tuple[str, ...]]] = [
     ({"x_api_key": KEY}, KEY, X_API_KEY),
     ({"x_api_key": ""}, None, ()),
     ({"authorization": ""}, None, ()),
+    ({"authorization": "\t"}, None, ()),
+    ({"authorization": f"Bearer\t{KEY}"}, KEY, BEARER),
     ({"authorization": f"Bearer {KEY}", "x_api_key": ""}, KEY, BEARER),
     ({"authorization": f"Bearer {KEY}", "x_api_key": KEY}, KEY, BOTH),
     ({"authorization": f"bearer {KEY}", "x_api_key": KEY}, KEY, BOTH),
