@@ -16,6 +16,7 @@ FLOOR = "floor"
 TITLES = {
     FLOOR: "bare ASGI function on uvicorn",
     "allowed": "extauth, warm check allowed",
+    "fresh": "extauth, allowed, path not seen before",
     "limited": "extauth, rate limit spent",
     "unknown": "extauth, forged key",
     "peer": "FastAPI with slowapi",
@@ -23,6 +24,7 @@ TITLES = {
 # The status that each must answer, and for extauth the code that its decision lines must hold.
 _EXTAUTH_ANSWERS = {
     "allowed": (200, "allowed"),
+    "fresh": (200, "allowed"),
     "limited": (429, "rate_limited"),
     "unknown": (401, "invalid_key"),
 }
@@ -41,7 +43,7 @@ class Contender:
 
     def request(self) -> CheckRequest:
         """Return the check with this contender's key, under request ids that were never used before."""
-        return check_request(self.key)
+        return check_request(self.key, fresh_path=self.name == "fresh")
 
 
 def start_contenders(
@@ -72,7 +74,7 @@ def start_contenders(
 
 def _of_extauth(server: Server, log: DecisionLog, keys: Keys) -> list[Contender]:
     """All three ask one and the same process: a decision must not be cheaper because others never come."""
-    key_of = {"allowed": keys.allowed, "limited": keys.spent, "unknown": keys.forged}
+    key_of = {"allowed": keys.allowed, "fresh": keys.allowed, "limited": keys.spent, "unknown": keys.forged}
     return [
         Contender(name=name, server=server, status=status, key=key_of[name], log=log, code=code)
         for name, (status, code) in _EXTAUTH_ANSWERS.items()

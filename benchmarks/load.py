@@ -22,10 +22,10 @@ _GRACE_SECONDS = 15
 _PROBE_SECONDS = 5.0
 
 _SCRIPT = """\
-local before, after, number = {before}, {after}, 0
+local pieces, number = {{{pieces}}}, 0
 function request()
   number = number + 1
-  return before .. string.format("%0{digits}x", number) .. after
+  return table.concat(pieces, string.format("%0{digits}x", number))
 end
 function done(summary, latency)
   local errors = summary.errors
@@ -42,36 +42,37 @@ class LoadError(Exception):
 
 
 class CheckRequest(NamedTuple):
-    """The text of a check around the number that makes its request id unlike all others. It holds a key."""
+    """The text of a check around the places of the number that makes it unlike all others. It holds a key."""
 
-    before: str
-    after: str
+    pieces: tuple[str, ...]
 
     def __repr__(self) -> str:
         return "CheckRequest(…)"
 
     def numbered(self, number: int) -> bytes:
         """Return one whole request."""
-        return f"{self.before}{number:0{_NUMBER_DIGITS}x}{self.after}".encode("ascii")
+        return f"{number:0{_NUMBER_DIGITS}x}".join(self.pieces).encode("ascii")
 
     def script(self) -> str:
         """Return the Lua script that makes wrk send these requests and report in one line.
 
         JSON's escapes of such text mean the same in Lua.
         """
-        return _SCRIPT.format(
-            before=json.dumps(self.before), after=json.dumps(self.after), digits=_NUMBER_DIGITS
-        )
+        pieces = ", ".join(map(json.dumps, self.pieces))
+        return _SCRIPT.format(pieces=pieces, digits=_NUMBER_DIGITS)
 
 
-def check_request(key: str) -> CheckRequest:
+def check_request(key: str, *, fresh_path: bool = False) -> CheckRequest:
     """Return what Envoy's ext_authz filter sends for a client's `GET /v1/orders/42` with this key.
+
+    With `fresh_path` each asks for another order.
 
     Names and order are those of Envoy 1.40 with an HTTP service. Each call begins new request ids: a service
     that takes a repeated id for a repeated check must not get its answers cheaper than in real life.
     """
+    order = ("GET /envoy/v1/orders/", "") if fresh_path else ("GET /envoy/v1/orders/42",)
     before = (
-        "GET /envoy/v1/orders/42 HTTP/1.1\r\n"
+        " HTTP/1.1\r\n"
         "host: api.example.com\r\n"
         "content-length: 0\r\n"
         f"authorization: Bearer {key}\r\n"
@@ -85,7 +86,7 @@ def check_request(key: str) -> CheckRequest:
         "x-envoy-expected-rq-timeout-ms: 1000\r\n"
         "\r\n"
     )
-    return CheckRequest(before, after)
+    return CheckRequest((*order[:-1], order[-1] + before, after))
 
 
 def probe(port: int, request: CheckRequest) -> int:

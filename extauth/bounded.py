@@ -75,9 +75,10 @@ class Memo(BoundedCache[K, V]):
         self._worth_keeping = worth_keeping
 
     def __missing__(self, key: K) -> V:
-        value = self.revive(key)
+        value = self._old.pop(key, None)
         if value is None:
             value = self._make(key)
-            if self._worth_keeping(key):
-                self.keep(key, value)
+            if not self._worth_keeping(key):
+                return value
+        self.keep(key, value)
         return value

@@ -9,13 +9,15 @@ import enum
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from extauth.bounded import Memo
-from extauth.model import Target
+from extauth.model import LONGEST_REMEMBERED, Target
 from extauth.paths import is_unambiguous
 
 # For how many targets the route is remembered; paths with ids in them come and go.
 _REMEMBERED = 16_384
+_REMEMBERED_HOSTS = 1_024
 
 
 class Access(enum.Enum):
@@ -54,8 +56,11 @@ class RouteTable:
         self._routes = tuple((route, _compile_template(route.template)) for route in routes)
         self._default = default
         self._methods = frozenset(methods)
+        self._hosts: Memo[str, str | None] = Memo(
+            _bare_host, _REMEMBERED_HOSTS, worth_keeping=lambda host: len(host) <= LONGEST_REMEMBERED
+        )
         # `verdicts[target]` is `find(target)`, remembered.
-        self.verdicts: Memo[Target, Route] = Memo(self.find, _REMEMBERED, worth_keeping=Target.is_short)
+        self.verdicts: Memo[Target, Route] = Memo(self.find, _REMEMBERED, worth_keeping=attrgetter("short"))
 
     def find(self, target: Target) -> Route:
         """Return the first matching route or the default one, or `AMBIGUOUS`.
@@ -64,9 +69,9 @@ class RouteTable:
         is one more thing that two parties could read differently.
         """
         method, path = target.method, target.path
-        if method not in self._methods or not is_unambiguous(path) or not _HOST.fullmatch(target.host):
+        bare_host = self._hosts[target.host]
+        if method not in self._methods or bare_host is None or not is_unambiguous(path):
             return AMBIGUOUS
-        bare_host = normalise_host(target.host)
         for route, pattern in self._routes:
             if route.methods and method not in route.methods:
                 continue
@@ -75,6 +80,10 @@ class RouteTable:
             if pattern.fullmatch(path):
                 return route
         return self._default
+
+
+def _bare_host(host: str) -> str | None:
+    return normalise_host(host) if _HOST.fullmatch(host) else None
 
 
 def normalise_host(host: str) -> str:

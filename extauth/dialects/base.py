@@ -33,19 +33,33 @@ class Answer(NamedTuple):
     body: bytes
 
 
+# The values that change from one check of a proxy to the next, raw: the original target, the credential, the
+# client's address, the request id. Empty where the request has none.
+Variable = Sequence[bytes]
+
+
 class Dialect(Protocol):
     """One proxy's way to ask and to be answered.
 
-    A raw target that begins with `prefix`, undecoded, is a check in this dialect.
+    A raw target that begins with `prefix`, undecoded, is a check in this dialect. `target_place` is what
+    stands before and after the original target in the bytes of a head, in lower case.
     """
 
     name: str
     prefix: bytes
+    target_place: tuple[bytes, bytes]
 
     def parse(self, head: RequestHead) -> CheckRequest:
         """Read the original request.
 
         Reads only this dialect's own headers, because a client may send the others'.
+        """
+        ...
+
+    def read_again(self, like: CheckRequest, values: Variable) -> CheckRequest | None:
+        """Return what `parse` would for a head that differs from that of `like` in these values only.
+
+        None where only `parse` can tell.
         """
         ...
 

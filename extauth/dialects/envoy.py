@@ -24,9 +24,11 @@ class EnvoyDialect:
 
     name = "envoy"
     prefix = b"/envoy"
+    target_place = (b" /envoy", b" HTTP/1.1\r")
 
     def __init__(self, reader: RequestReader, writer: AnswerWriter) -> None:
         self._read = reader.read
+        self.read_again = reader.read_again
         self._allowed = writer.allowed
         self._denied = writer.denied
 

@@ -37,20 +37,17 @@ class HeaderWriter:
         seconds until nothing of the limit is spent any more, and after a refusal until the same request can
         pass.
         """
-        nearest = usages[0]
-        least = nearest.remaining
         numbers: list[int] = []
-        for usage in usages:
-            _, allowed, remaining, reset_us, retry_us = usage
+        quota = least = longest_us = reset = -1
+        for limit, _, remaining, reset_us, retry_us in usages:
             # Rounded up: a client that waits this many whole seconds has waited enough.
-            numbers += remaining, ((retry_us or reset_us) + 999_999) // 1_000_000
-            if remaining < least or (not allowed and retry_us > nearest.retry_us):
-                nearest, least = usage, remaining
-        limit, _, remaining, reset_us, retry_us = nearest
-        reset = ((retry_us or reset_us) + 999_999) // 1_000_000
+            seconds = ((retry_us or reset_us) + 999_999) // 1_000_000
+            numbers += remaining, seconds
+            if least < 0 or remaining < least or retry_us > longest_us:
+                quota, least, longest_us, reset = limit[1], remaining, retry_us, seconds
         if self._epoch_reset:
             reset += (self._clock.now_us() + 999_999) // MICROSECONDS
-        return self._templates[limit_set] % (limit[1], remaining, reset, *numbers)
+        return self._templates[limit_set] % (quota, least, reset, *numbers)
 
     def challenge(self, code: Code, needed_scopes: tuple[str, ...]) -> str:
         """Return the value of WWW-Authenticate (RFC 6750 section 3), or an empty text where none belongs."""

@@ -27,9 +27,11 @@ class NginxDialect:
 
     name = "nginx"
     prefix = b"/nginx"
+    target_place = (b"\nx-original-uri: ", b"\r")
 
     def __init__(self, reader: RequestReader, writer: AnswerWriter) -> None:
         self._read = reader.read
+        self.read_again = reader.read_again
         self._allowed = writer.allowed
         self._denied = writer.denied
 

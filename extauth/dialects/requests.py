@@ -5,11 +5,13 @@ The target, the credential, the client's address, the request id. Pure translati
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from extauth.bounded import Memo
+from extauth.bounded import BoundedCache, Memo
+from extauth.dialects.base import Variable
 from extauth.model import LONGEST_REMEMBERED, CheckRequest, Code, Target
 
 QUERY_PARAMETER = "api_key"
@@ -17,6 +19,10 @@ QUERY_PARAMETER = "api_key"
 LONGEST_REQUEST_ID = 128
 # How many targets are remembered as one object each; paths with ids in them come and go.
 _REMEMBERED = 16_384
+
+# What every HTTP parser takes for a target, whatever it makes of it afterwards (RFC 3986 appendix A, without
+# the fragment): with these a target can't end early, nor take in what follows.
+_PLAIN_TARGET = re.compile(rb"/[A-Za-z0-9\-._~:/?@!$&'()*+,;=%]*").fullmatch
 
 # The credential, the names of the headers it stood in, and whether there were two.
 _Credential = tuple[bytes | None, tuple[str, ...], Code | None]
@@ -36,11 +42,12 @@ class RequestReader:
     def __init__(self, *, trusted_hops: int, query_parameter: bool) -> None:
         self._trusted_hops = trusted_hops
         self._query_parameter = query_parameter
-        self._targets: Memo[tuple[bytes, bytes, bytes], Target] = Memo(
+        self._targets: Memo[tuple[str, str, bytes], Target] = Memo(
             _decode_target,
             _REMEMBERED,
             worth_keeping=lambda parts: sum(map(len, parts)) <= LONGEST_REMEMBERED,
         )
+        self._plain_targets: BoundedCache[tuple[str, str, bytes], Target] = BoundedCache(_REMEMBERED)
 
     def read(
         self,
@@ -69,7 +76,7 @@ class RequestReader:
         request_id = get(b"x-request-id")
         fields = (
             dialect,
-            self._targets[method, get(b"host", b""), path],
+            self._targets[method.decode("latin-1"), get(b"host", b"").decode("latin-1"), path],
             credential,
             places,
             self._forwarded_for(headers) if address is None else address.decode("latin-1"),
@@ -81,6 +88,35 @@ class RequestReader:
         # Once a check: the named tuple's own constructor takes twice as long.
         return tuple.__new__(CheckRequest, fields)
 
+    def read_again(self, like: CheckRequest, values: Variable) -> CheckRequest | None:
+        """Return what `read` would where only these values differ; None where it takes a closer look.
+
+        `like` lacks the credential and the id, and the address where that is among the values.
+        """
+        dialect, like_target, _, places, like_ip, _, ambiguous = like
+        target, credential, client_ip, request_id = values
+        path, _, query = target.partition(b"?")
+        if len(request_id) > LONGEST_REQUEST_ID or (query and self._query_parameter):
+            return None
+        parts = like_target.method, like_target.host, path
+        known = self._plain_targets.get(parts)
+        if known is None or query:
+            if not _PLAIN_TARGET(target):
+                return None
+            known = self._targets[parts]
+            if known.short:
+                self._plain_targets.keep(parts, known)
+        fields = (
+            dialect,
+            known,
+            credential or None,
+            places,
+            client_ip.decode("latin-1") or like_ip,
+            request_id.decode("latin-1"),
+            ambiguous,
+        )
+        return tuple.__new__(CheckRequest, fields)
+
     def _forwarded_for(self, headers: Mapping[bytes, bytes]) -> str:
         # Each proxy appends who spoke to it, so the last entries are the trusted ones; what a client invents
         # stands before.
@@ -88,9 +124,9 @@ class RequestReader:
         return hops[-min(self._trusted_hops, len(hops))].strip().decode("latin-1")
 
 
-def _decode_target(parts: tuple[bytes, bytes, bytes]) -> Target:
+def _decode_target(parts: tuple[str, str, bytes]) -> Target:
     method, host, path = parts
-    return Target(method.decode("latin-1"), host.decode("latin-1"), path.decode("latin-1"))
+    return Target(method, host, path.decode("latin-1"))
 
 
 def _find_credential(authorization: bytes | None, api_key: bytes | None) -> _Credential:

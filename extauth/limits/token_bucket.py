@@ -27,7 +27,8 @@ def step(state: BucketState | None, limit: Limit, cost: int, now_us: int) -> tup
             spent = -(-spent * full // full_before)
         if now_us > at_us:
             spent -= (now_us - at_us) * rate
-            spent = max(spent, 0)
+            if spent < 0:  # noqa: PLR1730 - calling max costs a tenth of the step
+                spent = 0
     wanted = spent + cost * period_us
     # -(-a // b) rounds up: a client that came back a microsecond early would be refused again.
     if wanted <= full:

@@ -15,7 +15,9 @@ import httptools
 
 from extauth.dialects.base import Answer, RequestHead
 from extauth.server.connections import SWEEP_EVERY_SECONDS, Connections
+from extauth.server.familiar import Form, Question
 from extauth.server.framing import FramedRequest, Framing, FramingError, examine
+from extauth.server.heads import HeadCollector
 from extauth.server.refusals import Refusal, refuse
 from extauth.server.responder import Pending, Responder
 from extauth.server.wire import to_bytes
@@ -33,18 +35,21 @@ _PLAIN_LINES = 32
 _PLAIN = Framing()
 
 
-class CheckProtocol(asyncio.Protocol):
+class CheckProtocol(HeadCollector, asyncio.Protocol):
     """One connection of a proxy. See `uvicorn.Config(http=…)` for who constructs it."""
 
     __slots__ = (
-        "_active", "_answering", "_connections", "_deaf_since", "_ending", "_finish", "_gone_by",
-        "_headers", "_idle_since", "_in_head", "_parser", "_put", "_queue", "_reads_on", "_refusal",
-        "_repeated", "_respond", "_rest", "_server_connections", "_target", "_tasks", "_transport",
-        "_unfinished", "_unfinished_since", "_unread", "_waits",
+        "_active", "_answer", "_answering", "_between", "_connections", "_deaf_since", "_ending", "_finish",
+        "_form", "_gone_by", "_idle_since", "_learn", "_parser", "_put", "_queue", "_read", "_reads_on",
+        "_refusal", "_rest", "_server_connections", "_tasks", "_transport", "_unfinished",
+        "_unfinished_since", "_unread", "_waits", "_whole",
     )  # fmt: skip
 
     def __init__(self, *, responder: Responder, connections: Connections, server_state: Any) -> None:
-        self._respond = responder.respond
+        super().__init__(connections.limits)
+        self._read = responder.read
+        self._learn = responder.familiar.learn
+        self._answer = responder.answer
         self._put = connections.outbox.put
         self._finish = responder.finish
         self._connections = connections
@@ -54,10 +59,9 @@ class CheckProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         # The message being read.
-        self._target = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._repeated: list[bytes] = []
-        self._in_head = False
+        self._between = True  # the parser stands between two heads
+        self._whole: bytes | None = None  # the read, where it began between two heads
+        self._form: Form | None = None  # of the heads that this proxy sends
         self._unfinished = 0  # bytes of this head in the reads that ended inside it
         self._rest = b""  # of a large read, which is parsed piece by piece
         self._reads_on = False  # its next piece has its place in the loop
@@ -111,6 +115,11 @@ class CheckProtocol(asyncio.Protocol):
             data, self._rest = data[:_AT_ONCE], data[_AT_ONCE:]
             self._pause_reading()
             self._read_on_soon()
+        elif self._form is not None and self._between and not self._waits:
+            question = self._form.recall(data)
+            if question is not None:
+                self._reply(question)
+                return
         self._parse(data)
 
     def _read_on_soon(self) -> None:
@@ -128,6 +137,8 @@ class CheckProtocol(asyncio.Protocol):
         self._go_on()
 
     def _parse(self, data: bytes) -> None:
+        self._whole = data if self._between else None
+        self._between = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -139,6 +150,9 @@ class CheckProtocol(asyncio.Protocol):
             return
         if self._in_head:
             self._bound_unfinished_head(data)
+        else:
+            self._between = data.endswith(_HEAD_END)
+        self._whole = None
 
     def pause_writing(self) -> None:
         """The peer doesn't read its answers: stop reading its requests."""
@@ -150,26 +164,6 @@ class CheckProtocol(asyncio.Protocol):
         """The peer reads again."""
         self._deaf_since = None
         self._go_on()
-
-    def on_url(self, url: bytes) -> None:
-        """Collect the target, raw: it may come in pieces."""
-        self._in_head = True
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header line.
-
-        Repeated ones are joined by a comma, which no single credential has in it.
-        """
-        name = name.lower()
-        headers = self._headers
-        if name in headers:
-            self._repeated.append(name)
-            value = headers[name] + b"," + value
-            # Joining thousands of lines would cost quadratic time.
-            if len(value) > self._connections.limits.head_bytes:
-                raise FramingError(Refusal.HEAD_TOO_LARGE)
-        headers[name] = value.rstrip()
 
     def on_headers_complete(self) -> None:
         """Answer, or queue where an earlier request still waits. A body is never waited for."""
@@ -190,13 +184,22 @@ class CheckProtocol(asyncio.Protocol):
             and not parser.should_upgrade()
             and not (self._repeated or self._unfinished or self._waits or self._ending)
         ):
-            answer = self._respond(head)
-            if isinstance(answer, Answer):
-                self._write(answer, head.method, _PLAIN)
+            question = self._read(head)
+            if isinstance(question, Question):
+                if self._whole is not None:
+                    self._form = self._learn(self._whole, question) or self._form
+                self._reply(question)
             else:
-                self._wait_for(answer, FramedRequest(head, _PLAIN))
+                self._write(question, head.method, _PLAIN)
         else:
             self._look_closer(head)
+
+    def _reply(self, question: Question, framing: Framing = _PLAIN) -> None:
+        answer = self._answer(question)
+        if isinstance(answer, Answer):
+            self._write(answer, question.method, framing)
+        else:
+            self._wait_for(answer, question.method, framing)
 
     def _look_closer(self, head: RequestHead) -> None:
         """Judge a head that is not plain; then answer it, or let it wait for its turn."""
@@ -225,12 +228,12 @@ class CheckProtocol(asyncio.Protocol):
         """Answer what had to wait, in order; then go on reading, or end."""
         self._waits = self._answering or self._deaf_since is not None
         while self._queue and not self._waits:
-            request = self._queue.popleft()
-            answer = self._respond(request.head)
-            if isinstance(answer, Answer):
-                self._write(answer, request.head.method, request.framing)
+            head, framing = self._queue.popleft()
+            question = self._read(head)
+            if isinstance(question, Question):
+                self._reply(question, framing)
             else:
-                self._wait_for(answer, request)
+                self._write(question, head.method, framing)
         if self._queue or self._waits or self._transport is None or self._gone_by is not None:
             return
         if self._refusal is not None:
@@ -242,16 +245,16 @@ class CheckProtocol(asyncio.Protocol):
         else:
             self._transport.resume_reading()
 
-    def _wait_for(self, pending: Pending, request: FramedRequest) -> None:
+    def _wait_for(self, pending: Pending, method: bytes, framing: Framing) -> None:
         self._answering = self._waits = True
-        task = asyncio.get_running_loop().create_task(self._answer_later(pending, request))
+        task = asyncio.get_running_loop().create_task(self._answer_later(pending, method, framing))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer_later(self, pending: Pending, request: FramedRequest) -> None:
+    async def _answer_later(self, pending: Pending, method: bytes, framing: Framing) -> None:
         answer = await self._finish(pending)
         self._answering = False
-        self._write(answer, request.head.method, request.framing)
+        self._write(answer, method, framing)
         self._go_on()
 
     def _pause_reading(self) -> None:
@@ -271,7 +274,7 @@ class CheckProtocol(asyncio.Protocol):
         self._ending = True
         # What was read of it may be large, and the connection lingers.
         self._parser = httptools.HttpRequestParser(self)
-        self._target, self._headers, self._repeated, self._in_head = b"", {}, [], False
+        self._begin_head()
         self._rest = b""
         if self._waits:
             self._refusal = refusal

@@ -9,6 +9,7 @@ from extauth.check import RETRY_SECONDS, Checker
 from extauth.clock import Clock
 from extauth.dialects.base import Answer, Dialect, RequestHead
 from extauth.model import CheckRequest, Code, Decision, Target
+from extauth.server.familiar import FamiliarHeads, Question
 from extauth.server.refusals import Refusal, refuse
 from extauth.telemetry.recorder import Recorder
 
@@ -34,24 +35,31 @@ class Responder:
         self._decide_later = checker.decide_later
         self._dialects = tuple((dialect.prefix, dialect) for dialect in dialects)
         self._recorder = recorder
-        self.not_found = 0  # requests for no dialect
         self._now_us = clock.now_us
+        self.familiar = FamiliarHeads()
+        self.not_found = 0  # requests for no dialect
 
     def respond(self, head: RequestHead) -> Answer | Pending:
-        """Answer at once where that is possible."""
+        """Read and answer, at once where that is possible."""
+        question = self.read(head)
+        return self.answer(question) if isinstance(question, Question) else question
+
+    def read(self, head: RequestHead) -> Question | Answer:
+        """Return the check that a request asks for, or the answer where there is none in it."""
         target = head.target
         for prefix, dialect in self._dialects:
             if target.startswith(prefix):
-                return self._check(dialect, head)
+                try:
+                    return Question(dialect, dialect.parse(head), head.method)
+                except Exception as fault:  # noqa: BLE001 - whatever it is, nobody is let in unanswered
+                    return self._fault(dialect, _unread(dialect), fault, self._now_us())
         self.not_found += 1
         return refuse(Refusal.NOT_FOUND)
 
-    def _check(self, dialect: Dialect, head: RequestHead) -> Answer | Pending:
+    def answer(self, question: Question) -> Answer | Pending:
+        """Answer at once where that is possible."""
+        dialect, request, _ = question
         started_us = self._now_us()
-        try:
-            request = dialect.parse(head)
-        except Exception as fault:  # noqa: BLE001 - whatever it is, the client gets an answer and is not let in
-            return self._fault(dialect, _unread(dialect), fault, started_us)
         try:
             decision = self._decide(request, started_us)
             if decision is None:

@@ -11,6 +11,7 @@ import random
 from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import orjson
 import structlog
@@ -24,6 +25,7 @@ from extauth.telemetry.metrics import DURATION_BOUNDS_US, CheckCounts
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 LONGEST_PATH = 2_048
+LONGEST_ADDRESS = 45  # characters, of an IPv6 address with an IPv4 one in it
 _REMEMBERED = 16_384
 _LINE = b'%b.%06dZ",%b,%b,"route":%b,%b,"client_ip":%b,"request_id":%b,"duration_us":%d%b}\n'
 _dumps = orjson.dumps
@@ -66,7 +68,11 @@ class Recorder:
         self._log = structlog.get_logger("extauth.check")
         self._second = -1
         self._second_start = b""
-        self._targets: Memo[Target, bytes] = Memo(_target_fields, _REMEMBERED, worth_keeping=Target.is_short)
+        self._routes: Memo[str, bytes] = Memo(_dumps, _REMEMBERED)
+        self._addresses: Memo[str, bytes] = Memo(_masked, _REMEMBERED, worth_keeping=_is_address)
+        self._targets: Memo[Target, bytes] = Memo(
+            _target_fields, _REMEMBERED, worth_keeping=attrgetter("short")
+        )
         self._keys: Memo[ApiKey, bytes] = Memo(_user_fields, _REMEMBERED)
         self._whys: Memo[tuple[str, tuple[str, ...]], bytes] = Memo(_why, _REMEMBERED)
         self._noted: list[tuple[CheckRequest, Decision, int, int]] = []
@@ -85,6 +91,7 @@ class Recorder:
         """
         noted, self._noted = self._noted, []
         write, targets, keys, whys = self._write_line, self._targets, self._keys, self._whys
+        routes, addresses = self._routes, self._addresses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _ = request
             code, key, key_id, route, _, _, violated, _, _, reason = decision
@@ -104,10 +111,10 @@ class Recorder:
                 decided_us - second * 1_000_000,
                 start,
                 targets[target],
-                _dumps(route),
+                routes[route],
                 _fields(key_id=key_id, user_id="") if key is None else keys[key],
-                _dumps(mask_keys(client_ip)),
-                _dumps(mask_keys(request_id)),
+                addresses[client_ip],
+                _masked(request_id),
                 duration_us,
                 whys[reason, violated],
             )
@@ -127,9 +134,17 @@ class Recorder:
         )
 
 
+def _masked(text: str) -> bytes:
+    return _dumps(mask_keys(text))
+
+
+def _is_address(text: str) -> bool:
+    return len(text) <= LONGEST_ADDRESS
+
+
 def _target_fields(target: Target) -> bytes:
-    shown = (mask_keys(text[:LONGEST_PATH]) for text in (target.method, target.host, target.path))
-    return _fields(**dict(zip(("method", "host", "path"), shown, strict=True)))
+    method, host, path = (_masked(text[:LONGEST_PATH]) for text in (target.method, target.host, target.path))
+    return b'"method":%b,"host":%b,"path":%b' % (method, host, path)
 
 
 def _user_fields(key: ApiKey) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
@@ -15,8 +16,10 @@ from typing import Any, Self, TypeVar, cast
 
 from uvicorn.server import ServerState
 
-from extauth.dialects.base import Answer, RequestHead
+from extauth.dialects.base import Answer, Dialect, RequestHead
+from extauth.model import CheckRequest
 from extauth.server.connections import ConnectionLimits, Connections
+from extauth.server.familiar import FamiliarHeads, Question
 from extauth.server.protocol import CheckProtocol
 from extauth.server.responder import Pending, Responder
 
@@ -35,9 +38,15 @@ class Echo:
         self.asked: list[RequestHead] = []
         self.waiting: list[asyncio.Future[None]] = []
         self._answers: dict[int, Answer] = {}
+        self.familiar = FamiliarHeads(learn_every=sys.maxsize)  # every head is parsed
 
-    def respond(self, head: RequestHead) -> Answer | Pending:
+    def read(self, head: RequestHead) -> Question:
+        """Take the head itself for the check."""
+        return Question(cast("Dialect", None), cast("CheckRequest", head), head.method)
+
+    def answer(self, question: Question) -> Answer | Pending:
         """Answer, or say that it will take a while."""
+        head = cast("RequestHead", question.request)
         self.asked.append(head)
         answer = Answer(200, b"", json.dumps(_echo(head)).encode())
         if not head.target.startswith(SLOW.encode()):

@@ -156,7 +156,7 @@ def test_the_script_sends_the_same_bytes() -> None:
     """What wrk sends differs from the probes in the number only: the text in Lua holds the same escapes."""
     request = check_request("the-key")
     script = request.script()
-    for part in request:
+    for part in request.pieces:
         assert '"' + part.replace("\r\n", "\\r\\n") + '"' in script
     assert 'string.format("%012x", number)' in script
 
