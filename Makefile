@@ -39,7 +39,7 @@ test: test-packages lint types ## Everything that a change must pass: lint, type
 
 .PHONY: unit
 unit: $(INSTALLED)dev ## The tests that need no other program, in seconds
-	@$(PY) -m pytest tests/unit tests/conformance tests/property
+	@$(PY) -m pytest -m 'not servers' tests/unit tests/conformance tests/property
 
 .PHONY: lint
 lint: $(INSTALLED)dev ## Look for mistakes and for another format than ruff's
@@ -117,7 +117,7 @@ demo-packages:
 .PHONY: test-packages
 test-packages:
 	@$(DEBIAN)
-	need nginx wrk curl
+	need nginx wrk curl redis-server
 
 .PHONY: bench-packages
 bench-packages:
@@ -126,8 +126,8 @@ bench-packages:
 
 # Shell functions for Debian's packages. `need` takes programs whose packages have the same name.
 #
-# Debian starts a web server as soon as its package is there. An nginx that is installed here only to be a program is
-# stopped and taken out of the boot at once; one that was there before is never touched.
+# Debian starts a server as soon as its package is there. An nginx or a Redis that is installed here only to be a
+# program is stopped and taken out of the boot at once; one that was there before is never touched.
 SUDO := sudo
 define DEBIAN
 PATH=$$PATH:/usr/sbin
@@ -145,7 +145,7 @@ need() {
   if [ "$${#missing[@]}" -gt 0 ]; then install_packages "$${missing[@]}"; fi
 }
 install_packages() {
-  local log
+  local log package
   log=$$(mktemp)
   echo "Installing Debian's $$*"
   if ! { apt_install "$$@" || { as_root apt-get update && apt_install "$$@"; }; } >"$$log" 2>&1; then
@@ -155,12 +155,14 @@ install_packages() {
     return 1
   fi
   rm "$$log"
-  case " $$* " in *' nginx '*) leave_nginx_off ;; esac
+  for package in "$$@"; do
+    case "$$package" in nginx | redis-server) leave_off "$$package" ;; esac
+  done
 }
 apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$$@"
 }
-leave_nginx_off() {
-  { as_root service nginx stop && as_root update-rc.d nginx disable; } >/dev/null 2>&1 || true
+leave_off() {
+  { as_root service "$$1" stop && as_root update-rc.d "$$1" disable; } >/dev/null 2>&1 || true
 }
 endef

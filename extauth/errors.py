@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 
 class ExtauthError(Exception):
     """The root of all faults that extauth raises on purpose; its text is fit to be shown to an operator."""
@@ -31,8 +34,29 @@ class ConflictError(ExtauthError):
     """The record exists already, or somebody else changed it first."""
 
 
+class TooManyKeysError(ConflictError):
+    """The user has as many keys as the policy allows."""
+
+
+class ForbiddenError(ExtauthError):
+    """The caller may not do this, whatever the input."""
+
+
 class InvalidInputError(ExtauthError):
-    """A caller of the key service asked for something that can't be: an unknown tier, a malformed scope."""
+    """A caller of the key service asked for something that can't be: an unknown tier, a malformed scope.
+
+    `mistakes` pairs each field with what is wrong about it; the field is empty where none is to blame.
+    """
+
+    def __init__(self, message: str, mistakes: Sequence[tuple[str, str]] = ()) -> None:
+        """Keep the mistakes apart, so that each can be shown at its field."""
+        super().__init__(message)
+        self.mistakes = tuple(mistakes) or (("", message),)
+
+    @classmethod
+    def of(cls, mistakes: Sequence[tuple[str, str]]) -> Self:
+        """Make one of several mistakes."""
+        return cls("; ".join(message for _, message in mistakes), mistakes)
 
 
 class SecretMismatchError(ExtauthError):

@@ -138,6 +138,12 @@ class ApiKey:
 
     It holds no secret: `hashed_key` is an argon2id hash, `hint` the prefix, id and last four. Compared by
     identity, so that answers can be prepared for each.
+
+    `version` rises with every change but that of `last_used`. Not `active` without `revoked_at` means
+    disabled for now. After a rotation at `rotated_at` the old key has `rotated_to` and ends at `grace_until`;
+    the new one has `rotated_from`. `limits` are the key's own rates instead of its tier's: `{"rates":
+    ["10/second"]}`. `pepper_id` names the pepper that the key needs, empty where nobody noted it. `imported`
+    keys were made by another system.
     """
 
     key_id: str
@@ -153,11 +159,15 @@ class ApiKey:
     expires_at: datetime | None = None
     last_used: datetime | None = None
     revoked_at: datetime | None = None
+    revoked_reason: str = ""
     rotated_from: str | None = None
     rotated_to: str | None = None
+    rotated_at: datetime | None = None
     grace_until: datetime | None = None
     limits: Mapping[str, object] = field(default_factory=dict)
     metadata: Mapping[str, object] = field(default_factory=dict)
+    pepper_id: str = ""
+    imported: bool = False
     version: int = 1
 
 

@@ -9,10 +9,24 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from extauth.clock import to_us
-from extauth.errors import ConflictError, InvalidInputError, NotFoundError, StoreError
+from extauth.errors import ConflictError, InvalidInputError, NotFoundError, StoreError, TooManyKeysError
 from extauth.limits.algorithm import BucketState
 from extauth.model import ApiKey
-from extauth.stores.base import KeyChanges, KeyPage
+from extauth.stores.base import (
+    ALL_ENTRIES,
+    ALL_KEYS,
+    MOST_ADDRESSES,
+    OTHER_ADDRESSES,
+    AuditEntry,
+    AuditFilter,
+    AuditPage,
+    Claim,
+    GraceUse,
+    KeyChanges,
+    KeyFilter,
+    KeyPage,
+    KeyUse,
+)
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -45,19 +59,28 @@ class MemoryKeyStore:
     its record but does not return it until the event is set.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_shared: bool = False) -> None:
+        self.is_shared = is_shared
         self.calls: Counter[str] = Counter()
         self.failure: StoreError | None = None
         self.held: asyncio.Event | None = None
+        self.entries: list[AuditEntry] = []
         self._stored: dict[str, _Stored] = {}
         self._sequence = 0
+        self._calls_in_grace: dict[str, Counter[str]] = {}
+        self._claims: dict[str, Claim] = {}
+        self._ids = 0
 
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, entry: AuditEntry, *, most_of_user: int | None = None) -> None:
         """Keep a new record. See `KeyStore`."""
         self._called("add")
-        if key.key_id in self._stored:
-            raise ConflictError(f"key {key.key_id} exists already")
+        keys = [stored.key for stored in self._stored.values()]
+        living = [one for one in keys if one.user_id == key.user_id and one.revoked_at is None]
+        if most_of_user is not None and len(living) >= most_of_user:
+            raise TooManyKeysError(f"user {key.user_id} has {len(living)} keys, as many as they may have")
+        self._check_absent(key)
         self._put(key)
+        self._write(entry)
 
     async def get(self, key_id: str) -> ApiKey | None:
         """Return the record, or None. See `KeyStore`."""
@@ -68,27 +91,46 @@ class MemoryKeyStore:
         # A new object for each load, as a store would read it.
         return None if stored is None else replace(stored.key)
 
-    async def save(self, key: ApiKey) -> None:
+    async def save(self, key: ApiKey, entry: AuditEntry) -> None:
         """Replace the record of the version before. See `KeyStore`."""
         self._called("save")
-        stored = self._stored.get(key.key_id)
-        if stored is None:
-            raise NotFoundError(f"no key {key.key_id}")
-        if stored.key.version != key.version - 1:
-            raise ConflictError(f"key {key.key_id} was changed meanwhile")
-        self._put(key)
+        self._check_version(key)
+        self._put(replace(key, last_used=self._stored[key.key_id].key.last_used))
+        self._write(entry)
+
+    async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
+        """Save the old record and add the new one. See `KeyStore`."""
+        self._called("rotate")
+        self._check_version(old)
+        self._check_absent(new)
+        self._put(replace(old, last_used=self._stored[old.key_id].key.last_used))
+        self._put(new)
+        self._write(entry)
+
+    async def purge(
+        self, revoked_before: datetime, entry: AuditEntry, *, limit: int = 500
+    ) -> tuple[str, ...]:
+        """Forget keys revoked before that time. See `KeyStore`."""
+        self._called("purge")
+        old = [
+            key_id
+            for key_id, stored in self._stored.items()
+            if stored.key.revoked_at is not None and stored.key.revoked_at < revoked_before
+        ][:limit]
+        for key_id in old:
+            del self._stored[key_id]
+            self._calls_in_grace.pop(key_id, None)
+            self._write(replace(entry, key_id=key_id))
+        return tuple(old)
 
     async def list(
-        self, *, user_id: str | None = None, cursor: str | None = None, limit: int = 100
+        self, wanted: KeyFilter = ALL_KEYS, *, cursor: str | None = None, limit: int = 100
     ) -> KeyPage:
         """Return a page of records, oldest first. See `KeyStore`."""
         self._called("list")
         if cursor is not None and cursor not in self._stored:
             raise InvalidInputError("the cursor is not one that a list handed out")
-        keys = sorted(
-            (stored.key for stored in self._stored.values() if user_id in {None, stored.key.user_id}),
-            key=_age,
-        )
+        keys = sorted((stored.key for stored in self._stored.values() if wanted.fits(stored.key)), key=_age)
         if cursor is not None:
             keys = [key for key in keys if _age(key) > _age(self._stored[cursor].key)]
         page = tuple(keys[:limit])
@@ -99,6 +141,65 @@ class MemoryKeyStore:
         self._called("count")
         return len(self._stored)
 
+    async def peppers(self) -> Mapping[str, int]:
+        """Return how many living keys need which pepper. See `KeyStore`."""
+        self._called("peppers")
+        keys = (stored.key for stored in self._stored.values())
+        return Counter(key.pepper_id for key in keys if key.revoked_at is None)
+
+    async def note_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Note when keys were used. See `KeyStore`."""
+        self._called("note_uses")
+        for use in uses:
+            stored = self._stored.get(use.key_id)
+            if stored is None:
+                continue
+            key = stored.key
+            if key.last_used is None or key.last_used < use.last_used:
+                used = replace(key, last_used=use.last_used)
+                self._stored[use.key_id] = _Stored(stored.sequence, used)
+            self._count_calls(use)
+
+    async def grace_use(self, key_id: str) -> GraceUse:
+        """Return how often a key was used in its grace. See `KeyStore`."""
+        self._called("grace_use")
+        counts = self._calls_in_grace.get(key_id, Counter())
+        return GraceUse(counts.total(), dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))))
+
+    async def audit(
+        self, wanted: AuditFilter = ALL_ENTRIES, *, cursor: str | None = None, limit: int = 100
+    ) -> AuditPage:
+        """Return a page of the audit log, newest first. See `KeyStore`."""
+        self._called("audit")
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 18):
+            raise InvalidInputError("the cursor is not one that a list handed out")
+        fitting = [entry for entry in reversed(self.entries) if wanted.fits(entry)]
+        if cursor is not None:
+            fitting = [entry for entry in fitting if int(entry.id) < int(cursor)]
+        page = tuple(fitting[:limit])
+        return AuditPage(page, page[-1].id if len(fitting) > limit else None)
+
+    async def note(self, entry: AuditEntry) -> None:
+        """Write an audit entry. See `KeyStore`."""
+        self._called("note")
+        self._write(entry)
+
+    async def trim_audit(self, before: datetime) -> int:
+        """Forget entries from before that time. See `KeyStore`."""
+        self._called("trim_audit")
+        kept = [entry for entry in self.entries if entry.at >= before]
+        trimmed = len(self.entries) - len(kept)
+        self.entries = kept
+        return trimmed
+
+    async def claim(self, name: str, claim: Claim, *, stale_before: datetime) -> Claim:
+        """Take a name. See `KeyStore`."""
+        self._called("claim")
+        held = self._claims.get(name)
+        if held is None or held.at < stale_before:
+            self._claims[name] = held = claim
+        return held
+
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return what changed since the cursor. See `KeyStore`."""
         self._called("changes")
@@ -107,12 +208,45 @@ class MemoryKeyStore:
         changed = tuple(key_id for key_id, stored in self._stored.items() if stored.sequence > cursor)
         return KeyChanges(self._sequence, changed)
 
+    async def versions(self, key_ids: Sequence[str]) -> Sequence[int]:
+        """Return the versions of these records. See `KeyStore`."""
+        self._called("versions")
+        found = (self._stored.get(key_id) for key_id in key_ids)
+        return [0 if stored is None else stored.key.version for stored in found]
+
+    async def durability(self) -> str:
+        """Say what a dictionary can promise."""
+        return "Nothing survives the process."
+
     async def close(self) -> None:
         """Nothing to let go of."""
+
+    def _check_absent(self, key: ApiKey) -> None:
+        if key.key_id in self._stored:
+            raise ConflictError(f"key {key.key_id} exists already")
+
+    def _check_version(self, key: ApiKey) -> None:
+        stored = self._stored.get(key.key_id)
+        if stored is None:
+            raise NotFoundError(f"no key {key.key_id}")
+        if stored.key.version != key.version - 1:
+            raise ConflictError(f"key {key.key_id} was changed meanwhile")
+
+    def _count_calls(self, use: KeyUse) -> None:
+        if not use.calls:
+            return
+        counts = self._calls_in_grace.setdefault(use.key_id, Counter())
+        for address, calls in use.calls.items():
+            known = address in counts or len(counts.keys() - {OTHER_ADDRESSES}) < MOST_ADDRESSES
+            counts[address if known else OTHER_ADDRESSES] += calls
 
     def _put(self, key: ApiKey) -> None:
         self._sequence += 1
         self._stored[key.key_id] = _Stored(self._sequence, key)
+
+    def _write(self, entry: AuditEntry) -> None:
+        self._ids += 1
+        self.entries.append(replace(entry, id=str(self._ids)))
 
     def _called(self, method: str) -> None:
         self.calls[method] += 1

@@ -7,6 +7,7 @@ from typing import Any
 from extauth.keys.hashing import HashingParameters
 from extauth.keys.token import KeyText, Peppers, hint, mint_key
 from extauth.model import ApiKey
+from extauth.stores.base import AuditEntry
 from tests.fakes import START
 
 PEPPER = "a pepper of the tests, which is long enough"
@@ -34,6 +35,18 @@ def record(key_id: str = "AAAAbbbb0001", **changes: Any) -> ApiKey:
         "created_at": START,
     }
     return ApiKey(**{**fields, **changes})
+
+
+def entry(key_id: str = "AAAAbbbb0001", **changes: Any) -> AuditEntry:
+    """Make an audit entry for a change whose audit a test is not about."""
+    fields: dict[str, Any] = {
+        "at": START,
+        "actor": "tests",
+        "source": "here",
+        "action": "key.created",
+        "key_id": key_id,
+    }
+    return AuditEntry(**{**fields, **changes})
 
 
 def record_for(text: str, parts: KeyText, **changes: Any) -> ApiKey:

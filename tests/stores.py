@@ -8,8 +8,10 @@ from pathlib import Path
 
 from extauth.stores.base import BucketArchive, KeyStore, LimitStore
 from extauth.stores.memory import MemoryLimitStore
-from extauth.stores.sqlite import SqliteBucketArchive, SqliteKeyStore
+from extauth.stores.sqlite import SqliteKeyStore
+from extauth.stores.sqlite_archive import SqliteBucketArchive
 from tests.fakes import MemoryArchive, MemoryKeyStore
+from tests.redis.server import redis_cluster_keys, redis_keys
 
 
 @asynccontextmanager
@@ -53,7 +55,11 @@ KEY_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[KeyStore]]
     "sqlite": sqlite_keys,
     # What the unit tests use must keep the same contract.
     "fake": _memory_keys,
+    "redis": redis_keys,
+    "redis-cluster": redis_cluster_keys,
 }
+# Those that need a program beside Python: `make unit` leaves them out.
+WITH_SERVERS = frozenset(("redis", "redis-cluster"))
 ARCHIVES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[BucketArchive]]] = {
     "sqlite": sqlite_archive,
     "fake": _memory_archive,

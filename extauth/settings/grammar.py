@@ -11,6 +11,7 @@ from pathlib import Path
 
 from extauth.keys.scopes import is_scope
 from extauth.paths import is_unambiguous
+from extauth.settings.redis_url import REDIS_SCHEMES, parse_redis_url
 
 LABEL = re.compile(r"[a-z][a-z0-9]{0,15}")
 TIER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
@@ -31,7 +32,7 @@ _WHOLE_SEGMENT_PROBLEMS = {
 }
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):")
 _SQLITE = "sqlite:///"
-UNDERSTOOD_STORES = ("sqlite",)
+UNDERSTOOD_STORES = ("sqlite", *REDIS_SCHEMES)
 
 
 def check_label(text: str) -> str:
@@ -138,15 +139,18 @@ def check_docs_url(text: str) -> str:
 
 
 def check_store_url(text: str) -> str:
-    """Check a store's URL: `sqlite:///` and the path of a file; an absolute path brings the fourth slash."""
+    """Check a store's URL: a file's (an absolute path brings the fourth slash), or a Redis's."""
     # Only the scheme is repeated in messages: the rest of a store's URL may hold a password.
     scheme = _SCHEME.match(text)
     if scheme is None:
-        raise ValueError("must be a URL such as sqlite:///extauth-data/extauth.db")
+        raise ValueError("must be a URL such as sqlite:///extauth-data/extauth.db or redis://localhost:6379")
     if scheme[1] not in UNDERSTOOD_STORES:
         raise ValueError(
             f"{scheme[1]!r} is not a store that this version understands: {', '.join(UNDERSTOOD_STORES)}"
         )
+    if scheme[1] in REDIS_SCHEMES:
+        parse_redis_url(text)
+        return text
     path = text.removeprefix(_SQLITE)
     if path in {text, "", ":memory:"} or path.endswith("/"):
         raise ValueError("must name a file: sqlite:///relative/file.db or sqlite:////absolute/file.db")

@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
-    SecretStr,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -19,11 +18,22 @@ from pydantic import (
 
 from extauth.settings import grammar
 from extauth.settings.base import Fraction, Section, Whole, mistake_at
+from extauth.settings.keys import (
+    DEFAULT_TIER,
+    HIDDEN,
+    AuditSettings,
+    CacheSettings,
+    HashingSettings,
+    KeySettings,
+    TierName,
+)
+from extauth.settings.redis_url import RedisUrl, hide_password, parse_redis_url
 from extauth.settings.routing import Method, RateSettings, RouteSettings, TierSettings
 from extauth.settings.values import Address, Duration, parse_address
 
 __all__ = [
     "Address",
+    "AuditSettings",
     "CacheSettings",
     "CredentialSettings",
     "HashingSettings",
@@ -39,9 +49,9 @@ __all__ = [
     "TierSettings",
 ]
 
-HIDDEN = "********"
-SHORTEST_PEPPER = 32
-DEFAULT_TIER = "default"
+
+def _without_password(url: str) -> str:
+    return hide_password(url, HIDDEN) if url.startswith("redis") else url
 
 
 def _to_address(value: object) -> Address:
@@ -52,12 +62,6 @@ def _to_address(value: object) -> Address:
     return parse_address(value)
 
 
-def _check_pepper(pepper: SecretStr) -> SecretStr:
-    if len(pepper.get_secret_value()) < SHORTEST_PEPPER:
-        raise ValueError(f"a pepper needs at least {SHORTEST_PEPPER} characters")
-    return pepper
-
-
 ListenAddress = Annotated[
     Address,
     PlainValidator(_to_address),
@@ -66,11 +70,6 @@ ListenAddress = Annotated[
         {"type": "string", "examples": ["127.0.0.1:9000", "[::1]:9000", "unix:/run/extauth/check.sock"]}
     ),
 ]
-Label = Annotated[str, AfterValidator(grammar.check_label)]
-Pepper = Annotated[
-    SecretStr, AfterValidator(_check_pepper), PlainSerializer(lambda _: HIDDEN, return_type=str)
-]
-TierName = Annotated[str, AfterValidator(grammar.check_tier_name)]
 
 
 class ListenSettings(Section):
@@ -109,106 +108,75 @@ class ListenSettings(Section):
 
 
 class StoreSettings(Section):
-    """Where keys and limiter state are kept."""
+    """Where keys and limiter state are kept: in a file of this machine, or in a Redis that servers share."""
 
-    url: Annotated[str, AfterValidator(grammar.check_store_url)] = Field(
+    url: Annotated[
+        str, AfterValidator(grammar.check_store_url), PlainSerializer(_without_password, return_type=str)
+    ] = Field(
         default="sqlite:///extauth-data/extauth.db",
+        repr=False,
         description=(
             "The store. `sqlite:///` is followed by a file's path: relative to the working directory, or "
-            "absolute when it begins with a fourth slash."
+            "absolute when it begins with a fourth slash. `redis://[user:password@]host:port/database`, "
+            "`redis+sentinel://host:port,host:port/service/database` and "
+            "`redis+cluster://host:port,host:port` are a Redis; with `rediss` it is asked over TLS."
         ),
     )
+    password_file: Path | None = Field(
+        default=None,
+        description=(
+            "A file with the password of Redis, instead of one in the URL. It is read again for each new "
+            "connection."
+        ),
+    )
+    sentinel_password_file: Path | None = Field(
+        default=None, description="A file with the password of the Sentinels, where they want one."
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="Certificates of who may vouch for Redis, in PEM; without any, those of the system.",
+    )
+    certificate_file: Path | None = Field(
+        default=None,
+        description="The certificate that is shown to Redis, in PEM, where it asks clients for one.",
+    )
+    private_key_file: Path | None = Field(
+        default=None, description="The private key of that certificate, in PEM."
+    )
+    timeout: Duration = Field(
+        default=timedelta(milliseconds=250),
+        description="How long one question to Redis may take, connecting included.",
+    )
+
+    @field_validator("password_file")
+    @classmethod
+    def _one_source_of_the_password(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        url = info.data.get("url", "")
+        if file is not None and url.startswith("redis") and parse_redis_url(url).password:
+            raise ValueError("give the password in 'store.url' or in 'store.password_file', not both")
+        return file
+
+    @field_validator("private_key_file")
+    @classmethod
+    def _key_and_certificate(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if (file is None) != (info.data.get("certificate_file") is None):
+            raise ValueError("'store.certificate_file' and 'store.private_key_file' belong together")
+        return file
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the store is a file that one server has for itself."""
+        return self.url.startswith("sqlite:")
 
     @property
     def path(self) -> Path:
         """The file of the embedded store."""
         return grammar.store_path(self.url)
 
-
-class HashingSettings(Section):
-    """What argon2id costs, and how much of it may run at once. Hashes made under other costs stay valid."""
-
-    memory_kib: Whole = Field(
-        default=19_456, ge=8192, le=1_048_576, description="argon2id's memory for one hash, in KiB."
-    )
-    time_cost: Whole = Field(default=2, ge=1, le=10, description="argon2id's passes over its memory.")
-    parallelism: Whole = Field(default=1, ge=1, le=8, description="argon2id's lanes.")
-    workers: Whole = Field(default=0, ge=0, le=256, description="Threads that hash; 0: one for each core.")
-    queue: Whole = Field(
-        default=64,
-        ge=1,
-        description="How many first verifications may wait for a thread; beyond that the answer is 503.",
-    )
-
-
-class CacheSettings(Section):
-    """How much is remembered in memory, in entries. A full cache forgets what was used longest ago."""
-
-    verified: Whole = Field(
-        default=100_000, ge=1, description="Keys whose secret was verified, so argon2id needn't run again."
-    )
-    records: Whole = Field(default=100_000, ge=1, description="Key records.")
-    rejected: Whole = Field(default=10_000, ge=1, description="Key texts known to be wrong.")
-
-
-class KeySettings(Section):
-    """What keys look like and how their secrets are protected."""
-
-    prefix: Label = Field(
-        default="xa", description="What every key begins with, so that secret scanners find lost ones."
-    )
-    environments: tuple[Label, ...] = Field(
-        default=("live", "test"),
-        min_length=1,
-        description="Environments that keys are made for; each shows in its keys.",
-    )
-    default_environment: Label = Field(
-        default="live", description="The environment of keys made without naming one."
-    )
-    secret_length: Whole = Field(
-        default=43,
-        ge=22,
-        le=86,
-        description="Characters of a new key's secret, in base62: 22 hold 128 bits, 43 hold 256.",
-    )
-    default_tier: TierName = Field(
-        default=DEFAULT_TIER, description="The tier of keys made without naming one."
-    )
-    peppers: tuple[Pepper, ...] = Field(
-        default=(),
-        description=(
-            "Secrets of the server under which keys are tagged, newest first, each at least 32 characters. "
-            "New keys use the first, older ones stay valid. Without any, the embedded store makes one beside "
-            "its file."
-        ),
-    )
-    peppers_file: Path | None = Field(
-        default=None, description="A file with one pepper a line, newest first, instead of `peppers`."
-    )
-    hashing: HashingSettings = Field(default=HashingSettings(), description="The cost of argon2id.")
-    cache: CacheSettings = Field(default=CacheSettings(), description="What is remembered about keys.")
-
-    @field_validator("environments")
-    @classmethod
-    def _environments_differ(cls, environments: tuple[str, ...]) -> tuple[str, ...]:
-        if len(environments) != len(set(environments)):
-            raise ValueError("an environment is listed twice")
-        return environments
-
-    @field_validator("default_environment")
-    @classmethod
-    def _default_is_listed(cls, default: str, info: ValidationInfo) -> str:
-        environments = info.data.get("environments")
-        if environments is not None and default not in environments:
-            raise ValueError(f"{default!r} is not among 'keys.environments' ({', '.join(environments)})")
-        return default
-
-    @field_validator("peppers_file")
-    @classmethod
-    def _one_source_of_peppers(cls, file: Path | None, info: ValidationInfo) -> Path | None:
-        if file is not None and info.data.get("peppers"):
-            raise ValueError("give 'keys.peppers' or 'keys.peppers_file', not both")
-        return file
+    @property
+    def redis(self) -> RedisUrl:
+        """What the URL of a Redis says."""
+        return parse_redis_url(self.url)
 
 
 class CredentialSettings(Section):
@@ -281,6 +249,7 @@ class Settings(Section):
     listen: ListenSettings = Field(default=ListenSettings(), description="Listeners and their patience.")
     store: StoreSettings = Field(default=StoreSettings(), description="Keys and limiter state.")
     keys: KeySettings = Field(default=KeySettings(), description="The look and protection of keys.")
+    audit: AuditSettings = Field(default=AuditSettings(), description="The log of changes.")
     credentials: CredentialSettings = Field(default=CredentialSettings(), description="Where keys may stand.")
     proxy: ProxySettings = Field(default=ProxySettings(), description="The proxies in front.")
     routes: tuple[RouteSettings, ...] = Field(

@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     Field,
     GetJsonSchemaHandler,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_serializer,
@@ -168,6 +169,10 @@ class TierSettings(Section):
         max_length=8,
         description="Rates that all must have room, taken all or nothing; none listed: unlimited.",
     )
+    scopes: tuple[Scope, ...] = Field(
+        default=(),
+        description="Scopes that keys of this tier may hold, wildcards for families; none listed: all.",
+    )
 
     @field_validator("rates")
     @classmethod
@@ -179,3 +184,22 @@ class TierSettings(Section):
                     f"two rates are named {name!r}: name one, as in {{rate: 10/second, name: other}}"
                 )
         return rates
+
+    def to_limits(self) -> tuple[Limit, ...]:
+        """Turn the rates into token buckets."""
+        return tuple(rate.to_limit() for rate in self.rates)
+
+
+def parse_own_limits(limits: Mapping[str, object]) -> tuple[Limit, ...]:
+    """Read the limits that a key has instead of its tier's: `{"rates": ["10/second"]}`.
+
+    Raises:
+        ValueError: That is no set of limits; the message says what is wrong.
+    """
+    if set(limits) != {"rates"} or not isinstance(limits["rates"], list | tuple):
+        raise ValueError('own limits look like {"rates": ["10/second burst 20", "1000/hour"]}')
+    try:
+        return TierSettings.model_validate({"rates": limits["rates"]}).to_limits()
+    except ValidationError as error:
+        messages = (mistake["msg"].removeprefix("Value error, ") for mistake in error.errors())
+        raise ValueError("; ".join(messages)) from None

@@ -1,72 +1,63 @@
-"""The embedded stores: key records in one SQLite file, the archive of the limit buckets in one beside it.
-
-Two files, because each SQLite file has one writer at a time: a flush of many buckets must not hold up a
-revocation.
-"""
+"""The embedded key store: records and audit log in one SQLite file."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import orjson
-
 from extauth.clock import from_us, to_us
-from extauth.errors import ConflictError, InvalidInputError, NotFoundError, StoreError
-from extauth.limits.algorithm import BucketState
+from extauth.errors import ConflictError, NotFoundError, TooManyKeysError
 from extauth.model import ApiKey
-from extauth.stores.base import KeyChanges, KeyPage
+from extauth.stores.base import (
+    ALL_ENTRIES,
+    ALL_KEYS,
+    MOST_ADDRESSES,
+    OTHER_ADDRESSES,
+    AuditEntry,
+    AuditFilter,
+    AuditPage,
+    Claim,
+    GraceUse,
+    KeyChanges,
+    KeyFilter,
+    KeyPage,
+    KeyUse,
+)
+from extauth.stores.sqlite_lists import audit_page, key_page
+from extauth.stores.sqlite_rows import (
+    AUDIT_COLUMNS,
+    CHANGED_COLUMNS,
+    COLUMNS,
+    KEY_SCHEMA,
+    audit_values,
+    from_row,
+    to_row,
+)
 from extauth.stores.sqlite_thread import SqliteThread
 
-# Times are microseconds since 1970 UTC. `sequence` rises with every change of any key, so that other
-# processes can ask what is new.
-_KEY_SCHEMA = (
-    """
-    CREATE TABLE keys (
-        key_id TEXT PRIMARY KEY, sequence INTEGER NOT NULL UNIQUE, version INTEGER NOT NULL,
-        hashed_key TEXT NOT NULL, hint TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,
-        tier TEXT NOT NULL, scopes TEXT NOT NULL, environment TEXT NOT NULL, active INTEGER NOT NULL,
-        created_at INTEGER NOT NULL, expires_at INTEGER, last_used INTEGER, revoked_at INTEGER,
-        rotated_from TEXT, rotated_to TEXT, grace_until INTEGER, limits TEXT NOT NULL, metadata TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX keys_by_age ON keys (created_at, key_id);
-    CREATE INDEX keys_by_user ON keys (user_id, created_at, key_id)
-    """,
-)
-_BUCKET_SCHEMA = (
-    """
-    CREATE TABLE buckets (
-        bucket TEXT PRIMARY KEY, spent TEXT NOT NULL, at_us INTEGER NOT NULL, full TEXT NOT NULL,
-        clear_at_us INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID
-    """,
-)
-_COLUMNS = (
-    "key_id", "version", "hashed_key", "hint", "user_id", "name", "tier", "scopes", "environment", "active",
-    "created_at", "expires_at", "last_used", "revoked_at", "rotated_from", "rotated_to", "grace_until",
-    "limits", "metadata",
-)  # fmt: skip
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM keys"  # noqa: S608 - constant names, no input
-_NEXT_SEQUENCE = "(SELECT coalesce(max(sequence), 0) + 1 FROM keys)"
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM keys"  # noqa: S608 - constant names, no input
+_COUNT = "UPDATE counter SET last = last + 1"
+_LAST = "(SELECT last FROM counter)"
 _INSERT = (
-    f"INSERT INTO keys (sequence, {', '.join(_COLUMNS)}) "  # noqa: S608 - constant names, no input
-    f"VALUES ({_NEXT_SEQUENCE}, {', '.join('?' * len(_COLUMNS))})"
+    f"INSERT INTO keys (sequence, {', '.join(COLUMNS)}) "  # noqa: S608 - constant names, no input
+    f"VALUES ({_LAST}, {', '.join(f':{name}' for name in COLUMNS)})"
 )
-_ASSIGNMENTS = ", ".join(f"{column} = ?" for column in _COLUMNS)
 _UPDATE = (
-    f"UPDATE keys SET sequence = {_NEXT_SEQUENCE}, {_ASSIGNMENTS} "  # noqa: S608 - constant names, no input
-    "WHERE key_id = ? AND version = ?"
+    f"UPDATE keys SET sequence = {_LAST}, "  # noqa: S608 - constant names, no input
+    f"{', '.join(f'{name} = :{name}' for name in CHANGED_COLUMNS)} "
+    "WHERE key_id = :key_id AND version = :version - 1"
 )
-
-# created_at and key id of the last key of a page; 18 digits fit into SQLite's 63 bits.
-_CURSOR = re.compile(r"([0-9]{1,18})\.([0-9A-Za-z]+)")
-# The last moment that SQLite's 63 bits hold: a slow limit with a vast burst may take longer to clear.
-_LATEST_US = 2**63 - 1
+_AUDIT = (
+    f"INSERT INTO audit ({', '.join(AUDIT_COLUMNS)}) "  # noqa: S608 - constant names, no input
+    f"VALUES ({', '.join('?' * len(AUDIT_COLUMNS))})"
+)
+_LAST_USED = "UPDATE keys SET last_used = ? WHERE key_id = ? AND coalesce(last_used, 0) < ?"
+_CALLS = (
+    "INSERT INTO grace_calls VALUES (?, ?, ?) "
+    "ON CONFLICT (key_id, address) DO UPDATE SET calls = calls + excluded.calls"
+)
 
 
 class SqliteKeyStore:
@@ -75,21 +66,26 @@ class SqliteKeyStore:
     WAL and synchronous FULL: an acknowledged change survives a power cut.
     """
 
+    is_shared = False
+
     def __init__(self, path: Path) -> None:
-        self._thread = SqliteThread(path, kind="keys", synchronous="FULL", schema=_KEY_SCHEMA)
+        self._thread = SqliteThread(path, kind="keys", synchronous="FULL", schema=KEY_SCHEMA)
 
     async def open(self) -> None:
         """Open or create the file. Raises StoreError."""
         await self._thread.open()
 
-    async def add(self, key: ApiKey) -> None:
+    async def add(self, key: ApiKey, entry: AuditEntry, *, most_of_user: int | None = None) -> None:
         """Keep a new record. See `KeyStore`."""
 
         def insert(connection: sqlite3.Connection) -> None:
-            try:
-                connection.execute(_INSERT, _to_row(key))
-            except sqlite3.IntegrityError as error:
-                raise ConflictError(f"key {key.key_id} exists already") from error
+            query = "SELECT count(*) FROM keys WHERE user_id = ? AND revoked_at IS NULL"
+            if most_of_user is not None:
+                (number,) = connection.execute(query, (key.user_id,)).fetchone()
+                if number >= most_of_user:
+                    raise TooManyKeysError(f"user {key.user_id} has {number} keys, as many as they may have")
+            _insert(connection, key)
+            connection.execute(_AUDIT, audit_values(entry))
 
         await self._thread.transaction(insert)
 
@@ -98,37 +94,50 @@ class SqliteKeyStore:
         row = await self._thread.transaction(
             lambda connection: connection.execute(f"{_SELECT} WHERE key_id = ?", (key_id,)).fetchone()
         )
-        return None if row is None else _from_row(row)
+        return None if row is None else from_row(row)
 
-    async def save(self, key: ApiKey) -> None:
+    async def save(self, key: ApiKey, entry: AuditEntry) -> None:
         """Replace the record of the version before. See `KeyStore`."""
 
         def update(connection: sqlite3.Connection) -> None:
-            changed = connection.execute(_UPDATE, (*_to_row(key), key.key_id, key.version - 1)).rowcount
-            if changed:
-                return
-            if connection.execute("SELECT 1 FROM keys WHERE key_id = ?", (key.key_id,)).fetchone():
-                raise ConflictError(f"key {key.key_id} was changed meanwhile")
-            raise NotFoundError(f"no key {key.key_id}")
+            _update(connection, key)
+            connection.execute(_AUDIT, audit_values(entry))
 
         await self._thread.transaction(update)
 
+    async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
+        """Save the old record and add the new one, in one transaction. See `KeyStore`."""
+
+        def exchange(connection: sqlite3.Connection) -> None:
+            _update(connection, old)
+            _insert(connection, new)
+            connection.execute(_AUDIT, audit_values(entry))
+
+        await self._thread.transaction(exchange)
+
+    async def purge(
+        self, revoked_before: datetime, entry: AuditEntry, *, limit: int = 500
+    ) -> tuple[str, ...]:
+        """Forget keys revoked before that time. See `KeyStore`."""
+
+        def forget(connection: sqlite3.Connection) -> tuple[str, ...]:
+            query = "SELECT key_id FROM keys WHERE revoked_at < ? ORDER BY revoked_at LIMIT ?"
+            rows = connection.execute(query, (to_us(revoked_before), limit)).fetchall()
+            for (key_id,) in rows:
+                connection.execute("DELETE FROM keys WHERE key_id = ?", (key_id,))
+                connection.execute("DELETE FROM grace_calls WHERE key_id = ?", (key_id,))
+                connection.execute(_AUDIT, audit_values(entry, key_id))
+            return tuple(key_id for (key_id,) in rows)
+
+        return await self._thread.transaction(forget)
+
     async def list(
-        self, *, user_id: str | None = None, cursor: str | None = None, limit: int = 100
+        self, wanted: KeyFilter = ALL_KEYS, *, cursor: str | None = None, limit: int = 100
     ) -> KeyPage:
         """Return a page of records, oldest first. See `KeyStore`."""
-        after = _parse_cursor(cursor)
-        conditions, values = ["(created_at, key_id) > (?, ?)"], [*after]
-        if user_id is not None:
-            conditions.append("user_id = ?")
-            values.append(user_id)
-        query = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY created_at, key_id LIMIT ?"
-        rows = await self._thread.transaction(
-            lambda connection: connection.execute(query, (*values, limit + 1)).fetchall()
+        return await self._thread.transaction(
+            lambda connection: key_page(connection, wanted, cursor=cursor, limit=limit)
         )
-        keys = tuple(_from_row(row) for row in rows[:limit])
-        more = len(rows) > limit
-        return KeyPage(keys, f"{to_us(keys[-1].created_at)}.{keys[-1].key_id}" if more else None)
 
     async def count(self) -> int:
         """Return how many records there are."""
@@ -137,124 +146,120 @@ class SqliteKeyStore:
         )
         return int(number)
 
+    async def peppers(self) -> Mapping[str, int]:
+        """Return how many living keys need which pepper. See `KeyStore`."""
+        query = "SELECT pepper_id, count(*) FROM keys WHERE revoked_at IS NULL GROUP BY pepper_id"
+        return dict(await self._thread.transaction(lambda connection: connection.execute(query).fetchall()))
+
+    async def note_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Note when keys were used. See `KeyStore`."""
+
+        def note(connection: sqlite3.Connection) -> None:
+            for use in uses:
+                moment = to_us(use.last_used)
+                connection.execute(_LAST_USED, (moment, use.key_id, moment))
+                if use.calls:
+                    _add_calls(connection, use)
+
+        await self._thread.transaction(note)
+
+    async def grace_use(self, key_id: str) -> GraceUse:
+        """Return how often a key was used in its grace. See `KeyStore`."""
+        addresses = await self._thread.transaction(lambda connection: _calls_of(connection, key_id))
+        return GraceUse(sum(addresses.values()), addresses)
+
+    async def audit(
+        self, wanted: AuditFilter = ALL_ENTRIES, *, cursor: str | None = None, limit: int = 100
+    ) -> AuditPage:
+        """Return a page of the audit log, newest first. See `KeyStore`."""
+        return await self._thread.transaction(
+            lambda connection: audit_page(connection, wanted, cursor=cursor, limit=limit)
+        )
+
+    async def note(self, entry: AuditEntry) -> None:
+        """Write an audit entry. See `KeyStore`."""
+        await self._thread.transaction(lambda connection: connection.execute(_AUDIT, audit_values(entry)))
+
+    async def trim_audit(self, before: datetime) -> int:
+        """Forget entries from before that time. See `KeyStore`."""
+        return await self._thread.transaction(
+            lambda connection: connection.execute("DELETE FROM audit WHERE at < ?", (to_us(before),)).rowcount
+        )
+
+    async def claim(self, name: str, claim: Claim, *, stale_before: datetime) -> Claim:
+        """Take a name. See `KeyStore`."""
+
+        def take(connection: sqlite3.Connection) -> Claim:
+            connection.execute("DELETE FROM claims WHERE at < ?", (to_us(stale_before),))
+            values = (name, claim.fingerprint, claim.key_id, to_us(claim.at))
+            connection.execute("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?)", values)
+            query = "SELECT fingerprint, key_id, at FROM claims WHERE name = ?"
+            fingerprint, key_id, at = connection.execute(query, (name,)).fetchone()
+            return Claim(fingerprint=fingerprint, key_id=key_id, at=from_us(at))
+
+        return await self._thread.transaction(take)
+
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return what changed since the cursor, by whatever process. See `KeyStore`."""
 
         def since(connection: sqlite3.Connection) -> KeyChanges:
             if cursor is None:
-                (newest,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM keys").fetchone()
-                return KeyChanges(newest, ())
+                (last,) = connection.execute(f"SELECT {_LAST}").fetchone()
+                return KeyChanges(last, ())
             query = "SELECT sequence, key_id FROM keys WHERE sequence > ? ORDER BY sequence"
             rows = connection.execute(query, (cursor,)).fetchall()
             return KeyChanges(rows[-1][0] if rows else cursor, tuple(key_id for _, key_id in rows))
 
         return await self._thread.transaction(since)
 
+    async def versions(self, key_ids: Sequence[str]) -> Sequence[int]:
+        """Return the versions of these records. See `KeyStore`."""
+
+        def read(connection: sqlite3.Connection) -> list[int]:
+            query = "SELECT version FROM keys WHERE key_id = ?"
+            found = (connection.execute(query, (key_id,)).fetchone() for key_id in key_ids)
+            return [0 if row is None else row[0] for row in found]
+
+        return await self._thread.transaction(read)
+
+    async def durability(self) -> str:
+        """Return what becomes of a change in a crash. See `KeyStore`."""
+        return "Each key change is on the disk before it is acknowledged; it survives a power cut."
+
     async def close(self) -> None:
         """Close the file."""
         await self._thread.close()
 
 
-class SqliteBucketArchive:
-    """The archive of the memory limit store. See `BucketArchive`.
-
-    synchronous NORMAL: a power cut may cost the last second of counting, never the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._thread = SqliteThread(path, kind="limits", synchronous="NORMAL", schema=_BUCKET_SCHEMA)
-        self._lock_path = path.with_suffix(".lock")
-        self._lock: int | None = None
-
-    async def open(self) -> None:
-        """Open or create the file.
-
-        Raises StoreError, also where another server counts in it: each would miss the other's half.
-        """
-        await self._thread.open()
-        # A file of its own: closing another descriptor of the database would drop SQLite's locks on it.
-        try:
-            self._lock = os.open(self._lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            await self.close()
-            if not isinstance(error, BlockingIOError):
-                raise StoreError(f"{self._lock_path}: {error.strerror}") from error
-            raise StoreError(
-                f"{self._lock_path}: another extauth serves from this store; "
-                "the embedded store is for one process"
-            ) from error
-
-    async def load(self, now_us: int) -> Sequence[tuple[str, int, int, int, int]]:
-        """Return the rows of all buckets that are not full by now. See `BucketArchive`."""
-
-        def read(connection: sqlite3.Connection) -> list[tuple[str, int, int, int, int]]:
-            connection.execute("DELETE FROM buckets WHERE clear_at_us <= ?", (now_us,))
-            query = "SELECT bucket, spent, at_us, full, clear_at_us FROM buckets"
-            return [
-                (bucket, int(spent), at_us, int(full), clear_at_us)
-                for bucket, spent, at_us, full, clear_at_us in connection.execute(query)
-            ]
-
-        return await self._thread.transaction(read)
-
-    async def write(self, states: Mapping[str, BucketState], forgotten: Collection[str]) -> None:
-        """Keep these states and drop the forgotten buckets. See `BucketArchive`."""
-        # Amounts are text: capacity times period can pass SQLite's 63 bits for a large monthly limit.
-        rows = (
-            (bucket, str(spent), at_us, str(full), min(clear_at_us, _LATEST_US))
-            for bucket, (spent, at_us, full, clear_at_us) in states.items()
-        )
-
-        def replace(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "DELETE FROM buckets WHERE bucket = ?", ((bucket,) for bucket in forgotten)
-            )
-            connection.executemany("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)", rows)
-
-        await self._thread.transaction(replace)
-
-    async def close(self) -> None:
-        """Close the file, and let another server have it."""
-        await self._thread.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-
-def _parse_cursor(cursor: str | None) -> tuple[int | str, ...]:
-    if cursor is None:
-        return (-1, "")
-    match = _CURSOR.fullmatch(cursor)
-    if match is None:
-        raise InvalidInputError("the cursor is not one that a list handed out")
-    return (int(match[1]), match[2])
-
-
-def _to_row(key: ApiKey) -> tuple[object, ...]:
-    return (
-        key.key_id, key.version, key.hashed_key, key.hint, key.user_id, key.name, key.tier,
-        " ".join(key.scopes), key.environment, int(key.active), to_us(key.created_at),
-        _optional_us(key.expires_at), _optional_us(key.last_used), _optional_us(key.revoked_at),
-        key.rotated_from, key.rotated_to, _optional_us(key.grace_until),
-        orjson.dumps(dict(key.limits)).decode(), orjson.dumps(dict(key.metadata)).decode(),
-    )  # fmt: skip
-
-
-def _from_row(row: Sequence[object]) -> ApiKey:
-    fields = dict(zip(_COLUMNS, row, strict=True))
+def _insert(connection: sqlite3.Connection, key: ApiKey) -> None:
+    connection.execute(_COUNT)
     try:
-        for name in ("created_at", "expires_at", "last_used", "revoked_at", "grace_until"):
-            if (moment := fields[name]) is not None:
-                fields[name] = from_us(int(str(moment)))
-        fields["limits"] = orjson.loads(str(fields["limits"]))
-        fields["metadata"] = orjson.loads(str(fields["metadata"]))
-    except (ValueError, OverflowError) as error:
-        raise StoreError(f"the record of key {fields['key_id']} can't be read: {error}") from error
-    fields["scopes"] = tuple(str(fields["scopes"]).split())
-    fields["active"] = bool(fields["active"])
-    return ApiKey(**fields)  # type: ignore[arg-type]  # the columns are the record's fields, made by _to_row
+        connection.execute(_INSERT, to_row(key))
+    except sqlite3.IntegrityError as error:
+        raise ConflictError(f"key {key.key_id} exists already") from error
 
 
-def _optional_us(moment: datetime | None) -> int | None:
-    return None if moment is None else to_us(moment)
+def _update(connection: sqlite3.Connection, key: ApiKey) -> None:
+    connection.execute(_COUNT)
+    if connection.execute(_UPDATE, to_row(key)).rowcount:
+        return
+    if connection.execute("SELECT 1 FROM keys WHERE key_id = ?", (key.key_id,)).fetchone():
+        raise ConflictError(f"key {key.key_id} was changed meanwhile")
+    raise NotFoundError(f"no key {key.key_id}")
+
+
+def _add_calls(connection: sqlite3.Connection, use: KeyUse) -> None:
+    if connection.execute("SELECT 1 FROM keys WHERE key_id = ?", (use.key_id,)).fetchone() is None:
+        return
+    known = set(_calls_of(connection, use.key_id)) - {OTHER_ADDRESSES}
+    for address, calls in use.calls.items():
+        if address not in known and len(known) >= MOST_ADDRESSES:
+            connection.execute(_CALLS, (use.key_id, OTHER_ADDRESSES, calls))
+        else:
+            known.add(address)
+            connection.execute(_CALLS, (use.key_id, address, calls))
+
+
+def _calls_of(connection: sqlite3.Connection, key_id: str) -> dict[str, int]:
+    query = "SELECT address, calls FROM grace_calls WHERE key_id = ? ORDER BY calls DESC, address"
+    return dict(connection.execute(query, (key_id,)).fetchall())

@@ -91,7 +91,7 @@ class SqliteThread:
                     f"({self._kind} schema {version}; this one knows {known})"
                 )
             for step in self._schema[version:]:
-                for statement in step.split(";"):
+                for statement in step.split(";\n"):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {known}")
 

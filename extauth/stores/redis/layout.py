@@ -1,0 +1,73 @@
+"""The names of everything that is kept in Redis: the one place that knows them.
+
+What stands in braces decides the slot in a cluster. All of one API key is in one slot, so that a script can
+read and change it in one step; so is all of one user, all indexes over keys, and the journal.
+"""
+
+from __future__ import annotations
+
+# Indexes over all keys, sorted sets of key ids: by created_at, by expires_at and by revoked_at where set.
+ALL_KEYS = "extauth:{keys}:all"
+EXPIRING = "extauth:{keys}:expiring"
+REVOKED = "extauth:{keys}:revoked"
+# The set of all pepper ids that a key ever needed.
+PEPPERS = "extauth:{keys}:peppers"
+
+# The changes under way, a sorted set by when they began.
+UNDER_WAY = "extauth:{journal}:under-way"
+# The audit log: a stream of entries by their number, a sorted set of numbers by time, and the last number.
+AUDIT_ENTRIES = "extauth:{journal}:audit"
+AUDIT_TIMES = "extauth:{journal}:audit-times"
+AUDIT_LAST = "extauth:{journal}:audit-last"
+
+# A brace in a name would end the part that decides the slot.
+_ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
+
+
+def record(key_id: str) -> str:
+    """Name the hash with a key's record."""
+    return f"extauth:{{{_escaped(key_id)}}}:record"
+
+
+def outbox(key_id: str) -> str:
+    """Name the list of what follows from changes of a record and is not done yet."""
+    return f"extauth:{{{_escaped(key_id)}}}:outbox"
+
+
+def grace(key_id: str) -> str:
+    """Name the hash with the calls of a rotated key, by client address."""
+    return f"extauth:{{{_escaped(key_id)}}}:grace"
+
+
+def keys_of_user(user_id: str) -> str:
+    """Name the sorted set of a user's keys, by created_at."""
+    return f"extauth:{{user:{_escaped(user_id)}}}:keys"
+
+
+def unrevoked_of_user(user_id: str) -> str:
+    """Name the set of a user's keys that are not revoked."""
+    return f"extauth:{{user:{_escaped(user_id)}}}:unrevoked"
+
+
+def keys_of_tier(tier: str) -> str:
+    """Name the sorted set of a tier's keys, by created_at."""
+    return f"extauth:{{keys}}:tier:{tier}"
+
+
+def keys_of_pepper(pepper_id: str) -> str:
+    """Name the set of the keys that are not revoked and need a pepper."""
+    return f"extauth:{{keys}}:pepper:{pepper_id}"
+
+
+def audit_of_key(key_id: str) -> str:
+    """Name the sorted set of the changes of a key, by the numbers of their audit entries."""
+    return f"extauth:{{journal}}:audit-of:{key_id}"
+
+
+def claim(name: str) -> str:
+    """Name the hash with who claimed a name."""
+    return f"extauth:{{claim:{_escaped(name)}}}"
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_ESCAPES)

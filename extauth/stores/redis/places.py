@@ -1,0 +1,75 @@
+"""Where the indexes list a key, and the commands that make them agree with its record."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from extauth.model import ApiKey
+from extauth.stores.redis import layout
+from extauth.stores.redis.fields import optional_us
+from extauth.stores.redis.scripts import Command
+
+# The fields of a record that decide where it is listed.
+FIELDS = ("user_id", "tier", "pepper_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Under which user, tier and pepper a key is listed."""
+
+    user_id: str
+    tier: str
+    pepper_id: str
+
+    @classmethod
+    def of(cls, key: ApiKey) -> Place:
+        """Return where a record belongs."""
+        return cls(key.user_id, key.tier, key.pepper_id)
+
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, str | None]) -> Place:
+        """Return where a record belongs of which only some fields were read."""
+        return cls(*(fields.get(name) or "" for name in FIELDS))
+
+
+def commands(key_id: str, key: ApiKey | None, former: Collection[Place]) -> list[Command]:
+    """Return what lists a key where it belongs and nowhere else, as far as it may have been listed before.
+
+    Each can be done again and does no harm. Without a record the key is listed nowhere.
+    """
+    place = None if key is None else Place.of(key)
+    done = [command for old in former if old != place for command in _out_of(old, place, key_id)]
+    for index, score in (
+        (layout.ALL_KEYS, None if key is None else optional_us(key.created_at)),
+        (layout.EXPIRING, None if key is None else optional_us(key.expires_at)),
+        (layout.REVOKED, None if key is None else optional_us(key.revoked_at)),
+    ):
+        done.append(("ZREM", index, key_id) if score is None else ("ZADD", index, score, key_id))
+    return done if key is None else [*done, *_into(Place.of(key), key)]
+
+
+def _into(place: Place, key: ApiKey) -> list[Command]:
+    created = optional_us(key.created_at) or 0
+    change = "SADD" if key.revoked_at is None else "SREM"
+    return [
+        ("ZADD", layout.keys_of_user(place.user_id), created, key.key_id),
+        (change, layout.unrevoked_of_user(place.user_id), key.key_id),
+        ("ZADD", layout.keys_of_tier(place.tier), created, key.key_id),
+        ("SADD", layout.PEPPERS, place.pepper_id),
+        (change, layout.keys_of_pepper(place.pepper_id), key.key_id),
+    ]
+
+
+def _out_of(old: Place, new: Place | None, key_id: str) -> list[Command]:
+    done: list[Command] = []
+    if new is None or old.user_id != new.user_id:
+        done += [
+            ("ZREM", layout.keys_of_user(old.user_id), key_id),
+            ("SREM", layout.unrevoked_of_user(old.user_id), key_id),
+        ]
+    if new is None or old.tier != new.tier:
+        done.append(("ZREM", layout.keys_of_tier(old.tier), key_id))
+    if new is None or old.pepper_id != new.pepper_id:
+        done.append(("SREM", layout.keys_of_pepper(old.pepper_id), key_id))
+    return done

@@ -1,0 +1,177 @@
+"""Key records in Redis. How it keeps what it promises stands in `changes`, what is where in `layout`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from extauth.clock import from_us, to_us
+from extauth.errors import StoreError
+from extauth.model import ApiKey
+from extauth.settings.model import StoreSettings
+from extauth.stores.base import (
+    ALL_ENTRIES,
+    ALL_KEYS,
+    MOST_ADDRESSES,
+    OTHER_ADDRESSES,
+    AuditEntry,
+    AuditFilter,
+    AuditPage,
+    Claim,
+    GraceUse,
+    KeyChanges,
+    KeyFilter,
+    KeyPage,
+    KeyUse,
+)
+from extauth.stores.redis import layout, scripts
+from extauth.stores.redis.changes import LEFT_BEHIND_AFTER_MS, Changes
+from extauth.stores.redis.connect import connect
+from extauth.stores.redis.durability import sentence, weakest_persistence
+from extauth.stores.redis.fields import from_fields
+from extauth.stores.redis.journal import Journal
+from extauth.stores.redis.link import RedisLink
+from extauth.stores.redis.listing import KeyLists
+from extauth.stores.redis.purging import purge
+
+# How many keys are written to in one trip.
+_USES_AT_ONCE = 200
+# Nobody asks for a claim any longer than this.
+_CLAIM_KEPT = timedelta(hours=24)
+
+
+class RedisKeyStore:
+    """Key records in Redis. See `KeyStore`."""
+
+    is_shared = True
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._has_replicas = settings.redis.kind != "server"
+        self._link = RedisLink(connect(settings), timeout_seconds=settings.timeout.total_seconds())
+        self._changes = Changes(self._link)
+        self._journal = Journal(self._link)
+        self._lists = KeyLists(self._link, self._changes)
+
+    async def open(self) -> None:
+        """Connect, learn what Redis keeps, and finish what others left behind. Raises StoreError."""
+        try:
+            await self._link.greet()
+            await self.durability()
+            await self._changes.repair()
+        except BaseException:
+            await self._link.close()
+            raise
+
+    async def repair(self, *, left_for_ms: int = LEFT_BEHIND_AFTER_MS) -> int:
+        """Finish the changes whose makers died; return how many. Raises StoreError."""
+        return await self._changes.repair(left_for_ms=left_for_ms)
+
+    async def add(self, key: ApiKey, entry: AuditEntry, *, most_of_user: int | None = None) -> None:
+        """Keep a new record. See `KeyStore`."""
+        await self._changes.add(key, entry, most_of_user=most_of_user)
+
+    async def get(self, key_id: str) -> ApiKey | None:
+        """Return the record, or None. See `KeyStore`."""
+        (fields,) = await self._link.read(("HGETALL", layout.record(key_id)))
+        return from_fields(fields) if fields else None
+
+    async def save(self, key: ApiKey, entry: AuditEntry) -> None:
+        """Replace the record of the version before. See `KeyStore`."""
+        await self._changes.save(key, entry)
+
+    async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
+        """Save the old record and add the new one. See `KeyStore`."""
+        await self._changes.rotate(old, new, entry)
+
+    async def purge(
+        self, revoked_before: datetime, entry: AuditEntry, *, limit: int = 500
+    ) -> tuple[str, ...]:
+        """Forget keys revoked before that time. See `KeyStore`."""
+        return await purge(self._link, self._changes, revoked_before, entry, limit=limit)
+
+    async def list(
+        self, wanted: KeyFilter = ALL_KEYS, *, cursor: str | None = None, limit: int = 100
+    ) -> KeyPage:
+        """Return a page of records, oldest first. See `KeyStore`."""
+        return await self._lists.page(wanted, cursor=cursor, limit=limit)
+
+    async def count(self) -> int:
+        """Return how many records there are."""
+        (number,) = await self._link.read(("ZCARD", layout.ALL_KEYS))
+        return int(number)
+
+    async def peppers(self) -> Mapping[str, int]:
+        """Return how many keys that are not revoked need which pepper. See `KeyStore`."""
+        (pepper_ids,) = await self._link.read(("SMEMBERS", layout.PEPPERS))
+        if not pepper_ids:
+            return {}
+        ordered = sorted(pepper_ids)
+        counts = await self._link.read(*(("SCARD", layout.keys_of_pepper(one)) for one in ordered))
+        return {pepper_id: count for pepper_id, count in zip(ordered, counts, strict=True) if count}
+
+    async def note_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Note when keys were used. See `KeyStore`."""
+        commands = [_use_command(use) for use in uses if use.key_id]
+        for start in range(0, len(commands), _USES_AT_ONCE):
+            await self._link.write(*commands[start : start + _USES_AT_ONCE])
+
+    async def grace_use(self, key_id: str) -> GraceUse:
+        """Return how often a key was used in its grace. See `KeyStore`."""
+        (fields,) = await self._link.read(("HGETALL", layout.grace(key_id)))
+        calls = {address: int(number) for address, number in fields.items()}
+        ordered = sorted(calls.items(), key=lambda pair: (-pair[1], pair[0]))
+        return GraceUse(sum(calls.values()), dict(ordered))
+
+    async def audit(
+        self, wanted: AuditFilter = ALL_ENTRIES, *, cursor: str | None = None, limit: int = 100
+    ) -> AuditPage:
+        """Return a page of the audit log. See `KeyStore`."""
+        return await self._journal.page(wanted, cursor=cursor, limit=limit)
+
+    async def note(self, entry: AuditEntry) -> None:
+        """Write an audit entry. See `KeyStore`."""
+        await self._journal.note(entry)
+
+    async def trim_audit(self, before: datetime) -> int:
+        """Forget entries from before that time. See `KeyStore`."""
+        return await self._journal.trim(before)
+
+    async def claim(self, name: str, claim: Claim, *, stale_before: datetime) -> Claim:
+        """Take a name. See `KeyStore`."""
+        kept_ms = _CLAIM_KEPT // timedelta(milliseconds=1)
+        values = (claim.fingerprint, claim.key_id, to_us(claim.at))
+        (held,) = await self._link.write(
+            scripts.CLAIM([layout.claim(name)], to_us(stale_before), kept_ms, *values)
+        )
+        fingerprint, key_id, at = held
+        try:
+            return Claim(fingerprint=fingerprint, key_id=key_id, at=from_us(int(at)))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StoreError(f"the claim of {name!r} can't be read: {error}") from error
+
+    async def changes(self, cursor: int | None) -> KeyChanges:
+        """Return nothing: each check asks for versions. See `KeyStore`."""
+        return KeyChanges(cursor or 0, ())
+
+    async def versions(self, key_ids: Sequence[str]) -> Sequence[int]:
+        """Return the versions of these records. See `KeyStore`."""
+        if not key_ids:
+            return []
+        commands = (("HGET", layout.record(key_id), "version") for key_id in key_ids)
+        return [int(version or 0) for version in await self._link.read(*commands)]
+
+    async def durability(self) -> str:
+        """Return what becomes of an acknowledged change in a crash. See `KeyStore`."""
+        persistence = await weakest_persistence(self._link)
+        self._link.waits_for_file = persistence.waits
+        return sentence(persistence, has_replicas=self._has_replicas)
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._link.close()
+
+
+def _use_command(use: KeyUse) -> scripts.Command:
+    calls = [part for address, number in use.calls.items() for part in (address, number)]
+    keys = [layout.record(use.key_id), layout.grace(use.key_id)]
+    return scripts.USE(keys, to_us(use.last_used), MOST_ADDRESSES, OTHER_ADDRESSES, *calls)

@@ -1,0 +1,95 @@
+"""The archive of the limit buckets in a SQLite file beside the keys.
+
+A file of its own, because each SQLite file has one writer at a time: a flush of many buckets must not hold up
+a revocation.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from extauth.errors import StoreError
+from extauth.limits.algorithm import BucketState
+from extauth.stores.sqlite_thread import SqliteThread
+
+_BUCKET_SCHEMA = (
+    """
+    CREATE TABLE buckets (
+        bucket TEXT PRIMARY KEY, spent TEXT NOT NULL, at_us INTEGER NOT NULL, full TEXT NOT NULL,
+        clear_at_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+# The last moment that SQLite's 63 bits hold: a slow limit with a vast burst may take longer to clear.
+_LATEST_US = 2**63 - 1
+
+
+class SqliteBucketArchive:
+    """The archive of the memory limit store. See `BucketArchive`.
+
+    synchronous NORMAL: a power cut may cost the last second of counting, never the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._thread = SqliteThread(path, kind="limits", synchronous="NORMAL", schema=_BUCKET_SCHEMA)
+        self._lock_path = path.with_suffix(".lock")
+        self._lock: int | None = None
+
+    async def open(self) -> None:
+        """Open or create the file.
+
+        Raises StoreError, also where another server counts in it: each would miss the other's half.
+        """
+        await self._thread.open()
+        # A file of its own: closing another descriptor of the database would drop SQLite's locks on it.
+        try:
+            self._lock = os.open(self._lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            await self.close()
+            if not isinstance(error, BlockingIOError):
+                raise StoreError(f"{self._lock_path}: {error.strerror}") from error
+            raise StoreError(
+                f"{self._lock_path}: another extauth serves from this store; "
+                "the embedded store is for one process"
+            ) from error
+
+    async def load(self, now_us: int) -> Sequence[tuple[str, int, int, int, int]]:
+        """Return the rows of all buckets that are not full by now. See `BucketArchive`."""
+
+        def read(connection: sqlite3.Connection) -> list[tuple[str, int, int, int, int]]:
+            connection.execute("DELETE FROM buckets WHERE clear_at_us <= ?", (now_us,))
+            query = "SELECT bucket, spent, at_us, full, clear_at_us FROM buckets"
+            return [
+                (bucket, int(spent), at_us, int(full), clear_at_us)
+                for bucket, spent, at_us, full, clear_at_us in connection.execute(query)
+            ]
+
+        return await self._thread.transaction(read)
+
+    async def write(self, states: Mapping[str, BucketState], forgotten: Collection[str]) -> None:
+        """Keep these states and drop the forgotten buckets. See `BucketArchive`."""
+        # Amounts are text: capacity times period can pass SQLite's 63 bits for a large monthly limit.
+        rows = (
+            (bucket, str(spent), at_us, str(full), min(clear_at_us, _LATEST_US))
+            for bucket, (spent, at_us, full, clear_at_us) in states.items()
+        )
+
+        def replace(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "DELETE FROM buckets WHERE bucket = ?", ((bucket,) for bucket in forgotten)
+            )
+            connection.executemany("INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)", rows)
+
+        await self._thread.transaction(replace)
+
+    async def close(self) -> None:
+        """Close the file, and let another server have it."""
+        await self._thread.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

@@ -1,0 +1,137 @@
+"""What is where in Redis: other versions, other nodes and operators rely on these names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from redis.crc import key_slot
+
+from extauth.errors import StoreError
+from extauth.stores.base import Claim, KeyUse
+from extauth.stores.redis import layout
+from tests.fakes import START
+from tests.keys import entry, record
+from tests.redis.server import RedisServer, opened
+from tests.redis.state import everything
+
+KEY = "AAAAbbbb0001"
+
+
+def test_the_layout_to_the_letter(server: RedisServer) -> None:
+    """Names, types and fields. Who changes one of them must bring what is stored along."""
+
+    async def scenario() -> None:
+        async with opened(server.url) as store:
+            key = record(
+                expires_at=START + timedelta(days=1),
+                scopes=("a:read", "b"),
+                metadata={"team": "é"},
+                pepper_id="aa",
+                tier="pro",
+                user_id="al{i}ce",
+            )
+            await store.add(key, entry())
+            await store.note_uses([KeyUse(key_id=KEY, last_used=START, calls={"192.0.2.1": 2})])
+            claim = Claim(fingerprint="f", key_id=KEY, at=START)
+            await store.claim("na{me}", claim, stale_before=START)
+
+    asyncio.run(scenario())
+    state = everything([server])
+    (entry_id, fields) = state.pop("extauth:{journal}:audit")[0]
+    (change,) = state["extauth:{journal}:audit-of:AAAAbbbb0001"]
+    assert (entry_id, fields[:3]) == ("1-0", ["change", change, "entry"])
+    created = "1772366400000000"
+    assert state == {
+        "extauth:{AAAAbbbb0001}:record": {
+            "key_id": KEY,
+            "hashed_key": key_hash(),
+            "hint": "xa_live_AAAAbbbb0001_…wxyz",
+            "user_id": "al{i}ce",
+            "name": "the tests' key",
+            "tier": "pro",
+            "scopes": "a:read b",
+            "environment": "live",
+            "created_at": created,
+            "active": "1",
+            "expires_at": "1772452800000000",
+            "last_used": created,
+            "metadata": '{"team":"é"}',
+            "pepper_id": "aa",
+            "version": "1",
+        },
+        "extauth:{AAAAbbbb0001}:grace": {"192.0.2.1": "2"},
+        "extauth:{user:al%7Bi%7Dce}:keys": {KEY: created},
+        "extauth:{user:al%7Bi%7Dce}:unrevoked": {KEY: ""},
+        "extauth:{keys}:all": {KEY: created},
+        "extauth:{keys}:expiring": {KEY: "1772452800000000"},
+        "extauth:{keys}:tier:pro": {KEY: created},
+        "extauth:{keys}:pepper:aa": {KEY: ""},
+        "extauth:{keys}:peppers": {"aa": ""},
+        "extauth:{journal}:audit-times": {"1": created},
+        "extauth:{journal}:audit-last": "1",
+        "extauth:{journal}:audit-of:AAAAbbbb0001": {change: "1"},
+        "extauth:{claim:na%7Bme%7D}": {"fingerprint": "f", "key_id": KEY, "at": created},
+    }
+    assert 0 < server.ask("PTTL", "extauth:{claim:na%7Bme%7D}") <= 24 * 3600 * 1000
+
+
+def key_hash() -> str:
+    """Return the hash that the tests' records have."""
+    return record().hashed_key
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (layout.record(KEY), layout.outbox(KEY), layout.grace(KEY), f"extauth:{{{KEY}}}:bucket"),
+        (layout.record("a}b{c"), layout.outbox("a}b{c"), layout.grace("a}b{c")),
+        (layout.keys_of_user("u}{"), layout.unrevoked_of_user("u}{")),
+        (
+            layout.ALL_KEYS,
+            layout.EXPIRING,
+            layout.REVOKED,
+            layout.PEPPERS,
+            layout.keys_of_tier("{pro}"),
+            layout.keys_of_pepper("{p}"),
+        ),
+        (
+            layout.UNDER_WAY,
+            layout.AUDIT_ENTRIES,
+            layout.AUDIT_TIMES,
+            layout.AUDIT_LAST,
+            layout.audit_of_key("{k}"),
+        ),
+    ],
+)
+def test_what_one_script_touches_is_in_one_slot(names: Sequence[str]) -> None:
+    """Whatever characters a name brings along."""
+    assert len({key_slot(name.encode()) for name in names}) == 1
+
+
+def test_names_that_differ_are_kept_apart() -> None:
+    """Escaping maps no two names to one."""
+    names = ["a", "a}", "a{", "a%7D", "a%", "%257D", "{a}", ""]
+    for make in (layout.record, layout.keys_of_user, layout.claim):
+        assert len({make(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("created_at", "soon"), ("limits", "{"), ("version", "x"), ("unknown", "1"), ("expires_at", "9" * 30)],
+)
+def test_a_record_that_nobody_wrote_is_a_fault_of_the_store(
+    server: RedisServer, change: tuple[str, str]
+) -> None:
+    """With the key's id, and without what stands in it."""
+
+    async def scenario() -> None:
+        async with opened(server.url) as store:
+            await store.add(record(), entry())
+            server.ask("HSET", layout.record(KEY), *change)
+            with pytest.raises(StoreError, match=f"the record of key {KEY} can't be read"):
+                await store.get(KEY)
+
+    asyncio.run(scenario())
