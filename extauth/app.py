@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 
+from extauth.admin.access import Gate
+from extauth.admin.api import AdminApi
+from extauth.admin.endpoint import Services
 from extauth.callers import Caller
 from extauth.check import Checker
 from extauth.clock import Clock, SystemClock
@@ -19,17 +22,28 @@ from extauth.dialects.headers import HeaderWriter
 from extauth.dialects.nginx import NginxDialect
 from extauth.dialects.problems import ProblemWriter
 from extauth.dialects.requests import RequestReader
+from extauth.errors import StoreError
 from extauth.health import Health
+from extauth.keys.asked import KeyPolicy
+from extauth.keys.audit import AuditTrimming
 from extauth.keys.directory import CacheSizes, KeyDirectory
 from extauth.keys.hashing import HashingParameters, SecretHasher
+from extauth.keys.idempotency import RepeatableCreation
 from extauth.keys.peppers import load_peppers
+from extauth.keys.presented import TextReader
+from extauth.keys.records import KeyRecords
+from extauth.keys.rehash import Rehasher
+from extauth.keys.rules import KeyRules
 from extauth.keys.service import KeyService
 from extauth.keys.token import Peppers
-from extauth.keys.watcher import KeyWatcher
+from extauth.keys.uses import UseTracker
+from extauth.keys.watcher import KeyWatcher, StoreProbe
 from extauth.limits.plan import Planner
+from extauth.model import ApiKey
 from extauth.routes import Access, Route, RouteTable
 from extauth.server.responder import Responder
-from extauth.settings.model import Settings
+from extauth.settings.model import Settings, StoreSettings
+from extauth.settings.routing import parse_own_limits
 from extauth.stores.base import KeyStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.open import open_bucket_archive, open_key_store
@@ -62,6 +76,19 @@ class App:
     counts: CheckCounts
     hasher: SecretHasher
     limits: MemoryLimitStore
+    uses: UseTracker
+    keys: KeyService
+    admin: AdminApi
+
+
+@asynccontextmanager
+async def open_store(settings: StoreSettings) -> AsyncIterator[KeyStore]:
+    """Open a key store and nothing else: moving records needs no pepper. Raises StoreError."""
+    store = await open_key_store(settings)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @asynccontextmanager
@@ -75,7 +102,7 @@ async def open_key_management(settings: Settings, *, clock: Clock) -> AsyncItera
         peppers = load_peppers(
             given=[pepper.get_secret_value() for pepper in settings.keys.peppers],
             file=settings.keys.peppers_file,
-            data_directory=settings.store.path.parent,
+            data_directory=None if store.is_shared else settings.store.path.parent,
             store_is_empty=await store.count() == 0,
         )
         service = KeyService(
@@ -85,8 +112,7 @@ async def open_key_management(settings: Settings, *, clock: Clock) -> AsyncItera
             clock=clock,
             prefix=settings.keys.prefix,
             secret_length=settings.keys.secret_length,
-            tiers=settings.tiers.keys(),
-            environments=settings.keys.environments,
+            rules=key_rules(settings),
         )
         yield KeyManagement(service=service, store=store, hasher=hasher, peppers=peppers)
 
@@ -100,10 +126,12 @@ async def open_app(
     async with AsyncExitStack() as stack:
         health = Health("keys", "limits", on_change=_log_change)
         management = await stack.enter_async_context(open_key_management(settings, clock=clock))
-        keys = _key_directory(settings, management, clock)
-        await _watch_keys(stack, management.store, keys, health)
+        keys, uses = await _open_keys(stack, settings, management, clock, health)
         limits = MemoryLimitStore()
-        await _keep_limits(stack, settings, limits, clock, health)
+        if management.store.is_shared:
+            health.report("limits")  # counted in this process alone
+        else:
+            await _keep_limits(stack, settings, limits, clock, health)
         counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
         recorder = Recorder(
             counts=counts,
@@ -111,12 +139,12 @@ async def open_app(
             clock=clock,
             level=settings.log.level,
             allowed_sample=settings.log.allowed_sample,
+            uses=uses,
         )
+        # Decisions that are noted and not yet counted count as uses too.
+        stack.callback(recorder.flush)
         lines.add_source(recorder.flush)
-        checker = Checker(routes=route_table(settings), keys=keys, limits=limits, clock=clock)
-        responder = Responder(
-            checker=checker, dialects=_dialects(settings, clock), recorder=recorder, clock=clock
-        )
+        responder = _responder(settings, keys, limits, recorder, clock)
         yield App(
             settings=settings,
             responder=responder,
@@ -125,7 +153,77 @@ async def open_app(
             counts=counts,
             hasher=management.hasher,
             limits=limits,
+            uses=uses,
+            keys=management.service,
+            admin=_admin_api(settings, management, keys, uses, clock),
         )
+
+
+def _responder(
+    settings: Settings,
+    keys: KeyDirectory[Caller],
+    limits: MemoryLimitStore,
+    recorder: Recorder,
+    clock: Clock,
+) -> Responder:
+    checker = Checker(routes=route_table(settings), keys=keys, limits=limits, clock=clock)
+    return Responder(checker=checker, dialects=_dialects(settings, clock), recorder=recorder, clock=clock)
+
+
+def _admin_api(
+    settings: Settings,
+    management: KeyManagement,
+    keys: KeyDirectory[Caller],
+    uses: UseTracker,
+    clock: Clock,
+) -> AdminApi:
+    gate = Gate(keys=keys, uses=uses, clock=clock, realm=settings.credentials.realm)
+    services = Services(
+        service=management.service,
+        creation=RepeatableCreation(management.service, management.store, clock),
+        clock=clock,
+        default_tier=settings.keys.default_tier,
+        default_environment=settings.keys.default_environment,
+    )
+    return AdminApi(gate=gate, services=services)
+
+
+async def _open_keys(
+    stack: AsyncExitStack, settings: Settings, management: KeyManagement, clock: Clock, health: Health
+) -> tuple[KeyDirectory[Caller], UseTracker]:
+    """Open what recognises keys, and the tasks that look after their records."""
+    store = management.store
+    structlog.get_logger("extauth.keys").info("store_opened", durability=await store.durability())
+    records = _key_records(settings, store)
+    management.service.on_change = records.forget
+    await _watch_keys(stack, store, records, health)
+    rehasher = Rehasher(store, management.hasher, clock)
+    stack.push_async_callback(rehasher.close)
+    uses = UseTracker(store)
+    stack.push_async_callback(uses.close)
+    stack.push_async_callback(_stop, asyncio.create_task(uses.run()))
+    trimming = AuditTrimming(store, clock, settings.audit.retention)
+    stack.push_async_callback(_stop, asyncio.create_task(trimming.run()))
+    return _key_directory(settings, management, records, clock, rehasher.look), uses
+
+
+def key_rules(settings: Settings) -> KeyRules:
+    """Return what keys may be under these settings."""
+    keys = settings.keys
+    policy = KeyPolicy(
+        default_lifetime=keys.default_lifetime,
+        longest_lifetime=keys.longest_lifetime,
+        default_grace=keys.default_grace,
+        longest_grace=keys.longest_grace,
+        keys_per_user=keys.per_user,
+        tier_scopes={name: tier.scopes for name, tier in settings.tiers.items() if tier.scopes},
+    )
+    return KeyRules(
+        tiers=settings.tiers.keys(),
+        environments=keys.environments,
+        policy=policy,
+        parse_limits=parse_own_limits,
+    )
 
 
 def _hasher(settings: Settings) -> SecretHasher:
@@ -136,31 +234,51 @@ def _hasher(settings: Settings) -> SecretHasher:
     return SecretHasher(parameters, workers=hashing.workers, queue=hashing.queue)
 
 
-def _key_directory(settings: Settings, management: KeyManagement, clock: Clock) -> KeyDirectory[Caller]:
+def _key_records(settings: Settings, store: KeyStore) -> KeyRecords[Caller]:
     planner = Planner(
-        {name: tuple(rate.to_limit() for rate in tier.rates) for name, tier in settings.tiers.items()}
+        {name: tier.to_limits() for name, tier in settings.tiers.items()}, parse_own=parse_own_limits
     )
-    cache = settings.keys.cache
+    return KeyRecords(store, lambda record: Caller(record, planner), size=settings.keys.cache.records)
+
+
+def _key_directory(
+    settings: Settings,
+    management: KeyManagement,
+    records: KeyRecords[Caller],
+    clock: Clock,
+    on_verified: Callable[[ApiKey, str], None],
+) -> KeyDirectory[Caller]:
+    keys = settings.keys
     return KeyDirectory(
-        store=management.store,
-        peppers=management.peppers,
+        records=records,
+        reader=TextReader(management.peppers, imported=keys.imported, untagged=keys.accept_untagged),
         hasher=management.hasher,
         clock=clock,
-        compile_entry=lambda record: Caller(record, planner),
-        sizes=CacheSizes(verified=cache.verified, records=cache.records, rejected=cache.rejected),
+        sizes=CacheSizes(verified=keys.cache.verified, rejected=keys.cache.rejected),
+        on_verified=on_verified,
     )
 
 
 async def _watch_keys(
-    stack: AsyncExitStack, store: KeyStore, keys: KeyDirectory[Caller], health: Health
+    stack: AsyncExitStack, store: KeyStore, records: KeyRecords[Caller], health: Health
 ) -> None:
-    watcher = KeyWatcher(
-        store,
-        forget=keys.forget,
-        forget_all=keys.forget_all,
-        on_failure=lambda error: health.report("keys", str(error)),
-        on_success=lambda: health.report("keys"),
-    )
+    def failed(error: StoreError) -> None:
+        health.report("keys", str(error))
+
+    def works() -> None:
+        health.report("keys")
+
+    watcher: KeyWatcher | StoreProbe
+    if store.is_shared:
+        watcher = StoreProbe(store, on_failure=failed, on_success=works)
+    else:
+        watcher = KeyWatcher(
+            store,
+            forget=records.forget,
+            forget_all=records.forget_all,
+            on_failure=failed,
+            on_success=works,
+        )
     await watcher.look()
     stack.push_async_callback(_stop, asyncio.create_task(watcher.run()))
 

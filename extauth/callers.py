@@ -10,7 +10,7 @@ import sys
 from extauth.bounded import Memo
 from extauth.clock import to_us
 from extauth.keys.scopes import ScopeSet
-from extauth.limits.plan import Planner, Take, UnknownTierError, takes_for
+from extauth.limits.plan import Planner, Take, UnknownLimitsError, takes_for
 from extauth.model import ApiKey, LimitSet
 from extauth.routes import Route
 
@@ -32,10 +32,12 @@ class Caller:
         try:
             self.limit_set = planner.limits_of(key)
             self.takes = takes_for(key, self.limit_set)
-        except UnknownTierError as error:
+        except UnknownLimitsError as error:
             self.fault = str(error)
         self.blocked = _blocked(key)
-        self.expires_us = _NEVER if key.expires_at is None else to_us(key.expires_at)
+        # The end of a grace ends the key as its expiry does.
+        ends = [to_us(end) for end in (key.expires_at, key.grace_until) if end is not None]
+        self.expires_us = min(ends, default=_NEVER)
         scopes = ScopeSet(key.scopes)
         # `missing_scopes[route]` are the scopes that the route needs and the key lacks.
         self.missing_scopes: Memo[Route, tuple[str, ...]] = Memo(
@@ -44,7 +46,10 @@ class Caller:
 
     def refusal(self, now_us: int) -> str:
         """Return why the key may not be used now, or an empty text."""
-        return self.blocked or ("expired" if now_us >= self.expires_us else "")
+        if self.blocked or now_us < self.expires_us:
+            return self.blocked
+        grace = self.key.grace_until
+        return "rotated" if grace is not None and now_us >= to_us(grace) else "expired"
 
 
 def _blocked(key: ApiKey) -> str:

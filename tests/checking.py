@@ -11,17 +11,20 @@ from extauth.check import Checker
 from extauth.dialects.base import Answer, RequestHead
 from extauth.keys.directory import CacheSizes, KeyDirectory
 from extauth.keys.hashing import SecretHasher
+from extauth.keys.presented import TextReader
+from extauth.keys.records import KeyRecords
 from extauth.limits.plan import Planner
 from extauth.model import ApiKey, CheckRequest, Code, Decision, Target
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
+from extauth.settings.routing import parse_own_limits
 from extauth.stores.base import LimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
 from tests.dialects import PROXIES
 from tests.fakes import FakeClock, MemoryKeyStore
-from tests.keys import CHEAP, PEPPERS, mint, record_for
+from tests.keys import CHEAP, PEPPERS, entry, mint, record_for
 from tests.logs import ListedLines
 
 
@@ -35,13 +38,13 @@ class Rig:
         self.hasher = SecretHasher(CHEAP, workers=1, queue=1)
         self.routes = route_table(self.settings)
         tiers = self.settings.tiers.items()
-        planner = Planner({name: tuple(rate.to_limit() for rate in tier.rates) for name, tier in tiers})
+        planner = Planner({name: tier.to_limits() for name, tier in tiers}, parse_own=parse_own_limits)
+        self.records: KeyRecords[Caller] = KeyRecords(self.store, lambda key: Caller(key, planner), size=100)
         self.keys: KeyDirectory[Caller] = KeyDirectory(
-            store=self.store,
-            peppers=PEPPERS,
+            records=self.records,
+            reader=TextReader(PEPPERS),
             hasher=self.hasher,
             clock=self.clock,
-            compile_entry=lambda key: Caller(key, planner),
             sizes=CacheSizes(),
         )
         self.limits = limits or MemoryLimitStore()
@@ -64,7 +67,7 @@ class Rig:
         text, parts = mint()
         hashed = await self.hasher.hash(parts.secret)
         key = record_for(text, parts, **{"hashed_key": hashed, **changes})
-        await self.store.add(key)
+        await self.store.add(key, entry())
         return text, key
 
     async def decide(self, request: CheckRequest) -> Decision:

@@ -10,10 +10,12 @@ from typing import Any
 from extauth.clock import to_us
 from extauth.keys.directory import CacheSizes, KeyDirectory, Rejection
 from extauth.keys.hashing import SecretHasher
+from extauth.keys.presented import TextReader
+from extauth.keys.records import KeyRecords
 from extauth.keys.token import BASE62, KeyText
 from extauth.model import ApiKey
 from tests.fakes import FakeClock, MemoryKeyStore
-from tests.keys import CHEAP, PEPPERS, mint, record_for
+from tests.keys import CHEAP, PEPPERS, entry, mint, record_for
 
 
 class Entry:
@@ -34,18 +36,27 @@ class Entry:
 class Rig:
     """A directory, and all that it works with."""
 
-    def __init__(self, *, sizes: CacheSizes | None = None) -> None:
-        self.store = MemoryKeyStore()
+    def __init__(
+        self,
+        *,
+        sizes: CacheSizes | None = None,
+        records: int = 100,
+        is_shared: bool = False,
+        **reading: bool,
+    ) -> None:
+        self.store = MemoryKeyStore(is_shared=is_shared)
         self.hasher = SecretHasher(CHEAP, workers=1, queue=2)
         self.clock = FakeClock()
         self.compiled = 0
+        self.records: KeyRecords[Entry] = KeyRecords(self.store, self._compile, size=records)
+        self.verified: list[str] = []
         self.directory: KeyDirectory[Entry] = KeyDirectory(
-            store=self.store,
-            peppers=PEPPERS,
+            records=self.records,
+            reader=TextReader(PEPPERS, **reading),
             hasher=self.hasher,
             clock=self.clock,
-            compile_entry=self._compile,
             sizes=sizes or CacheSizes(),
+            on_verified=lambda key, _secret: self.verified.append(key.key_id),
         )
 
     def _compile(self, key: ApiKey) -> Entry:
@@ -56,14 +67,14 @@ class Rig:
         """Put a new key in the store, with a real hash of its secret."""
         text, parts = mint()
         hashed = await self.hasher.hash(parts.secret)
-        await self.store.add(record_for(text, parts, **{"hashed_key": hashed, **changes}))
+        await self.store.add(record_for(text, parts, **{"hashed_key": hashed, **changes}), entry())
         return text.encode(), parts
 
     async def change(self, key_id: str, **changes: Any) -> None:
         """Change a key behind the directory's back, as another process does."""
         record = await self.store.get(key_id)
         assert record is not None
-        await self.store.save(replace(record, version=record.version + 1, **changes))
+        await self.store.save(replace(record, version=record.version + 1, **changes), entry())
 
     async def ask(self, text: bytes) -> Entry | Rejection:
         """Ask as the check does: what is at hand first."""

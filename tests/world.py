@@ -12,7 +12,7 @@ from typing import Any
 from extauth.app import App, KeyManagement, open_app, open_key_management
 from extauth.clock import Clock
 from extauth.dialects.base import Answer, RequestHead
-from extauth.keys.service import IssuedKey, NewKey
+from extauth.keys.asked import Actor, IssuedKey, NewKey
 from extauth.model import ApiKey
 from extauth.settings.model import Settings
 from extauth.telemetry.lines import LineWriter
@@ -31,6 +31,9 @@ def settings_in(folder: Path, **sections: Any) -> Settings:
     return Settings.model_validate({"store": store, "keys": keys, **sections})
 
 
+BY = Actor(name="tests", source="here")
+
+
 class World:
     """An opened app, with a management of its own beside it, as the command line has."""
 
@@ -43,11 +46,11 @@ class World:
     async def create_key(self, user_id: str = "user-1", *, tier: str = "default", **asked: Any) -> IssuedKey:
         """Make a key, as the command line does."""
         new = NewKey(user_id=user_id, name="a key", tier=tier, environment="live", **asked)
-        return await self.management.service.create(new)
+        return await self.management.service.create(new, BY)
 
     async def revoke(self, key: ApiKey) -> None:
         """End a key, as the command line does."""
-        await self.management.service.revoke(key.key_id)
+        await self.management.service.revoke(key.key_id, BY)
 
     async def ask(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from extauth.bounded import Memo
 from extauth.dialects.base import Answer
-from extauth.dialects.headers import HeaderWriter
+from extauth.dialects.headers import HeaderWriter, ageing
 from extauth.dialects.problems import PROBLEMS, ProblemWriter
 from extauth.model import Code, Decision
 
@@ -38,7 +38,7 @@ class AnswerWriter:
         if decision.retry_after:
             head += b"retry-after: %d\r\n" % decision.retry_after
         if decision.limit_set is not None and decision.usages:
-            head += self._limits(decision.limit_set, decision.usages)
+            head += self._limits(decision.limit_set, decision.usages) + ageing(decision.key)
         body = self._problems.body(decision, request_id)
         return tuple.__new__(Answer, (_STATUSES[decision.code], head, body))
 

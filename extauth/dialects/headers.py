@@ -6,6 +6,7 @@ Identity, limits, challenges. As bytes, prepared once for each key and each tier
 from __future__ import annotations
 
 from collections.abc import Sequence
+from email.utils import format_datetime
 
 from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
@@ -66,7 +67,19 @@ def _identity(key: ApiKey | None) -> bytes:
     return (
         f"x-auth-key-id: {key.key_id}\r\nx-auth-user-id: {key.user_id}\r\n"
         f"x-auth-scopes: {' '.join(key.scopes)}\r\nx-auth-tier: {key.tier}\r\n"
-    ).encode("latin-1")
+    ).encode("latin-1") + ageing(key)
+
+
+def ageing(key: ApiKey | None) -> bytes:
+    """Return Deprecation (RFC 9745) and Sunset (RFC 8594) for callers with a key that was rotated.
+
+    Since when there is another, and when this one ends. Nothing for all other callers.
+    """
+    if key is None or key.rotated_at is None or key.grace_until is None:
+        return b""
+    since = int(key.rotated_at.timestamp())
+    end = format_datetime(key.grace_until, usegmt=True)
+    return f"deprecation: @{since}\r\nsunset: {end}\r\n".encode("ascii")
 
 
 # This and `_limit_template` write the syntax of draft-ietf-httpapi-ratelimit-headers-11. A later draft is a

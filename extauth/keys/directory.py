@@ -3,41 +3,35 @@
 At hand for a key that was seen before, else from the store and argon2. Two things are remembered apart. The
 verified cache says only "this secret belongs to this key id"; it is keyed by a MAC of the text under a secret
 of this process, so that it holds nothing that authenticates. The entries hold the state of a key, and are
-dropped as soon as the store says that the key has changed: no lifetime stands between a revocation and its
-effect.
+never out of date (`records.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple
 
 from extauth.bounded import BoundedCache
 from extauth.clock import Clock
-from extauth.errors import MalformedKeyError, SecretMismatchError
+from extauth.errors import OverloadedError, SecretMismatchError
 from extauth.keys.hashing import SecretHasher
-from extauth.keys.token import KeyText, Peppers, parse_key
-from extauth.model import ApiKey
-from extauth.stores.base import KeyStore
+from extauth.keys.presented import Candidate, TextReader
+from extauth.keys.records import ABSENT, Entry, KeyRecords
+from extauth.keys.token import looks_like_key
+from extauth.limits import token_bucket
+from extauth.limits.algorithm import BucketState
+from extauth.model import ApiKey, Limit
 
 # How long a text that was refused is refused without looking at it again, in microseconds.
 REJECTED_FOR_US = 60_000_000
-
-
-class KeyEntry(Protocol):
-    """What a record is compiled to when it is loaded."""
-
-    def refusal(self, now_us: int) -> str:
-        """Return why the key may not be used now, or an empty text."""
-        ...
-
-
-Entry = TypeVar("Entry", bound=KeyEntry)
+# The same where it might be a key of another system, which may be taken in at any time.
+UNKNOWN_FOR_US = 2_000_000
+# How many texts without a fitting tag may fail in argon2: 30 at once, and 30 more each minute.
+UNTAGGED_FAILURES = Limit("untagged", 30, 30, 60_000_000)
 
 
 class Rejection(NamedTuple):
@@ -55,46 +49,33 @@ class CacheSizes:
     """How many entries each cache may hold."""
 
     verified: int = 100_000
-    records: int = 100_000
     rejected: int = 10_000
 
 
-class _Absent(enum.Enum):
-    """Remembered in the place of an entry where the store holds no such key."""
-
-    ABSENT = "absent"
-
-
-_ABSENT: Final = _Absent.ABSENT
-
-
 class KeyDirectory(Generic[Entry]):
-    """Recognises keys.
-
-    `compile_entry` turns a record into what the check needs; it is called once for each load.
-    """
+    """Recognises keys. `on_verified` is told record and secret each time argon2 has found them to fit."""
 
     def __init__(
         self,
         *,
-        store: KeyStore,
-        peppers: Peppers,
+        records: KeyRecords[Entry],
+        reader: TextReader,
         hasher: SecretHasher,
         clock: Clock,
-        compile_entry: Callable[[ApiKey], Entry],
         sizes: CacheSizes,
+        on_verified: Callable[[ApiKey, str], None] = lambda _key, _secret: None,
     ) -> None:
-        self._store = store
-        self._peppers = peppers
+        self._records = records
+        self._at_hand = records.at_hand
+        self._reader = reader
         self._hasher = hasher
         self._clock = clock
-        self._compile = compile_entry
+        self._on_verified = on_verified
         self._mac = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._verified: BoundedCache[bytes, str] = BoundedCache(sizes.verified)
-        self._entries: BoundedCache[str, Entry | _Absent] = BoundedCache(sizes.records)
         self._rejected: BoundedCache[bytes, tuple[Rejection, int]] = BoundedCache(sizes.rejected)
-        self._flights: dict[bytes, asyncio.Task[Entry | Rejection]] = {}
-        self._changes_seen = 0
+        self._flights: dict[bytes, asyncio.Task[Rejection | None]] = {}
+        self._failures: BucketState | None = None
 
     def recall(self, text: bytes) -> Entry | Rejection | None:
         """Return who this is if that is at hand, without waiting; None where `identify` has to find out."""
@@ -103,101 +84,98 @@ class KeyDirectory(Generic[Entry]):
         digest = mac.digest()
         key_id = self._verified.get(digest) or self._verified.revive(digest)
         if key_id is None:
-            rejected = self._rejected.get(digest) or self._rejected.revive(digest)
-            if rejected is not None and self._clock.now_us() < rejected[1]:
-                return rejected[0]
             return self._refuse_early(text, digest)
-        entry = self._entries.get(key_id) or self._entries.revive(key_id)
-        return Rejection("unknown key id", key_id) if entry is _ABSENT else entry
+        entry = self._at_hand(key_id)
+        return Rejection("unknown key id", key_id) if entry is ABSENT else entry
+
+    async def identify(self, text: bytes) -> Entry | Rejection:
+        """Find out who this is: read the record as it is now, verify the secret.
+
+        Raises StoreError, and OverloadedError where too many secrets wait to be verified.
+        """
+        digest = self._digest(text)
+        key_id = self._verified.get(digest) or self._verified.revive(digest)
+        if key_id is not None:
+            entry = await self._records.current(key_id)
+            return Rejection("unknown key id", key_id) if entry is ABSENT else entry
+        if rejection := self._refuse_early(text, digest):
+            return rejection
+        candidates = self._reader.candidates(text)
+        for candidate in candidates:
+            entry = await self._records.current(candidate.key_id)
+            if entry is not ABSENT:
+                return await self._verify(candidate, digest, entry)
+        if len(candidates) == 1 and candidates[0].tagged and not self._reader.imported:
+            return Rejection("unknown key id", candidates[0].key_id)
+        return self._reject(digest, Rejection("unknown key"), UNKNOWN_FOR_US)
 
     def _refuse_early(self, text: bytes, digest: bytes) -> Rejection | None:
         """Refuse what is no key of this server, or known to be of no use, at the cost of one HMAC."""
-        try:
-            key = parse_key(text.decode("latin-1"))
-            self._peppers.verify(key.body, key.tag)
-        except MalformedKeyError:
-            return self._reject(digest, Rejection("malformed"))
-        except SecretMismatchError:
-            return self._reject(digest, Rejection("tag does not fit"))
-        entry = self._entries.get(key.key_id) or self._entries.revive(key.key_id)
-        if entry is _ABSENT:
-            return Rejection("unknown key id", key.key_id)
+        rejected = self._rejected.get(digest) or self._rejected.revive(digest)
+        if rejected is not None and self._clock.now_us() < rejected[1]:
+            return rejected[0]
+        candidates = self._reader.candidates(text)
+        if not candidates:
+            is_key = looks_like_key(text.decode("latin-1"))
+            return self._reject(digest, Rejection("tag does not fit" if is_key else "malformed"))
+        if len(candidates) > 1:
+            return None
+        key_id = candidates[0].key_id
+        entry = self._at_hand(key_id)
+        if entry is ABSENT:
+            return Rejection("unknown key id", key_id)
         # Whoever goes on sending a revoked key costs the store nothing.
         if entry is not None and (reason := entry.refusal(self._clock.now_us())):
-            return Rejection(reason, key.key_id)
+            return Rejection(reason, key_id)
         return None
 
-    def _reject(self, digest: bytes, rejection: Rejection) -> Rejection:
-        self._rejected.keep(digest, (rejection, self._clock.now_us() + REJECTED_FOR_US))
-        return rejection
-
-    async def identify(self, text: bytes) -> Entry | Rejection:
-        """Find out who this is: read the record, verify the secret.
-
-        One flight for all who ask at the same time. Raises StoreError, and OverloadedError where too many
-        secrets wait to be verified.
-        """
-        digest = self._digest(text)
-        flight = self._flights.get(digest)
-        if flight is None:
-            flight = asyncio.create_task(self._resolve(text, digest))
-            self._flights[digest] = flight
-            flight.add_done_callback(lambda _: self._flights.pop(digest, None))
-        # A client that leaves must not end the verification that others wait for.
-        return await asyncio.shield(flight)
-
-    async def _resolve(self, text: bytes, digest: bytes) -> Entry | Rejection:
-        if rejection := self._refuse_early(text, digest):
-            return rejection
-        key = parse_key(text.decode("latin-1"))
-        loaded = await self._load(key.key_id)
-        if loaded is None:
-            return Rejection("unknown key id", key.key_id)
-        record, entry = loaded
-        if self._verified.get(digest) is not None:
-            return entry
+    async def _verify(self, candidate: Candidate, digest: bytes, entry: Entry) -> Entry | Rejection:
+        """Compare the secret: once for all who ask at the same time."""
         # A key that may not be used is refused before its secret costs any argon2.
         if reason := entry.refusal(self._clock.now_us()):
-            return Rejection(reason, key.key_id)
-        return await self._verify(key, digest, record.hashed_key)
+            return Rejection(reason, candidate.key_id)
+        flight = self._flights.get(digest)
+        if flight is None:
+            flight = self._flights[digest] = asyncio.create_task(self._compare(candidate, digest, entry.key))
+            flight.add_done_callback(lambda _: self._flights.pop(digest, None))
+        # A client that leaves must not end the verification that others wait for.
+        if rejection := await asyncio.shield(flight):
+            return rejection
+        # The key may have changed while argon2 was at work.
+        now = self._at_hand(candidate.key_id) or await self._records.current(candidate.key_id)
+        return Rejection("unknown key id", candidate.key_id) if now is ABSENT else now
 
-    async def _verify(self, key: KeyText, digest: bytes, hashed_key: str) -> Entry | Rejection:
+    async def _compare(self, candidate: Candidate, digest: bytes, key: ApiKey) -> Rejection | None:
+        if not candidate.tagged:
+            self._spend_failure(0)
         try:
-            await self._hasher.verify(hashed_key, key.secret)
+            await self._hasher.verify(key.hashed_key, candidate.secret)
         except SecretMismatchError:
-            return self._reject(digest, Rejection("wrong secret", key.key_id))
-        self._verified.keep(digest, key.key_id)
-        # The key may have changed while argon2 was at work; if so its entry is gone and this reads it anew.
-        entry = self._entries.get(key.key_id)
-        if entry is None:
-            loaded = await self._load(key.key_id)
-            entry = _ABSENT if loaded is None else loaded[1]
-        return Rejection("unknown key id", key.key_id) if entry is _ABSENT else entry
+            if not candidate.tagged:
+                self._spend_failure(1)
+            return self._reject(digest, Rejection("wrong secret", candidate.key_id))
+        self._verified.keep(digest, candidate.key_id)
+        self._on_verified(key, candidate.secret)
+        return None
 
-    async def _load(self, key_id: str) -> tuple[ApiKey, Entry] | None:
-        while True:
-            changes_seen = self._changes_seen
-            record = await self._store.get(key_id)
-            if changes_seen == self._changes_seen:
-                break
-            # A change was noticed meanwhile; whether this record has it is unknown, so it is read again.
-        if record is None:
-            self._entries.keep(key_id, _ABSENT)
-            return None
-        entry = self._compile(record)
-        self._entries.keep(key_id, entry)
-        return record, entry
+    def _spend_failure(self, cost: int) -> None:
+        """Take from the budget of untagged texts that may fail; with a cost of 0 only look.
 
-    def forget(self, key_ids: Iterable[str]) -> None:
-        """Drop the state of keys that have changed; the next check of each reads the store."""
-        self._changes_seen += 1
-        for key_id in key_ids:
-            self._entries.forget(key_id)
+        Raises OverloadedError where it is spent: strangers are burning argon2, and nobody can tell them from
+        the holders of old keys.
+        """
+        now_us = self._clock.now_us()
+        if cost:
+            self._failures, _ = token_bucket.step(self._failures, UNTAGGED_FAILURES, cost, now_us)
+            return
+        _, usage = token_bucket.step(self._failures, UNTAGGED_FAILURES, 1, now_us)
+        if not usage.allowed:
+            wait = -(-usage.retry_us // 1_000_000)
+            raise OverloadedError("too many keys without a fitting tag were wrong", retry_after=wait)
 
-    def forget_all(self) -> None:
-        """Drop the state of all keys: nobody knows what has changed."""
-        self._changes_seen += 1
-        self._entries.forget_all()
+    def _reject(self, digest: bytes, rejection: Rejection, for_us: int = REJECTED_FOR_US) -> Rejection:
+        self._rejected.keep(digest, (rejection, self._clock.now_us() + for_us))
+        return rejection
 
     def _digest(self, text: bytes) -> bytes:
         mac = self._mac.copy()

@@ -43,9 +43,9 @@ class SecretHasher:
             parallelism=parameters.parallelism,
             type=argon2.Type.ID,
         )
-        threads = workers or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
-        self._room = threads + queue
+        self.threads = workers or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="argon2")
+        self._room = self.threads + queue
         self._busy = 0
         self.verifications = 0
         self.refusals = 0
@@ -60,6 +60,13 @@ class SecretHasher:
         Raise SecretMismatchError if not, OverloadedError if there is no room.
         """
         await self._run(lambda: self._compare(hashed, secret))
+
+    def is_outdated(self, hashed: str) -> bool:
+        """Tell whether a hash was made under other costs than those in force."""
+        try:
+            return self._argon2.check_needs_rehash(hashed)
+        except InvalidHashError:
+            return False
 
     def _compare(self, hashed: str, secret: str) -> None:
         self.verifications += 1

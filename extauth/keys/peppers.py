@@ -19,20 +19,30 @@ PEPPER_FILE = "pepper"
 
 
 def load_peppers(
-    *, given: Sequence[str], file: Path | None, data_directory: Path, store_is_empty: bool
+    *, given: Sequence[str], file: Path | None, data_directory: Path | None, store_is_empty: bool
 ) -> Peppers:
     """Return the peppers in force: those given, those in the file, or the server's own.
 
-    The server makes one for itself while no key exists yet.
+    The server makes one for itself while no key exists yet; not where it has no data directory, because it
+    shares its store with others, which would not know the pepper.
 
-    Raises ConfigError where the file can't be used, or is gone although keys were made under it: a new pepper
-    would silently make all of them invalid.
+    Raises ConfigError where none is given then, where the file can't be used, or where it is gone although
+    keys were made under it: a new pepper would silently make all of them invalid.
     """
     if given:
         return Peppers(given)
     if file is not None:
         # Secrets that an orchestrator mounts are often readable by a group of their own.
         return Peppers(_read(file, forbidden=stat.S_IWGRP | stat.S_IRWXO))
+    if data_directory is None:
+        raise ConfigError(
+            [
+                (
+                    "keys.peppers: servers that share a store must be given the same pepper; make one with "
+                    "`openssl rand -hex 32` and set keys.peppers, EXTAUTH_KEYS__PEPPERS or keys.peppers_file"
+                )
+            ]
+        )
     path = data_directory / PEPPER_FILE
     if not path.exists():
         if not store_is_empty:

@@ -1,57 +1,51 @@
 """Everything that happens to a key between its creation and its end.
 
-Whoever manages keys calls this, never a store.
+Whoever manages keys calls this, never a store: the admin API and the command line alike. Each change is
+judged by the rules, written together with its audit entry, and refused where somebody else was faster.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from extauth.clock import Clock, from_us
 from extauth.errors import ConflictError, InvalidInputError, NotFoundError
+from extauth.keys.asked import (
+    UNSET,
+    Actor,
+    GraceReport,
+    IssuedKey,
+    KeyChange,
+    KeyPolicy,
+    NewKey,
+    PepperStatus,
+)
+from extauth.keys.foreign import ForeignKey
 from extauth.keys.hashing import SecretHasher
-from extauth.keys.scopes import is_scope
-from extauth.keys.token import Peppers, hint, mint_key
+from extauth.keys.rotation import end_of_grace, successor
+from extauth.keys.rules import KeyRules, check_reason
+from extauth.keys.token import KeyText, Peppers, hint, mint_key
+from extauth.keys.views import differences
 from extauth.model import ApiKey
-from extauth.stores.base import KeyPage, KeyStore
+from extauth.stores.base import (
+    ALL_ENTRIES,
+    ALL_KEYS,
+    AuditEntry,
+    AuditFilter,
+    AuditPage,
+    KeyFilter,
+    KeyPage,
+    KeyStore,
+)
 
-# Scopes and user id travel in answer headers, which must stay below 4 kB together.
-MOST_SCOPES = 32
-LONGEST_SCOPES = 1_024
-LONGEST_USER_ID = 128
-LONGEST_NAME = 128
-_USER_ID = re.compile(r"[!-~]{1,128}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewKey:
-    """What somebody asks for. `lifetime` None means that the key never expires."""
-
-    user_id: str
-    name: str
-    tier: str
-    environment: str
-    scopes: tuple[str, ...] = ()
-    lifetime: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IssuedKey:
-    """A new record with the key's full text, which exists here and nowhere else."""
-
-    record: ApiKey
-    text: str
-
-    def __repr__(self) -> str:
-        """Show no secret."""
-        return f"IssuedKey({self.record.hint})"
+# How often a change without an expected version is tried again when somebody else was faster.
+_ATTEMPTS = 20
 
 
 class KeyService:
-    """Creates, lists and revokes keys."""
+    """Manages keys. Every method may raise StoreError; those that hash may raise OverloadedError."""
 
     def __init__(
         self,
@@ -62,8 +56,7 @@ class KeyService:
         clock: Clock,
         prefix: str,
         secret_length: int,
-        tiers: Collection[str],
-        environments: Collection[str],
+        rules: KeyRules,
     ) -> None:
         self._store = store
         self._hasher = hasher
@@ -71,34 +64,50 @@ class KeyService:
         self._clock = clock
         self._prefix = prefix
         self._secret_length = secret_length
-        self._tiers = tiers
-        self._environments = environments
+        self._rules = rules
+        # Is told the ids of changed keys: a server sees what it did itself from its next check on.
+        self.on_change: Callable[[Iterable[str]], None] = lambda _key_ids: None
 
-    async def create(self, new: NewKey) -> IssuedKey:
-        """Make a key. Raises InvalidInputError that names every mistake."""
-        if mistakes := self._mistakes(new):
-            raise InvalidInputError("; ".join(mistakes))
-        text, parts = mint_key(
-            prefix=self._prefix,
-            environment=new.environment,
-            secret_length=self._secret_length,
-            peppers=self._peppers,
-        )
-        now = from_us(self._clock.now_us())
-        record = ApiKey(
-            key_id=parts.key_id,
-            hashed_key=await self._hasher.hash(parts.secret),
-            hint=hint(text),
-            user_id=new.user_id,
-            name=new.name,
-            tier=new.tier,
-            scopes=tuple(dict.fromkeys(new.scopes)),
-            environment=new.environment,
-            created_at=now,
-            expires_at=_end_of(now, new.lifetime),
-        )
-        await self._store.add(record)
+    @property
+    def policy(self) -> KeyPolicy:
+        """What keys may be."""
+        return self._rules.policy
+
+    async def create(
+        self, new: NewKey, by: Actor, *, before_adding: Callable[[str], Awaitable[None]] | None = None
+    ) -> IssuedKey:
+        """Make a key. Raises InvalidInputError that names every mistake, and TooManyKeysError.
+
+        `before_adding` is told the key's id; what it raises keeps the key from being made.
+        """
+        text, parts = self._mint(new.environment)
+        record = self._record_of(new, parts, hint=hint(text))
+        self._rules.check(record, by, now=self._now())
+        record = replace(record, hashed_key=await self._hasher.hash(parts.secret))
+        if before_adding is not None:
+            await before_adding(record.key_id)
+        await self._add(record, by, "key.created")
         return IssuedKey(record, text)
+
+    async def adopt(self, foreign: ForeignKey, new: NewKey, by: Actor) -> ApiKey:
+        """Take in a key of another system, which goes on working as it is.
+
+        Raises InvalidInputError, TooManyKeysError, and ConflictError where it was taken in before.
+        """
+        record = self.judge(foreign, new, by)
+        record = replace(record, hashed_key=await self._hasher.hash(foreign.secret))
+        await self._add(record, by, "key.imported")
+        return record
+
+    def judge(self, foreign: ForeignKey, new: NewKey, by: Actor) -> ApiKey:
+        """Return the record that `adopt` would keep, but for its hash. Raises InvalidInputError."""
+        record = self._record_of(new, foreign.parts(self._peppers), hint=foreign.hint, imported=True)
+        self._rules.check(record, by, now=self._now())
+        return record
+
+    async def restore(self, record: ApiKey, by: Actor) -> None:
+        """Keep a record that another store exported, hash and all. Raises ConflictError where it is here."""
+        await self._store.add(record, self._entry(by, "key.restored", None, record))
 
     async def get(self, key_id: str) -> ApiKey:
         """Return one record. Raises NotFoundError."""
@@ -108,63 +117,206 @@ class KeyService:
         return record
 
     async def list(
-        self, *, user_id: str | None = None, cursor: str | None = None, limit: int = 100
+        self, wanted: KeyFilter = ALL_KEYS, *, cursor: str | None = None, limit: int = 100
     ) -> KeyPage:
-        """Return a page of records, oldest first."""
-        return await self._store.list(user_id=user_id, cursor=cursor, limit=limit)
+        """Return a page of records, oldest first; it may be short, see `KeyPage`."""
+        return await self._store.list(wanted, cursor=cursor, limit=limit)
 
-    async def revoke(self, key_id: str) -> ApiKey:
-        """End a key for good. Revoking a revoked key changes nothing. Raises NotFoundError."""
-        while True:
-            record = await self.get(key_id)
+    async def update(
+        self, key_id: str, change: KeyChange, by: Actor, *, expected_version: int | None = None
+    ) -> ApiKey:
+        """Change what a key is called and may do.
+
+        Raises NotFoundError, InvalidInputError, and ConflictError where the version is not the expected one.
+        """
+        asked = {name: value for name in KeyChange.__slots__ if (value := getattr(change, name)) is not UNSET}
+        if isinstance(scopes := asked.get("scopes"), tuple):
+            asked["scopes"] = tuple(dict.fromkeys(scopes))
+
+        def changed(record: ApiKey) -> ApiKey:
+            if record.revoked_at is not None:
+                raise InvalidInputError("a revoked key can't be changed")
+            updated = replace(record, **asked)
+            moved = {"expires_at"} & asked.keys() or record.expires_at is None
+            now = self._now() if moved else record.created_at
+            self._rules.check(updated, by, now=now, held=record.scopes)
+            return updated
+
+        return await self._change(key_id, changed, by, "key.updated", expected_version)
+
+    async def disable(self, key_id: str, by: Actor, *, expected_version: int | None = None) -> ApiKey:
+        """Refuse a key until it is enabled. Raises as `update`."""
+        return await self._switch(key_id, by, on=False, expected_version=expected_version)
+
+    async def enable(self, key_id: str, by: Actor, *, expected_version: int | None = None) -> ApiKey:
+        """Let a disabled key pass again; a revoked one stays revoked. Raises as `update`."""
+        return await self._switch(key_id, by, on=True, expected_version=expected_version)
+
+    async def revoke(
+        self, key_id: str, by: Actor, *, reason: str = "", expected_version: int | None = None
+    ) -> ApiKey:
+        """End a key for good. Revoking a revoked key changes nothing. Raises as `update`."""
+        check_reason(reason)
+
+        def revoked(record: ApiKey) -> ApiKey:
             if record.revoked_at is not None:
                 return record
-            revoked = replace(
-                record, active=False, revoked_at=from_us(self._clock.now_us()), version=record.version + 1
-            )
-            try:
-                await self._store.save(revoked)
-            except ConflictError:
-                # Somebody changed the key meanwhile; whatever it was, the revocation still has to come about.
-                continue
-            return revoked
+            return replace(record, active=False, revoked_at=self._now(), revoked_reason=reason)
 
-    def _mistakes(self, new: NewKey) -> Sequence[str]:
-        mistakes = []
-        if _USER_ID.fullmatch(new.user_id) is None:
-            mistakes.append(
-                f"the user id needs 1 to {LONGEST_USER_ID} printable ASCII characters without spaces"
+        return await self._change(key_id, revoked, by, "key.revoked", expected_version)
+
+    async def rotate(
+        self, key_id: str, by: Actor, *, grace: timedelta | None = None, expected_version: int | None = None
+    ) -> IssuedKey:
+        """Make a new key with the settings of this one, which goes on working for the grace.
+
+        The grace never outlives the old key's expiry, and the new key ends when the old one would have.
+        Raises as `update`; a key that is revoked, expired or rotated already can't be rotated.
+        """
+        old = await self.get(key_id)
+        if expected_version not in {None, old.version}:
+            raise ConflictError(f"key {key_id} was changed meanwhile: it has version {old.version}")
+        now = self._now()
+        end = end_of_grace(old, now, grace, self.policy)
+        self._rules.check(replace(old, created_at=now), by, now=now)
+        text, parts = self._mint(old.environment)
+        new = successor(
+            old,
+            now,
+            key_id=parts.key_id,
+            hashed_key=await self._hasher.hash(parts.secret),
+            hint=hint(text),
+            pepper_id=self._peppers.newest_id,
+        )
+        ended = replace(old, rotated_to=new.key_id, rotated_at=now, grace_until=end, version=old.version + 1)
+        await self._store.rotate(ended, new, self._entry(by, "key.rotated", old, ended))
+        self.on_change((old.key_id, new.key_id))
+        return IssuedKey(new, text)
+
+    async def grace(self, key_id: str) -> GraceReport:
+        """Return who still uses a rotated key. Raises NotFoundError."""
+        return GraceReport(await self.get(key_id), await self._store.grace_use(key_id))
+
+    async def purge(self, revoked_before: datetime, by: Actor) -> int:
+        """Forget keys that were revoked before that time, for good; return how many."""
+        purged = 0
+        entry = self._entry(by, "key.purged", None, None)
+        while key_ids := await self._store.purge(revoked_before, entry):
+            purged += len(key_ids)
+            self.on_change(key_ids)
+        return purged
+
+    async def audit(
+        self, wanted: AuditFilter = ALL_ENTRIES, *, cursor: str | None = None, limit: int = 100
+    ) -> AuditPage:
+        """Return a page of the audit log, newest first."""
+        return await self._store.audit(wanted, cursor=cursor, limit=limit)
+
+    async def pepper_status(self) -> Sequence[PepperStatus]:
+        """Return all peppers that are configured or that a living key still needs, the signing one first."""
+        needed: Mapping[str, int] = await self._store.peppers()
+        configured = self._peppers.ids
+        return [
+            PepperStatus(
+                pepper_id=pepper_id,
+                keys=needed.get(pepper_id, 0),
+                configured=pepper_id in configured,
+                signs=pepper_id == self._peppers.newest_id,
             )
-        if not 1 <= len(new.name) <= LONGEST_NAME or not new.name.isprintable():
-            mistakes.append(f"the name needs 1 to {LONGEST_NAME} printable characters")
-        if new.tier not in self._tiers:
-            mistakes.append(f"there is no tier {new.tier!r}; there is {_listed(self._tiers)}")
-        if new.environment not in self._environments:
-            mistakes.append(
-                f"there is no environment {new.environment!r}; there is {_listed(self._environments)}"
-            )
-        mistakes += [
-            f"{scope!r} is not a scope; scopes look like orders:read or orders:*"
-            for scope in new.scopes
-            if not is_scope(scope)
+            for pepper_id in dict.fromkeys([*configured, *sorted(needed)])
         ]
-        if len(new.scopes) > MOST_SCOPES or len(" ".join(new.scopes)) > LONGEST_SCOPES:
-            mistakes.append(
-                f"a key holds at most {MOST_SCOPES} scopes and {LONGEST_SCOPES} characters of them"
-            )
-        if new.lifetime is not None and new.lifetime <= timedelta(0):
-            mistakes.append("the lifetime must be longer than nothing")
-        return mistakes
 
+    async def _switch(self, key_id: str, by: Actor, *, on: bool, expected_version: int | None) -> ApiKey:
+        def switched(record: ApiKey) -> ApiKey:
+            if record.revoked_at is not None:
+                if on:
+                    raise InvalidInputError("a revoked key can't be enabled; make another")
+                return record
+            return record if record.active == on else replace(record, active=on)
 
-def _end_of(now: datetime, lifetime: timedelta | None) -> datetime | None:
-    if lifetime is None:
-        return None
-    try:
-        return now + lifetime
-    except OverflowError as error:
-        raise InvalidInputError("the lifetime ends beyond the calendar") from error
+        action = "key.enabled" if on else "key.disabled"
+        return await self._change(key_id, switched, by, action, expected_version)
 
+    async def _change(
+        self,
+        key_id: str,
+        make: Callable[[ApiKey], ApiKey],
+        by: Actor,
+        action: str,
+        expected_version: int | None,
+    ) -> ApiKey:
+        """Read, change and save a record; again from the start where somebody else was faster."""
+        for _ in range(_ATTEMPTS):
+            record = await self.get(key_id)
+            if expected_version not in {None, record.version}:
+                raise ConflictError(f"key {key_id} was changed meanwhile: it has version {record.version}")
+            changed = make(record)
+            if changed is record:
+                return record
+            changed = replace(changed, version=record.version + 1)
+            try:
+                await self._store.save(changed, self._entry(by, action, record, changed))
+            except ConflictError:
+                continue
+            self.on_change((key_id,))
+            return changed
+        raise ConflictError(f"key {key_id} is being changed all the time")
 
-def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(names))
+    async def _add(self, record: ApiKey, by: Actor, action: str) -> None:
+        entry = self._entry(by, action, None, record)
+        await self._store.add(record, entry, most_of_user=self.policy.keys_per_user)
+        self.on_change((record.key_id,))
+
+    def _mint(self, environment: str) -> tuple[str, KeyText]:
+        return mint_key(
+            prefix=self._prefix,
+            environment=environment,
+            secret_length=self._secret_length,
+            peppers=self._peppers,
+        )
+
+    def _record_of(self, new: NewKey, parts: KeyText, *, hint: str, imported: bool = False) -> ApiKey:
+        now = self._now()
+        return ApiKey(
+            key_id=parts.key_id,
+            hashed_key="",
+            hint=hint,
+            user_id=new.user_id,
+            name=new.name,
+            tier=new.tier,
+            scopes=tuple(dict.fromkeys(new.scopes)),
+            environment=new.environment,
+            created_at=now,
+            expires_at=self._end_of(new, now),
+            limits=dict(new.limits),
+            metadata=dict(new.metadata),
+            pepper_id=self._peppers.newest_id,
+            imported=imported,
+        )
+
+    def _end_of(self, new: NewKey, now: datetime) -> datetime | None:
+        lifetime = new.lifetime
+        if lifetime is None and new.expires_at is None and not new.never:
+            lifetime = self.policy.default_lifetime
+        if lifetime is None:
+            return new.expires_at
+        try:
+            return now + lifetime
+        except OverflowError as error:
+            raise InvalidInputError.of([("lifetime", "the lifetime ends beyond the calendar")]) from error
+
+    def _entry(self, by: Actor, action: str, before: ApiKey | None, after: ApiKey | None) -> AuditEntry:
+        old, new = differences(before, after)
+        record = after or before
+        return AuditEntry(
+            at=self._now(),
+            actor=by.name,
+            source=by.source,
+            action=action,
+            key_id="" if record is None else record.key_id,
+            before=old,
+            after=new,
+        )
+
+    def _now(self) -> datetime:
+        return from_us(self._clock.now_us())

@@ -52,12 +52,30 @@ class KeyText(NamedTuple):
 class Peppers:
     """The server's secrets behind the tags, newest first: the newest signs, all verify."""
 
-    __slots__ = ("_peppers",)
+    __slots__ = ("_peppers", "ids")
 
     def __init__(self, peppers: Sequence[str]) -> None:
         if not peppers:
             raise ValueError("at least one pepper is needed")
         self._peppers = tuple(pepper.encode() for pepper in peppers)
+        # What records and people call them: nothing can be learnt from these.
+        self.ids = tuple(
+            hmac.digest(pepper, b"extauth pepper id", "sha256")[:4].hex() for pepper in self._peppers
+        )
+
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"Peppers({', '.join(self.ids)})"
+
+    @property
+    def newest_id(self) -> str:
+        """The id of the pepper that signs."""
+        return self.ids[0]
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The peppers themselves, newest first, for other keyed digests."""
+        return self._peppers
 
     def tag(self, body: str) -> str:
         """Return the tag for a new key."""
@@ -73,9 +91,14 @@ class Peppers:
 
 def _tag(pepper: bytes, body: str) -> str:
     # 128 bits of the digest modulo 62**8 (47.6 bits) is uniform to within 2**-80.
-    number = int.from_bytes(hmac.digest(pepper, body.encode(), "sha256")[:16], "big")
+    return to_base62(hmac.digest(pepper, body.encode(), "sha256")[:16], TAG_LENGTH)
+
+
+def to_base62(digest: bytes, length: int) -> str:
+    """Return so many base62 digits of a digest, taken as one number."""
+    number = int.from_bytes(digest, "big")
     digits = []
-    for _ in range(TAG_LENGTH):
+    for _ in range(length):
         number, digit = divmod(number, len(BASE62))
         digits.append(BASE62[digit])
     return "".join(digits)

@@ -1,4 +1,7 @@
-"""Notices what other processes do to keys, so that their revocations hold in a running server."""
+"""Notices what other processes do to keys, so that their revocations hold in a running server.
+
+With a shared store each check notices by itself; there only whether the store answers is looked at.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from extauth.stores.base import KeyStore
 
 # Two looks fit into the 0.1 s in which a change must be noticed.
 LOOK_EVERY_SECONDS = 0.05
+PROBE_EVERY_SECONDS = 1.0
+# An id that no key has: it is a digit short.
+_NOBODY = "00000000000"
 
 
 class KeyWatcher:
@@ -56,3 +62,33 @@ class KeyWatcher:
         while True:
             await self.look()
             await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+
+class StoreProbe:
+    """Asks a shared store now and then, so that `/readyz` knows of a dead one before the next check does."""
+
+    def __init__(
+        self,
+        store: KeyStore,
+        *,
+        on_failure: Callable[[StoreError], None],
+        on_success: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._on_failure = on_failure
+        self._on_success = on_success
+
+    async def look(self) -> None:
+        """Look once."""
+        try:
+            await self._store.versions([_NOBODY])
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look must come
+            self._on_failure(error if isinstance(error, StoreError) else StoreError(repr(error)))
+        else:
+            self._on_success()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(PROBE_EVERY_SECONDS)

@@ -5,7 +5,7 @@ Worked out once when a key is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from extauth.model import ApiKey, Limit, LimitSet
@@ -18,22 +18,33 @@ class Take(NamedTuple):
     limit: Limit
 
 
-class UnknownTierError(LookupError):
-    """A key names a tier that the configuration no longer has; nobody can say what its limits are."""
+class UnknownLimitsError(LookupError):
+    """Nobody can say what a key's limits are: its tier is gone, or its own can't be read."""
 
 
 class Planner:
-    """Knows the tiers."""
+    """Knows the tiers. `parse_own` reads the limits that a key has of its own, and raises ValueError."""
 
-    def __init__(self, tiers: Mapping[str, tuple[Limit, ...]]) -> None:
+    def __init__(
+        self,
+        tiers: Mapping[str, tuple[Limit, ...]],
+        *,
+        parse_own: Callable[[Mapping[str, object]], tuple[Limit, ...]],
+    ) -> None:
         self._tiers = {name: LimitSet(limits) for name, limits in tiers.items()}
+        self._parse_own = parse_own
 
     def limits_of(self, key: ApiKey) -> LimitSet:
-        """Return the limits of the key's tier. Raises UnknownTierError."""
+        """Return the key's own limits, else those of its tier. Raises UnknownLimitsError."""
+        if key.limits:
+            try:
+                return LimitSet(self._parse_own(key.limits))
+            except ValueError as error:
+                raise UnknownLimitsError(f"the key's own limits can't be read: {error}") from error
         try:
             return self._tiers[key.tier]
         except KeyError as error:
-            raise UnknownTierError(f"tier {key.tier!r} is not configured") from error
+            raise UnknownLimitsError(f"tier {key.tier!r} is not configured") from error
 
 
 def takes_for(key: ApiKey, limit_set: LimitSet) -> tuple[Take, ...]:

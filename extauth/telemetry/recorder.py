@@ -19,6 +19,7 @@ import structlog
 from extauth.bounded import Memo
 from extauth.clock import Clock
 from extauth.keys.token import mask_keys
+from extauth.keys.uses import UseTracker
 from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome, Target
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import DURATION_BOUNDS_US, CheckCounts
@@ -58,6 +59,7 @@ class Recorder:
         level: str = "info",
         allowed_sample: float = 1.0,
         draw: Callable[[], float] = random.random,
+        uses: UseTracker | None = None,
     ) -> None:
         self._faults = counts.faults
         self._write_line = lines.write
@@ -65,6 +67,7 @@ class Recorder:
         self._samples = allowed_sample < 1.0
         self._allowed_sample = allowed_sample
         self._draw = draw
+        self._uses = uses
         self._log = structlog.get_logger("extauth.check")
         self._second = -1
         self._second_start = b""
@@ -91,7 +94,7 @@ class Recorder:
         """
         noted, self._noted = self._noted, []
         write, targets, keys, whys = self._write_line, self._targets, self._keys, self._whys
-        routes, addresses = self._routes, self._addresses
+        routes, addresses, uses = self._routes, self._addresses, self._uses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _ = request
             code, key, key_id, route, _, _, violated, _, _, reason = decision
@@ -100,6 +103,10 @@ class Recorder:
             counts.decisions[code] += 1
             counts.durations[bisect_left(DURATION_BOUNDS_US, duration_us)] += 1
             counts.duration_sum_us += duration_us
+            if uses is not None and key is not None:
+                uses.seen[key_id] = decided_us
+                if key.grace_until is not None:
+                    uses.see_in_grace(key, client_ip)
             start = starts[code]
             if start is None or (self._samples and code is _ALLOWED and self._draw() >= self._allowed_sample):
                 continue

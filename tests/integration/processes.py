@@ -103,6 +103,13 @@ class Child:
             process.kill()
             process.wait()
 
+    def kill(self) -> None:
+        """Kill the program as a crash would: it gets no chance to finish anything."""
+        assert self._process is not None, "not running"
+        process, self._process = self._process, None
+        process.kill()
+        process.wait()
+
     def pause(self) -> None:
         """Freeze the program: the kernel goes on accepting connections for it, but nobody answers."""
         self._signal(signal.SIGSTOP)

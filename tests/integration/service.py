@@ -81,6 +81,11 @@ class Service:
         record = json.loads(printed)
         return Key(record["key"], record["key_id"], user_id, tuple(scopes), tier)
 
+    def rotate_key(self, key: Key, *, grace: str) -> Key:
+        """Rotate a key by the command line, and return the new one."""
+        record = json.loads(self._run("keys", "rotate", key.key_id, "--grace", grace, "--yes", "--json"))
+        return Key(record["key"], record["key_id"], key.user_id, key.scopes, key.tier)
+
     def revoke_key(self, key: Key) -> None:
         """Revoke a key by the command line; returns when the command has ended."""
         self._run("keys", "revoke", key.key_id, "--yes")

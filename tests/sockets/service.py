@@ -17,7 +17,7 @@ from typing import Any
 
 from extauth.app import open_key_management
 from extauth.clock import SystemClock
-from extauth.keys.service import NewKey
+from extauth.keys.asked import Actor, NewKey
 from extauth.settings.load import load_settings
 from extauth.settings.model import Settings
 from tests.integration.processes import Child, free_ports, wait_until
@@ -174,4 +174,6 @@ async def create_keys(settings: Settings, tiers: Sequence[str]) -> list[str]:
         wanted = [
             NewKey(user_id="user@example.com", name="test", tier=tier, environment="live") for tier in tiers
         ]
-        return [(await management.service.create(new)).text for new in wanted]
+        return [
+            (await management.service.create(new, Actor(name="tests", source="here"))).text for new in wanted
+        ]

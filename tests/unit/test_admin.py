@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from extauth.admin.app import admin_app
 from extauth.health import Health
@@ -19,12 +22,12 @@ from tests.logs import ListedLines, logging_to
 class Admin:
     """The application, and what it shows."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, routes: Sequence[BaseRoute] = ()) -> None:
         self.health = Health("keys", "limits")
         self.counts = CheckCounts(["envoy"])
         self.registry = CollectorRegistry()
         self.registry.register(MetricsCollector(self.counts, (), ()))
-        self.app = admin_app(health=self.health, registry=self.registry, counts=self.counts)
+        self.app = admin_app(health=self.health, registry=self.registry, counts=self.counts, routes=routes)
 
     def ask(self, path: str, *, method: str = "GET") -> httpx.Response:
         """Ask as a client does; a fault in the application is an answer, as it is behind a server."""
@@ -72,6 +75,23 @@ def test_metrics_are_in_prometheus_format() -> None:
     assert "\nextauth_checks_total{" in answer.text
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_nothing_here_may_be_stored(path: str) -> None:
+    """It is true for the moment only."""
+    assert Admin().ask(path).headers["cache-control"] == "no-store"
+
+
+def test_further_routes_are_served_beside() -> None:
+    """What else the listener shows is handed in."""
+
+    async def hello(_request: Request) -> Response:
+        return Response("hello")
+
+    admin = Admin(routes=[Route("/hello", hello)])
+    assert admin.ask("/hello").text == "hello"
+    assert admin.ask("/livez").status_code == 200
+
+
 def problem(answer: httpx.Response) -> Any:
     """Return a problem body."""
     assert answer.headers["content-type"] == "application/problem+json"
@@ -85,9 +105,6 @@ def problem(answer: httpx.Response) -> Any:
 def test_what_is_not_there_is_a_problem(path: str) -> None:
     """Checks least of all: who can reach the metrics can't ask for decisions."""
     answer = Admin().ask(path)
-    if answer.is_redirect:
-        assert path == "/metrics/"
-        return
     assert answer.status_code == 404
     assert problem(answer) == {
         "type": "urn:extauth:problem:not_found",

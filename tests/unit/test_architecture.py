@@ -130,6 +130,8 @@ def test_a_store_is_chosen_in_one_place() -> None:
     """A new store is one more case there."""
     users = {name for name in NAMES if "extauth.stores.sqlite" in imports_of(name)}
     assert users == {"extauth.stores.open"}
+    users = {name for name in NAMES if within(imports_of(name), "extauth.stores.redis", "redis")}
+    assert users - within(set(NAMES), "extauth.stores.redis") == {"extauth.stores.open"}
 
 
 def test_no_module_imports_itself_through_others() -> None:

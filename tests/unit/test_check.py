@@ -14,7 +14,7 @@ from extauth.errors import StoreError
 from extauth.model import Code, Decision
 from tests.checking import Rig, request_for
 from tests.fakes import START
-from tests.keys import mint
+from tests.keys import entry, mint
 
 ROUTES = [
     {"path": "/open/**", "auth": "none"},
@@ -193,8 +193,8 @@ def test_a_warm_key_is_refused_once_its_change_is_noticed() -> None:
     async def scenario(rig: Rig) -> None:
         text, key = await rig.issue()
         assert (await rig.ask("/x", key=text)).code is Code.ALLOWED
-        await rig.store.save(replace(key, active=False, revoked_at=START, version=2))
-        rig.keys.forget([key.key_id])
+        await rig.store.save(replace(key, active=False, revoked_at=START, version=2), entry())
+        rig.records.forget([key.key_id])
         decision = await rig.ask("/x", key=text)
         assert (decision.code, decision.reason) == (Code.INVALID_KEY, "revoked")
 

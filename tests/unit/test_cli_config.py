@@ -72,7 +72,10 @@ def test_check_prints_all_mistakes_on_stderr(file: Path) -> None:
     result = run("--config", file, "config", "check", EXTAUTH_LOG__LEVEL="loud")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines() == [
-        f"{file}:1: store.url: must be a URL such as sqlite:///extauth-data/extauth.db",
+        (
+            f"{file}:1: store.url: must be a URL such as sqlite:///extauth-data/extauth.db "
+            "or redis://localhost:6379"
+        ),
         f"{file}:2: sore: unknown field; did you mean 'store'?",
         "environment EXTAUTH_LOG__LEVEL: must be 'debug', 'info', 'warning' or 'error', not 'loud'",
     ]

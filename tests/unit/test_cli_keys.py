@@ -2,92 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import json
-import os
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from extauth.cli.main import main
 from extauth.keys.token import parse_key
-from extauth.model import ApiKey
+from tests.shell import SHOWN, Done, Shell
 
-CONFIG = """\
-store: {url: "sqlite:///data/extauth.db"}
-keys: {hashing: {memory_kib: 8192, time_cost: 1}}
-tiers: {free: {rates: [10/second]}}
-"""
-
-
-class Done(NamedTuple):
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """What it printed for programs."""
-        assert (self.code, self.err) == (0, "")
-        return json.loads(self.out)
-
-
-class Shell:
-    """Runs `extauth` in a folder, in this process or in one of its own."""
-
-    def __init__(self, folder: Path, capture: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self._capture = capture
-        self._patch = patch
-        (folder / "extauth.yaml").write_text(CONFIG)
-        patch.chdir(folder)
-        for name in [name for name in os.environ if name.startswith("EXTAUTH")]:
-            patch.delenv(name)
-        patch.setenv("EXTAUTH_CONFIG", "extauth.yaml")
-
-    def run(self, *arguments: str, answer: str = "") -> Done:
-        """Run here: quick."""
-        self._patch.setattr(sys, "argv", ["extauth", *arguments])
-        self._patch.setattr(sys, "stdin", io.StringIO(answer))
-        self._capture.readouterr()
-        try:
-            main()
-            code: object = 0
-        except SystemExit as end:
-            code = end.code or 0
-        assert isinstance(code, int)
-        return Done(code, *self._capture.readouterr())
-
-    def spawn(self, *arguments: str) -> Done:
-        """Run as an operator does."""
-        command = [sys.executable, "-m", "extauth", *arguments]
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=30, check=False
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def create(self, user: str = "user-1", *options: str) -> dict[str, Any]:
-        """Make a key, and return what was printed for programs."""
-        record: dict[str, Any] = self.run(
-            "keys", "create", "--user-id", user, "--name", "a key", *options, "--json"
-        ).json
-        return record
-
-
-@pytest.fixture
-def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """Give a shell in a folder with a configuration and no keys."""
-    return Shell(tmp_path, capsys, monkeypatch)
-
-
-SHOWN = [name for name in ApiKey.__dataclass_fields__ if name != "hashed_key"]
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -219,13 +141,23 @@ FAULTS: list[tuple[list[str], str]] = [
     (["show", "nosuchkey"], "extauth: no key 'nosuchkey'\n"),
     (["revoke", "nosuchkey", "--yes"], "extauth: no key 'nosuchkey'\n"),
     (["revoke", "nosuchkey"], "extauth: no key 'nosuchkey'\n"),
-    (["list", "--cursor", "nonsense"], "extauth: the cursor is not one that a list handed out\n"),
-    (["list", "--cursor", "9" * 30 + ".a"], "extauth: the cursor is not one that a list handed out\n"),
+    (["update", "nosuchkey", "--name", "x"], "extauth: no key 'nosuchkey'\n"),
+    (["update", "nosuchkey", "--add-scope", "x"], "extauth: no key 'nosuchkey'\n"),
+    (["disable", "nosuchkey"], "extauth: no key 'nosuchkey'\n"),
+    (["enable", "nosuchkey"], "extauth: no key 'nosuchkey'\n"),
+    (["rotate", "nosuchkey"], "extauth: no key 'nosuchkey'\n"),
+    (["rotate", "nosuchkey", "--grace", "0"], "extauth: no key 'nosuchkey'\n"),
+    (["grace", "nosuchkey"], "extauth: no key 'nosuchkey'\n"),
+    (["list", "--cursor", "nonsense"], "extauth: --cursor: the cursor is not one that a list handed out\n"),
+    (
+        ["list", "--cursor", "9" * 30 + ".a"],
+        "extauth: --cursor: the cursor is not one that a list handed out\n",
+    ),
     (
         ["create", "--user-id", "two words", "--name", "x", "--tier", "gold"],
         (
-            "extauth: the user id needs 1 to 128 printable ASCII characters without spaces; "
-            "there is no tier 'gold'; there is default, free\n"
+            "extauth: --user-id: the user id needs 1 to 128 printable ASCII characters without spaces\n"
+            "extauth: --tier: there is no tier 'gold'; there is default, free\n"
         ),
     ),
 ]
@@ -233,7 +165,7 @@ FAULTS: list[tuple[list[str], str]] = [
 
 @pytest.mark.parametrize(("arguments", "message"), FAULTS)
 def test_a_fault_is_told_on_stderr_with_exit_code_1(shell: Shell, arguments: list[str], message: str) -> None:
-    """In one line, nothing on stdout, no traceback."""
+    """A line for each mistake with its option, nothing on stdout, no traceback."""
     assert shell.run("keys", *arguments) == Done(1, "", message)
 
 
@@ -244,6 +176,26 @@ def test_a_fault_is_told_on_stderr_with_exit_code_1(shell: Shell, arguments: lis
         ["create", "--user-id", "x"],
         ["create", "--user-id", "x", "--name", "y", "--expires", "5"],
         ["create", "--user-id", "x", "--name", "y", "--expires", "0s"],
+        ["create", "--user-id", "x", "--name", "y", "--expires", "2027-01-31"],
+        ["create", "--user-id", "x", "--name", "y", "--expires", "2027-01-31T12:00:00"],
+        ["create", "--user-id", "x", "--name", "y", "--expires", "2027-02-30T12:00:00Z"],
+        ["create", "--user-id", "x", "--name", "y", "--expires", "5d", "--never-expires"],
+        ["create", "--user-id", "x", "--name", "y", "--metadata", "team"],
+        ["create", "--user-id", "x", "--name", "y", "--metadata", "=x"],
+        ["create", "--user-id", "x", "--name", "y", "--metadata", "{x"],
+        ["update"],
+        ["update", "x"],
+        ["update", "x", "--scope", "a", "--add-scope", "b"],
+        ["update", "x", "--scope", "a", "--remove-scope", "b"],
+        ["update", "x", "--limit", "1/second", "--tier-limits"],
+        ["update", "x", "--expires", "5d", "--never-expires"],
+        ["rotate", "x", "--grace", "soon"],
+        ["purge"],
+        ["purge", "--revoked-before", "soon"],
+        ["import"],
+        ["import", "nosuchfile"],
+        ["list", "--all", "--limit", "5"],
+        ["list", "--expiring-within", "2027-01-31T12:00:00Z"],
         ["list", "--limit", "0"],
         ["list", "--limit", "1001"],
         ["show"],

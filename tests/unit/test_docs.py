@@ -129,7 +129,8 @@ def test_the_reasons_are_those_that_are_logged() -> None:
     )
     reasons = set(re.findall(r"`([a-z ]+)`", line)) - {"reason"}
     assert all(f'"{reason}"' in sources for reason in reasons)
-    logged = set(re.findall(r'Rejection\("([a-z ]+)"', sources)) | {"revoked", "disabled", "expired"}
+    logged = set(re.findall(r'Rejection\("([a-z ]+)"', sources))
+    logged |= {"malformed", "revoked", "disabled", "expired", "rotated"}
     assert reasons == logged
 
 

@@ -138,7 +138,7 @@ def test_caches_stay_within_their_sizes() -> None:
     """However many keys come, right, wrong or unknown; and who was forgotten is recognised again."""
 
     async def scenario() -> None:
-        async with rig(sizes=CacheSizes(verified=4, records=6, rejected=8)) as it:
+        async with rig(sizes=CacheSizes(verified=4, rejected=8), records=6) as it:
             issued = [await it.issue() for _ in range(12)]
             for text, parts in issued:
                 assert isinstance(await it.ask(text), Entry)
@@ -147,7 +147,7 @@ def test_caches_stay_within_their_sizes() -> None:
                 for _ in range(3):
                     await it.refused(forged(text))
             assert it.directory._verified.held <= 4
-            assert it.directory._entries.held <= 6
+            assert it.records.held <= 6
             assert it.directory._rejected.held <= 8
             assert it.directory._flights == {}
             assert isinstance(await it.ask(issued[0][0]), Entry)

@@ -12,7 +12,7 @@ from extauth.errors import StoreError
 from extauth.keys.directory import Rejection
 from tests.directory import Entry, rig
 from tests.fakes import START
-from tests.keys import mint, record_for
+from tests.keys import entry, mint, record_for
 from tests.waiting import eventually
 
 
@@ -24,7 +24,7 @@ def test_a_key_that_may_be_used_again_is_let_in() -> None:
             text, parts = await it.issue(active=False)
             assert (await it.refused(text)).reason == "disabled"
             await it.change(parts.key_id, active=True)
-            it.directory.forget([parts.key_id])
+            it.records.forget([parts.key_id])
             assert isinstance(await it.ask(text), Entry)
 
     asyncio.run(scenario())
@@ -55,8 +55,8 @@ def test_an_unknown_id_is_remembered_until_it_appears() -> None:
                 assert await it.refused(text.encode()) == Rejection("unknown key id", parts.key_id)
             assert it.store.calls["get"] == 1
             hashed = await it.hasher.hash(parts.secret)
-            await it.store.add(record_for(text, parts, hashed_key=hashed))
-            it.directory.forget([parts.key_id])
+            await it.store.add(record_for(text, parts, hashed_key=hashed), entry())
+            it.records.forget([parts.key_id])
             assert isinstance(await it.ask(text.encode()), Entry)
 
     asyncio.run(scenario())
@@ -72,9 +72,9 @@ def test_a_change_is_seen_without_argon2() -> None:
             await it.change(parts.key_id, tier="pro")
             for everything in (False, True):
                 if everything:
-                    it.directory.forget_all()
+                    it.records.forget_all()
                 else:
-                    it.directory.forget([parts.key_id])
+                    it.records.forget([parts.key_id])
                 entry = await it.ask(text)
                 assert isinstance(entry, Entry)
                 assert entry.key.tier == "pro"
@@ -96,9 +96,9 @@ def test_a_change_while_a_load_is_under_way_is_not_lost(everything: bool) -> Non
             held, it.store.held = it.store.held, None
             await it.change(parts.key_id, active=False, revoked_at=START)
             if everything:
-                it.directory.forget_all()
+                it.records.forget_all()
             else:
-                it.directory.forget([parts.key_id])
+                it.records.forget([parts.key_id])
             held.set()
             assert await asking == Rejection("revoked", parts.key_id)
             assert it.hasher.verifications == 0
@@ -117,7 +117,7 @@ def test_a_change_while_argon2_works_is_not_lost() -> None:
             async def slow(hashed: str, secret: str) -> None:
                 await verify(hashed, secret)
                 await it.change(parts.key_id, active=False, revoked_at=from_us(it.clock.now_us()))
-                it.directory.forget([parts.key_id])
+                it.records.forget([parts.key_id])
 
             it.hasher.verify = slow  # type: ignore[method-assign]  # the one place where a change can come in between
             entry = await it.ask(text)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from extauth.errors import StoreError
 from extauth.keys.watcher import LOOK_EVERY_SECONDS, KeyWatcher
 from tests.fakes import MemoryKeyStore
-from tests.keys import record
+from tests.keys import entry, record
 from tests.waiting import eventually
 
 
@@ -43,11 +43,11 @@ def test_a_change_is_noticed_once() -> None:
 
     async def scenario() -> None:
         rig = Rig()
-        await rig.store.add(record("AAAAbbbb0001"))
+        await rig.store.add(record("AAAAbbbb0001"), entry())
         await rig.look()
         assert await rig.look() == ["fine"]
-        await rig.store.add(record("AAAAbbbb0002"))
-        await rig.store.save(replace(record("AAAAbbbb0001"), version=2))
+        await rig.store.add(record("AAAAbbbb0002"), entry())
+        await rig.store.save(replace(record("AAAAbbbb0001"), version=2), entry())
         assert sorted(await rig.look()) == ["fine", "forget AAAAbbbb0001", "forget AAAAbbbb0002"]
         assert await rig.look() == ["fine"]
 
@@ -89,7 +89,7 @@ def test_what_changed_while_the_store_was_gone_is_noticed_afterwards() -> None:
         rig.store.failure = StoreError("gone")
         await rig.look()
         rig.store.failure = None
-        await rig.store.add(record("AAAAbbbb0003"))
+        await rig.store.add(record("AAAAbbbb0003"), entry())
         assert await rig.look() == ["forget AAAAbbbb0003", "fine"]
 
     asyncio.run(scenario())
@@ -105,7 +105,7 @@ def test_a_fault_that_nobody_foresaw_does_not_end_the_watch() -> None:
         running = asyncio.create_task(rig.watcher.run())
         await eventually(lambda: "failure: ZeroDivisionError('planted')" in rig.heard)
         rig.store.failure = None
-        await rig.store.add(record("AAAAbbbb0004"))
+        await rig.store.add(record("AAAAbbbb0004"), entry())
         await eventually(lambda: "forget AAAAbbbb0004" in rig.heard)
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from extauth.limits.plan import Planner, Take, UnknownTierError, bucket_name, takes_for
+from extauth.limits.plan import Planner, Take, UnknownLimitsError, bucket_name, takes_for
 from extauth.model import Limit
+from extauth.settings.routing import parse_own_limits
 from tests.keys import record
 
 SECOND = Limit("per-second", 10, 5, 1_000_000)
 HOUR = Limit("per-hour", 1000, 1000, 3_600_000_000)
-PLANNER = Planner({"pro": (SECOND, HOUR), "free": ()})
+PLANNER = Planner({"pro": (SECOND, HOUR), "free": ()}, parse_own=parse_own_limits)
 
 
 def test_a_key_takes_the_limits_of_its_tier() -> None:
@@ -31,7 +32,7 @@ def test_a_tier_may_have_no_limits() -> None:
 
 def test_a_tier_that_is_gone_is_told() -> None:
     """A key without known limits must not become one without limits."""
-    with pytest.raises(UnknownTierError, match="gold"):
+    with pytest.raises(UnknownLimitsError, match="gold"):
         PLANNER.limits_of(record(tier="gold"))
 
 

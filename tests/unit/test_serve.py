@@ -122,7 +122,7 @@ def test_it_starts_answers_and_ends(server: Server) -> None:
     code, lines, err = server.end()
     assert (code, err) == (0, "")
     events = [line["event"] for line in lines]
-    assert sorted(events[:3]) == ["part_works", "part_works", "started"]
+    assert sorted(events[:4]) == ["part_works", "part_works", "started", "store_opened"]
     assert events[-1] == "stopped"
     assert [line["code"] for line in lines if line["event"] == "decision"] == ["missing_key", "allowed"]
 

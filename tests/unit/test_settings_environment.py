@@ -159,7 +159,7 @@ def test_variables_of_others_are_left_alone(name: str) -> None:
         {"EXTAUTH_KEYS": "hunter2hunter2"},
         {"EXTAUTH_KEYS": "{peppers: hunter2hunter2}"},
         {"EXTAUTH_KEYS__PEPPER": "hunter2hunter2"},
-        {"EXTAUTH_STORE__URL": "rediss://:hunter2hunter2@host"},
+        {"EXTAUTH_STORE__URL": "rediss://:hunter2hunter2@host/nought"},
     ],
 )
 def test_no_message_repeats_a_secret(environ: dict[str, str]) -> None:

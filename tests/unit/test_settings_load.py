@@ -38,7 +38,7 @@ MISTAKES = """\
 listen:
   idle_timeout: 75
   max_connections: 0
-store: {url: "redis://user:hunter2@db/0"}
+store: {url: "mysql://user:hunter2@db/0"}
 keys:
   prefix: 5
   pepers: []
@@ -64,7 +64,10 @@ sore: {}
 EXPECTED = [
     "2: listen.idle_timeout: '75' has no unit: write 75s for seconds (units: ms, s, m, h, d)",
     "3: listen.max_connections: must be at least 1, not 0",
-    "4: store.url: 'redis' is not a store that this version understands: sqlite",
+    (
+        "4: store.url: 'mysql' is not a store that this version understands: "
+        "sqlite, redis, rediss, redis+sentinel, rediss+sentinel, redis+cluster, rediss+cluster"
+    ),
     "6: keys.prefix: must be text, not 5: write it in quotes",
     "7: keys.pepers: unknown field; did you mean 'peppers'?",
     "9: keys.hashing.queue: given twice, first in line 9",
@@ -114,7 +117,7 @@ def test_mistakes_of_several_fields_point_at_the_one_to_change(tmp_path: Path) -
         ("a: " + "[" * 9000, "1: nested more than 16 levels deep"),
         ("? [a]\n: b", "1: a field's name must be text"),
         ("log: !x y", "1: log: YAML tags (!name) are not taken: quote a value that begins with '!'"),
-        ('store: {"a\\nb": 1}', "1: store.(no name): unknown field; known here: url"),
+        ('headers: {"a\\nb": 1}', "1: headers.(no name): unknown field; known here: reset"),
     ],
 )  # fmt: skip
 def test_what_is_no_document_of_ours_is_refused(tmp_path: Path, text: str | bytes, expected: str) -> None:
@@ -183,7 +186,7 @@ SECRET_FILES = [
     "keys:\n  peppers: |{secret}\n",
     'keys:\n  peppers:\n  - "{secret}\n',
     "keys:\n  peppers:\n  - '{secret}' {secret}\n",
-    "store: {{url: 'redis://user:{secret}@host/0'}}",
+    "store: {{url: 'redis://user:{secret}@host/nought'}}",
     "store: {{url: '{secret}'}}",
     "docs_url: https://user:{secret}@example.com",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,11 @@ import pytest
 
 from extauth.errors import StoreError
 from extauth.stores import sqlite_thread
-from extauth.stores.sqlite import SqliteBucketArchive, SqliteKeyStore
-from tests.keys import record
+from extauth.stores.base import KeyChanges
+from extauth.stores.sqlite import SqliteKeyStore
+from extauth.stores.sqlite_archive import SqliteBucketArchive
+from extauth.stores.sqlite_rows import KEY_SCHEMA
+from tests.keys import entry, record
 from tests.stores import sqlite_archive, sqlite_keys
 
 NOW = 1_772_366_400_000_000
@@ -35,7 +39,7 @@ def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with sqlite_keys(folder) as store, sqlite_archive(folder) as archive:
-            await store.add(record())
+            await store.add(record(), entry())
             await archive.write({"b": (1, NOW, 2, NOW + 1)}, ())
             modes = {path.name: path.stat().st_mode & 0o077 for path in folder.iterdir()}
             assert {"extauth.db", "extauth.db-wal", "extauth-limits.db"} <= modes.keys()
@@ -49,7 +53,7 @@ def test_what_was_acknowledged_is_there_after_opening_again(tmp_path: Path) -> N
     """The schema is made once, and left alone by the next start."""
 
     async def add(store: SqliteKeyStore) -> None:
-        await store.add(record())
+        await store.add(record(), entry())
 
     async def look(store: SqliteKeyStore) -> None:
         assert await store.count() == 1
@@ -87,11 +91,11 @@ def test_a_change_by_another_connection_is_visible(tmp_path: Path) -> None:
     """The command line's changes reach a running server: in `changes`, and in what is read afterwards."""
 
     async def scenario(store: SqliteKeyStore) -> None:
-        await store.add(record())
+        await store.add(record(), entry())
         start = await store.changes(None)
         async with sqlite_keys(tmp_path) as other:
-            await other.save(record(name="renamed", version=2))
-            await other.add(record("AAAAbbbb0002"))
+            await other.save(record(name="renamed", version=2), entry())
+            await other.add(record("AAAAbbbb0002"), entry())
         changes = await store.changes(start.cursor)
         assert sorted(changes.key_ids) == ["AAAAbbbb0001", "AAAAbbbb0002"]
         read = await store.get("AAAAbbbb0001")
@@ -107,7 +111,10 @@ def test_two_connections_that_write_at_once_lose_nothing(tmp_path: Path) -> None
     async def scenario(store: SqliteKeyStore) -> None:
         start = await store.changes(None)
         async with sqlite_keys(tmp_path) as other:
-            adding = [(store, other)[number % 2].add(record(f"AAAAbbbb{number:04}")) for number in range(40)]
+            adding = [
+                (store, other)[number % 2].add(record(f"AAAAbbbb{number:04}"), entry())
+                for number in range(40)
+            ]
             await asyncio.gather(*adding)
         assert await store.count() == 40
         assert len((await store.changes(start.cursor)).key_ids) == 40
@@ -124,7 +131,7 @@ def test_a_file_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         with pytest.raises(
-            StoreError, match=r"written by a newer extauth \(keys schema 99; this one knows 1\)"
+            StoreError, match=r"written by a newer extauth \(keys schema 99; this one knows 2\)"
         ):
             await SqliteKeyStore(file).open()
 
@@ -174,15 +181,15 @@ def test_a_store_that_stays_locked_is_a_fault_not_a_hang(
     monkeypatch.setattr(sqlite_thread, "BUSY_TIMEOUT", 0.05)
 
     async def scenario(store: SqliteKeyStore) -> None:
-        await store.add(record())
+        await store.add(record(), entry())
         blocker = sqlite3.connect(tmp_path / "extauth.db", isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="locked"):
-            await store.add(record("AAAAbbbb0002"))
+            await store.add(record("AAAAbbbb0002"), entry())
         assert await store.count() == 1
         blocker.execute("ROLLBACK")
         blocker.close()
-        await store.add(record("AAAAbbbb0002"))
+        await store.add(record("AAAAbbbb0002"), entry())
 
     with_keys(tmp_path, scenario)
 
@@ -194,7 +201,7 @@ def test_a_record_that_makes_no_sense_is_a_fault_of_the_store(
     """What somebody wrote into the file by hand is a fault that names the key, and never read as a key."""
 
     async def scenario(store: SqliteKeyStore) -> None:
-        await store.add(record())
+        await store.add(record(), entry())
         with sqlite3.connect(tmp_path / "extauth.db") as connection:
             connection.execute(f"UPDATE keys SET {column} = ?", (value,))  # noqa: S608 - a column of this test
         connection.close()
@@ -239,3 +246,59 @@ def test_a_lock_that_cannot_be_taken_is_told(tmp_path: Path) -> None:
             await SqliteBucketArchive(tmp_path / "extauth-limits.db").open()
 
     asyncio.run(scenario())
+
+
+def test_what_was_given_first_is_done_first(tmp_path: Path) -> None:
+    """A read that was given after a write sees it, although nobody waited in between."""
+
+    async def scenario() -> None:
+        async with sqlite_keys(tmp_path) as store:
+            key = record()
+            _, read, number = await asyncio.gather(
+                store.add(key, entry()), store.get(key.key_id), store.count()
+            )
+            assert read is not None
+            assert number == 1
+            saving = store.save(replace(key, name="renamed", version=2), entry())
+            _, read, _ = await asyncio.gather(saving, store.get(key.key_id), store.changes(None))
+            assert read is not None
+            assert read.name == "renamed"
+
+    asyncio.run(scenario())
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Its keys go on working, and its changes go on being counted where they were."""
+    connection = sqlite3.connect(tmp_path / "extauth.db")
+    for statement in KEY_SCHEMA[0].split(";\n"):
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO keys VALUES ('AAAAbbbb0001', 7, 3, 'hash', 'hint', 'user-1', 'old', 'default', 'a:b c', "
+        "'live', 1, 1772366400000000, NULL, NULL, NULL, NULL, NULL, NULL, '{}', '{}')"
+    )
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+
+    async def scenario(store: SqliteKeyStore) -> None:
+        key = await store.get("AAAAbbbb0001")
+        assert key is not None
+        assert (key.name, key.version, key.scopes) == ("old", 3, ("a:b", "c"))
+        assert (key.pepper_id, key.imported, key.revoked_reason) == ("", False, "")
+        assert (await store.changes(None)).cursor == 7
+        await store.save(replace(key, name="new", version=4), entry())
+        assert await store.changes(7) == KeyChanges(8, ("AAAAbbbb0001",))
+
+    with_keys(tmp_path, scenario)
+
+
+def test_the_audit_log_can_only_grow_or_be_trimmed(tmp_path: Path) -> None:
+    """Even who has the file open can't change an entry by mistake."""
+
+    async def scenario(store: SqliteKeyStore) -> None:
+        await store.note(entry())
+        with sqlite3.connect(tmp_path / "extauth.db") as connection, pytest.raises(sqlite3.IntegrityError):
+            connection.execute("UPDATE audit SET actor = 'nobody'")
+        assert (await store.audit()).entries[0].actor == "tests"
+
+    with_keys(tmp_path, scenario)

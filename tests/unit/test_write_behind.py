@@ -192,7 +192,7 @@ from extauth.clock import SystemClock
 from extauth.limits.plan import Take
 from extauth.model import Limit
 from extauth.stores.memory import MemoryLimitStore
-from extauth.stores.sqlite import SqliteBucketArchive
+from extauth.stores.sqlite_archive import SqliteBucketArchive
 from extauth.stores.write_behind import WriteBehind
 
 async def main():

@@ -1,0 +1,155 @@
+"""The records of keys as the check needs them: compiled, remembered, and never out of date.
+
+How that is known depends on the store. Where other servers change the same records, the version of a record
+is asked for before it is used, for all checks of one turn of the loop in one trip. Where only this machine
+does, `KeyWatcher` says within milliseconds what has changed. No lifetime stands between a change and its
+effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable, Iterable
+from typing import Final, Generic, Protocol, TypeVar
+
+from extauth.bounded import BoundedCache
+from extauth.errors import StoreError
+from extauth.model import ApiKey
+from extauth.stores.base import KeyStore
+
+# How many versions are asked for in one trip.
+MOST_AT_ONCE = 500
+# A record that is older than its version each time it is read is the store's fault.
+_ATTEMPTS = 5
+
+
+class KeyEntry(Protocol):
+    """What a record is compiled to when it is loaded."""
+
+    key: ApiKey
+
+    def refusal(self, now_us: int) -> str:
+        """Return why the key may not be used now, or an empty text."""
+        ...
+
+
+Entry = TypeVar("Entry", bound=KeyEntry)
+
+
+class Absent(enum.Enum):
+    """Stands in the place of an entry where the store holds no such key."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+class KeyRecords(Generic[Entry]):
+    """Loads, compiles and remembers records; `compile_entry` is called once for each load."""
+
+    def __init__(self, store: KeyStore, compile_entry: Callable[[ApiKey], Entry], *, size: int) -> None:
+        self._store = store
+        self._compile = compile_entry
+        self._entries: BoundedCache[str, Entry | Absent] = BoundedCache(size)
+        self._versions = _Versions(store)
+        self._loads: dict[str, asyncio.Task[Entry | Absent]] = {}
+        self._changes_seen = 0
+
+    def at_hand(self, key_id: str) -> Entry | Absent | None:
+        """Return the entry if it is here and can be trusted as it is; None where `current` has to ask."""
+        if self._store.is_shared:
+            return None
+        return self._entries.get(key_id) or self._entries.revive(key_id)
+
+    async def current(self, key_id: str) -> Entry | Absent:
+        """Return the entry as the store has it now. Raises StoreError."""
+        if not self._store.is_shared:
+            return self.at_hand(key_id) or await self._load(key_id)
+        version = await self._versions.read(key_id)
+        if version == 0:
+            return ABSENT
+        for _ in range(_ATTEMPTS):
+            entry = self._entries.get(key_id) or self._entries.revive(key_id)
+            if entry is not None and entry is not ABSENT and entry.key.version >= version:
+                return entry
+            await self._load(key_id)
+        raise StoreError(f"the record of key {key_id} is older than its version")
+
+    def forget(self, key_ids: Iterable[str]) -> None:
+        """Drop the state of keys that have changed; the next check of each reads the store."""
+        self._changes_seen += 1
+        for key_id in key_ids:
+            self._entries.forget(key_id)
+
+    def forget_all(self) -> None:
+        """Drop the state of all keys: nobody knows what has changed."""
+        self._changes_seen += 1
+        self._entries.forget_all()
+
+    @property
+    def held(self) -> int:
+        """How many entries are in memory."""
+        return self._entries.held
+
+    async def _load(self, key_id: str) -> Entry | Absent:
+        """Read a record: once for all who want it at the same time, whoever of them leaves."""
+        load = self._loads.get(key_id)
+        if load is None:
+            load = self._loads[key_id] = asyncio.create_task(self._read(key_id))
+            load.add_done_callback(lambda _: self._loads.pop(key_id, None))
+        return await asyncio.shield(load)
+
+    async def _read(self, key_id: str) -> Entry | Absent:
+        while True:
+            changes_seen = self._changes_seen
+            record = await self._store.get(key_id)
+            if changes_seen == self._changes_seen:
+                break
+            # A change was noticed meanwhile; whether this record has it is unknown, so it is read again.
+        entry = ABSENT if record is None else self._compile(record)
+        self._entries.keep(key_id, entry)
+        return entry
+
+
+class _Versions:
+    """Asks for versions: all that are wanted in one turn of the loop in one trip, which begins after it.
+
+    So a check never gets a version that was read before the check began.
+    """
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self._wanted: dict[str, asyncio.Future[int]] = {}
+        self._trips: set[asyncio.Task[None]] = set()
+
+    async def read(self, key_id: str) -> int:
+        """Return the version of a record as it is now, 0 where there is none. Raises StoreError."""
+        answer = self._wanted.get(key_id)
+        if answer is None:
+            loop = asyncio.get_running_loop()
+            if not self._wanted:
+                loop.call_soon(self._send)
+            answer = self._wanted[key_id] = loop.create_future()
+        return await asyncio.shield(answer)
+
+    def _send(self) -> None:
+        wanted, self._wanted = list(self._wanted.items()), {}
+        for start in range(0, len(wanted), MOST_AT_ONCE):
+            trip = asyncio.create_task(self._ask(dict(wanted[start : start + MOST_AT_ONCE])))
+            self._trips.add(trip)
+            trip.add_done_callback(self._trips.discard)
+
+    async def _ask(self, wanted: dict[str, asyncio.Future[int]]) -> None:
+        try:
+            versions = await self._store.versions(list(wanted))
+        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+            fault = error if isinstance(error, StoreError) else StoreError(repr(error))
+            for answer in wanted.values():
+                answer.set_exception(fault)
+                # Those who wait may have left; then nobody needs to hear of it.
+                answer.exception()
+            return
+        for answer, version in zip(wanted.values(), versions, strict=True):
+            answer.set_result(version)

@@ -1,0 +1,7 @@
+"""What unit tests share."""
+
+from __future__ import annotations
+
+from tests.shell import shell
+
+__all__ = ["shell"]

@@ -1,0 +1,41 @@
+"""How far a long command has come: never in the way of what it prints."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from extauth.cli.progress import progress
+
+
+def advance(total: int, *, quiet: bool = False) -> None:
+    """Do nothing so many times."""
+    with progress("Done", total, quiet=quiet) as done:
+        for _ in range(total):
+            done()
+
+
+def test_a_line_now_and_then_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """About ten of them, the last at the end, on stderr."""
+    advance(1_001)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 11
+    assert err.endswith("Done: 1001 of 1001\n")
+
+
+def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the numbers, on stderr."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    advance(20)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "20/20" in err
+
+
+def test_nothing_for_programs_and_nothing_about_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither a bar nor a line."""
+    advance(20, quiet=True)
+    advance(0)
+    assert capsys.readouterr() == ("", "")
