@@ -1,12 +1,12 @@
-"""The admin listener.
+"""The admin listener: health, metrics, and whatever routes it is given besides.
 
-Health and metrics. It answers nothing that a proxy asks, and never shows a stack trace.
+It answers nothing that a proxy asks, and never shows a stack trace.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
 import structlog
@@ -16,34 +16,27 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from extauth.admin.problems import NO_STORE, AdminCode, Problem, ProblemResponse
 from extauth.health import Health
 from extauth.telemetry.metrics import CheckCounts
 
-
-class ProblemResponse(Response):
-    """An RFC 9457 problem."""
-
-    media_type = "application/problem+json"
-
-    def __init__(
-        self, status: int, title: str, code: str, detail: str, headers: Iterable[tuple[str, str]] = ()
-    ) -> None:
-        body = {
-            "type": f"urn:extauth:problem:{code}",
-            "title": title,
-            "status": status,
-            "detail": detail,
-            "code": code,
-        }
-        super().__init__(orjson.dumps(body), status, {**dict(headers), "cache-control": "no-store"})
+# The only statuses that Starlette itself refuses with.
+_REFUSALS = {404: AdminCode.NOT_FOUND, 405: AdminCode.METHOD_NOT_ALLOWED}
 
 
-def admin_app(*, health: Health, registry: CollectorRegistry, counts: CheckCounts) -> ASGIApp:
-    """Return the ASGI application of the admin listener."""
-    app = _starlette(health=health, registry=registry, counts=counts)
+def admin_app(
+    *, health: Health, registry: CollectorRegistry, counts: CheckCounts, routes: Sequence[BaseRoute] = ()
+) -> ASGIApp:
+    """Return the ASGI application of the admin listener, with further routes."""
+    app = Starlette(
+        routes=[*_own_routes(health, registry), *routes],
+        exception_handlers={Exception: _fault_handler(counts), HTTPException: _refused},
+    )
+    # A path with a slash too many is another path, which is not there.
+    app.router.redirect_slashes = False
 
     async def without_repetition(scope: Scope, receive: Receive, send: Send) -> None:
         # Starlette answers a fault and raises it again for the server to log; `fault` has logged it already.
@@ -53,37 +46,36 @@ def admin_app(*, health: Health, registry: CollectorRegistry, counts: CheckCount
     return without_repetition
 
 
-def _starlette(*, health: Health, registry: CollectorRegistry, counts: CheckCounts) -> Starlette:
+def _own_routes(health: Health, registry: CollectorRegistry) -> Sequence[BaseRoute]:
 
     async def livez(_request: Request) -> Response:
         """The process runs and its event loop turns."""
-        return Response("ok\n", media_type="text/plain")
+        return Response("ok\n", media_type="text/plain", headers=NO_STORE)
 
     async def readyz(_request: Request) -> Response:
         """Every part works; a proxy may send checks."""
         status = 200 if health.ready else 503
         parts = {part: problem or "ok" for part, problem in health.parts.items()}
         body = {"status": "ready" if health.ready else "not ready", "parts": parts}
-        return Response(orjson.dumps(body), status, media_type="application/json")
+        return Response(orjson.dumps(body), status, media_type="application/json", headers=NO_STORE)
 
     async def metrics(_request: Request) -> Response:
         """All metrics, in Prometheus's text format."""
-        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST, **NO_STORE})
 
+    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+def _fault_handler(counts: CheckCounts) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def fault(request: Request, error: Exception) -> Response:
         counts.faults["admin"] += 1
         structlog.get_logger("extauth.admin").error("fault", path=request.url.path, exc_info=error)
-        return ProblemResponse(
-            500, "Internal Server Error", "internal_error", "A fault that nobody foresaw; the log has it."
-        )
+        return ProblemResponse(Problem(code=AdminCode.INTERNAL_ERROR))
 
-    async def refused(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        title = error.detail
-        return ProblemResponse(error.status_code, title, code, f"{title}.", (error.headers or {}).items())
+    return fault
 
-    return Starlette(
-        routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)],
-        exception_handlers={Exception: fault, HTTPException: refused},
-    )
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _REFUSALS[error.status_code]
+    return ProblemResponse(Problem(code=code, headers={**(error.headers or {})}))

@@ -8,11 +8,15 @@ from pathlib import Path
 import click
 
 from extauth import __version__
+from extauth.cli.audit import audit_group
+from extauth.cli.completion import completion_command
 from extauth.cli.config import config_group
 from extauth.cli.demo import demo_command
-from extauth.cli.keys import keys_group
+from extauth.cli.keys.group import keys_group
+from extauth.cli.migrate import migrate_command
+from extauth.cli.pepper import pepper_group
 from extauth.cli.serve import serve_command
-from extauth.errors import ConfigError, ExtauthError
+from extauth.errors import ConfigError, ExtauthError, InvalidInputError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,8 +34,12 @@ def root(context: click.Context, config: Path | None) -> None:
 
 root.add_command(serve_command)
 root.add_command(keys_group)
+root.add_command(audit_group)
+root.add_command(pepper_group)
+root.add_command(migrate_command)
 root.add_command(config_group)
 root.add_command(demo_command)
+root.add_command(completion_command)
 
 
 def _config_first(arguments: list[str]) -> list[str]:
@@ -49,6 +57,15 @@ def _config_first(arguments: list[str]) -> list[str]:
     return arguments
 
 
+# The options whose name is not that of the field.
+_OPTIONS = {"expires_at": "expires", "lifetime": "expires", "limits": "limit", "scopes": "scope"}
+
+
+def _place(field: str) -> str:
+    """Return the option that a mistake is about, as it is typed."""
+    return f"--{_OPTIONS.get(field, field).replace('_', '-')}: " if field else ""
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 a fault told on stderr, 2 wrong usage."""
     try:
@@ -56,6 +73,10 @@ def main() -> None:
     except ConfigError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
+        sys.exit(1)
+    except InvalidInputError as error:
+        for field, message in error.mistakes:
+            click.echo(f"extauth: {_place(field)}{message}", err=True)
         sys.exit(1)
     except ExtauthError as error:
         click.echo(f"extauth: {error}", err=True)

@@ -16,7 +16,7 @@ from extauth.clock import SystemClock
 from extauth.demo.folder import store_file
 from extauth.demo.ports import Ports
 from extauth.demo.processes import Program
-from extauth.keys.service import IssuedKey, NewKey
+from extauth.keys.asked import Actor, IssuedKey, NewKey
 from extauth.settings.load import load_settings
 
 FREE_BURST = 3
@@ -74,10 +74,11 @@ async def _make_keys(configuration: Path) -> DemoKeys:
     settings = load_settings(configuration, {})
     async with open_key_management(settings, clock=SystemClock()) as management:
         create = management.service.create
+        by = Actor(name="demo", source="cli")
         return DemoKeys(
-            pro=await create(_wanted("alice", "pro", "orders:*")),
-            free=await create(_wanted("bob", "free", "orders:read")),
-            admin=await create(_wanted("carol", "pro", "*")),
+            pro=await create(_wanted("alice", "pro", "orders:*"), by),
+            free=await create(_wanted("bob", "free", "orders:read"), by),
+            admin=await create(_wanted("carol", "pro", "*"), by),
         )
 
 

@@ -118,10 +118,14 @@ def _check_server(app: App, connections: Connections) -> _Server:
 def _admin_server(app: App, connections: Connections, lines: LineWriter) -> _Server:
     registry = CollectorRegistry()
     registry.register(collector_for(app, connections, lines))
+    registry.register(app.admin.counts)
+    routes = app.admin.routes()
     return _Server(
         uvicorn.Config(
-            admin_app(health=app.health, registry=registry, counts=app.counts),
+            admin_app(health=app.health, registry=registry, counts=app.counts, routes=routes),
             http="httptools",
+            # The audit log names who is connected, not who they claim to be.
+            proxy_headers=False,
             ws="none",
             lifespan="off",
             log_config=None,

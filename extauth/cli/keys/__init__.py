@@ -1,0 +1,1 @@
+"""`extauth keys …`: one file a few commands, and the group that holds them."""
