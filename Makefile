@@ -117,7 +117,7 @@ demo-packages:
 .PHONY: test-packages
 test-packages:
 	@$(DEBIAN)
-	need nginx wrk curl redis-server
+	need nginx wrk curl redis-server openssl
 
 .PHONY: bench-packages
 bench-packages:

@@ -1,1 +1,1 @@
-"""The admin listener: health, metrics, and later the API and the pages for people."""
+"""The admin listener: health, metrics and the API for managing keys."""
