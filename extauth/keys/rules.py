@@ -22,6 +22,8 @@ LONGEST_USER_ID = 128
 LONGEST_NAME = 128
 LONGEST_REASON = 256
 LARGEST_METADATA = 4_096  # bytes of JSON
+DEEPEST_METADATA = 16
+HOLDS_A_KEY = "holds something that looks like a key, which must not be stored"
 _USER_ID = re.compile(r"[!-~]{1,128}")
 
 Mistake = tuple[str, str]
@@ -68,7 +70,9 @@ class KeyRules:
             )
         allowed = ScopeSet(self.policy.tier_scopes.get(key.tier, (EVERYTHING, *ADMIN_SCOPES)))
         for scope in key.scopes:
-            if not is_scope(scope):
+            if mask_keys(scope) != scope:
+                yield "scopes", f"a scope {HOLDS_A_KEY}"
+            elif not is_scope(scope):
                 yield "scopes", f"{scope!r} is not a scope; scopes look like orders:read or orders:*"
             elif not allowed.covers(scope):
                 yield "scopes", f"keys of the tier {key.tier!r} may not hold {scope!r}"
@@ -93,10 +97,12 @@ class KeyRules:
         except (TypeError, ValueError):
             yield "metadata", "must be what JSON can hold"
             return
+        if _is_deeper(key.metadata, DEEPEST_METADATA):
+            yield "metadata", f"may be nested {DEEPEST_METADATA} levels deep at most"
         if len(metadata) > LARGEST_METADATA:
             yield "metadata", f"may hold {LARGEST_METADATA} bytes of JSON at most"
         if mask_keys(metadata.decode()) != metadata.decode():
-            yield "metadata", "holds something that looks like a key, which must not be stored"
+            yield "metadata", HOLDS_A_KEY
 
 
 def may_grant(by: Actor, scope: str) -> bool:
@@ -112,6 +118,8 @@ def check_reason(reason: str) -> None:
     if len(reason) > LONGEST_REASON or (reason and not reason.isprintable()):
         mistake = f"a reason has {LONGEST_REASON} printable characters at most"
         raise InvalidInputError.of([("reason", mistake)])
+    if mask_keys(reason) != reason:
+        raise InvalidInputError.of([("reason", HOLDS_A_KEY)])
 
 
 def identity_mistakes(key: ApiKey) -> Iterator[Mistake]:
@@ -123,8 +131,17 @@ def identity_mistakes(key: ApiKey) -> Iterator[Mistake]:
         yield "name", f"the name needs 1 to {LONGEST_NAME} printable characters"
     for field, text in (("user_id", key.user_id), ("name", key.name)):
         if mask_keys(text) != text:
-            yield field, "holds something that looks like a key, which must not be stored"
+            yield field, HOLDS_A_KEY
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Tell whether mappings and lists are nested deeper than that."""
+    if isinstance(value, Mapping):
+        return levels == 0 or any(_is_deeper(item, levels - 1) for item in value.values())
+    if isinstance(value, list | tuple):
+        return levels == 0 or any(_is_deeper(item, levels - 1) for item in value)
+    return False

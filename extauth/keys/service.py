@@ -125,7 +125,7 @@ class KeyService:
     async def update(
         self, key_id: str, change: KeyChange, by: Actor, *, expected_version: int | None = None
     ) -> ApiKey:
-        """Change what a key is called and may do.
+        """Change what a key is called and may do; where that is so already, nothing is changed.
 
         Raises NotFoundError, InvalidInputError, and ConflictError where the version is not the expected one.
         """
@@ -136,6 +136,8 @@ class KeyService:
         def changed(record: ApiKey) -> ApiKey:
             if record.revoked_at is not None:
                 raise InvalidInputError("a revoked key can't be changed")
+            if all(getattr(record, name) == value for name, value in asked.items()):
+                return record
             updated = replace(record, **asked)
             moved = {"expires_at"} & asked.keys() or record.expires_at is None
             now = self._now() if moved else record.created_at

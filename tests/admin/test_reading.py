@@ -10,6 +10,7 @@ import pytest
 
 from extauth.admin.reading import LARGEST_BODY
 from extauth.admin.values import to_moment
+from extauth.keys.rules import DEEPEST_METADATA
 from tests.admin.console import NEW_KEY, Console, mistakes, problem, with_console
 
 JSON = {"content-type": "application/json"}
@@ -109,7 +110,7 @@ def test_the_deepest_metadata_that_is_taken_can_be_shown(tmp_path: Path) -> None
 
     async def scenario(it: Console) -> None:
         deep: Any = 1
-        for _ in range(30):
+        for _ in range(DEEPEST_METADATA):
             deep = {"a": deep}
         made = await it.create(metadata=deep)
         assert made["metadata"] == deep

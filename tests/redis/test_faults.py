@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from extauth.errors import StoreError
-from extauth.stores.base import KeyStore
+from extauth.stores.base import AuditFilter, Claim, KeyFilter, KeyStore, KeyUse
 from extauth.stores.redis.link import RefusedError
 from tests.fakes import START
 from tests.integration.processes import free_ports
@@ -248,5 +249,32 @@ def test_more_questions_than_connections_are_all_answered(server: RedisServer) -
             found = await asyncio.gather(*(store.get("AAAAbbbb0001") for _ in range(500)))
             assert all(found)
             assert int(server.ask("INFO", "clients").partition("connected_clients:")[2].split()[0]) <= 70
+
+    asyncio.run(scenario())
+
+
+def test_the_permissions_in_the_documentation_are_enough(tmp_path: Path) -> None:
+    """An operator who gives the user these and no others can do everything."""
+    page = (Path(__file__).parents[2] / "docs" / "redis.md").read_text(encoding="utf-8")
+    keys, commands = re.findall(r"the keys `([^`]+)` and the commands `([^`]+)`", page)[0]
+
+    async def scenario() -> None:
+        configuration = f"user ann on >secret {keys} {commands}\nuser default off\n"
+        with running(RedisServer(tmp_path / "redis", configuration=configuration)) as server:
+            async with opened(f"redis://ann:secret@{HOST}:{server.port}") as store:
+                assert "Redis keeps no append-only file" in await store.durability()
+                await store.add(record("AAAAbbbb0002"), entry())
+                await store.add(record(revoked_at=START), entry(), most_of_user=5)
+                await store.note_uses([KeyUse(key_id="AAAAbbbb0001", last_used=START, calls={"a": 1})])
+                claim = Claim(fingerprint="f", key_id="AAAAbbbb0001", at=START)
+                await store.claim("name", claim, stale_before=START)
+                page = await store.list(KeyFilter(expires_before=START))
+                page = await store.list(KeyFilter(tier="default"))
+                assert len(page.keys) == 2
+                await store.audit(AuditFilter(since=START))
+                await store.audit(AuditFilter(key_id="AAAAbbbb0001"))
+                await store.purge(START + timedelta(days=1), entry(""))
+                assert await store.peppers() == {"": 1}
+                assert await store.trim_audit(START + timedelta(days=1)) == 3
 
     asyncio.run(scenario())

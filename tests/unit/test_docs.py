@@ -96,7 +96,8 @@ def all_metrics(folder: Path) -> list[Metric]:
         async with open_world(folder) as world:
             connections = Connections(ConnectionLimits(), now=0)
             connections.refused["not_found"] += 1
-            return list(collector_for(world.app, connections, world.lines).collect())
+            collectors = (collector_for(world.app, connections, world.lines), world.app.admin.counts)
+            return [metric for collector in collectors for metric in collector.collect()]
 
     return asyncio.run(collect())
 

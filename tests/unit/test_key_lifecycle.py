@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -61,6 +62,8 @@ def test_a_change_changes_what_it_names_and_nothing_else() -> None:
         ({"limits": {"rates": []}, "metadata": {"k": "x" * 5_000}}, "metadata"),
         ({"limits": {"burst": 3}}, "limits"),
         ({"metadata": {"when": object()}}, "metadata"),
+        ({"metadata": json.loads('{"a":' * 17 + "1" + "}" * 17)}, "metadata"),
+        ({"metadata": {"a": json.loads("[" * 16 + "]" * 16)}}, "metadata"),
     ],
 )
 def test_a_wrong_change_is_refused_at_its_field(change: dict[str, Any], field: str) -> None:
@@ -72,6 +75,18 @@ def test_a_wrong_change_is_refused_at_its_field(change: dict[str, Any], field: s
             await it.service.update(made.key_id, KeyChange(**change), BY)
         assert field in {name for name, _ in caught.value.mistakes}
         assert (await it.service.get(made.key_id)).version == 1
+        assert len(it.store.entries) == 1
+
+    run(scenario)
+
+
+def test_a_change_that_changes_nothing_is_none() -> None:
+    """No version, no entry in the log."""
+
+    async def scenario(it: Rig) -> None:
+        made = (await it.service.create(new_key(scopes=("a:b",)), BY)).record
+        same = KeyChange(name=made.name, scopes=("a:b", "a:b"), expires_at=None, metadata={})
+        assert (await it.service.update(made.key_id, same, BY)).version == 1
         assert len(it.store.entries) == 1
 
     run(scenario)
@@ -364,6 +379,9 @@ def test_what_looks_like_a_key_is_not_stored() -> None:
 
     async def scenario(it: Rig) -> None:
         text = (await it.service.create(new_key(), BY)).text
+        made = (await it.service.create(new_key(), BY)).record
+        with pytest.raises(InvalidInputError, match="looks like a key"):
+            await it.service.revoke(made.key_id, BY, reason=f"leaked: {text}")
         for wanted in (new_key(name=text), new_key(user_id=text), new_key(metadata={"key": text})):
             with pytest.raises(InvalidInputError, match="looks like a key") as caught:
                 await it.service.create(wanted, BY)
