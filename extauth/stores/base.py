@@ -15,7 +15,7 @@ from extauth.limits.plan import Take
 from extauth.model import ApiKey, Usage
 
 # How many records a list looks at for one page: filters that have no index never read a whole store.
-LOOKED_AT_ONCE = 2_000
+LOOKED_AT_ONCE = 400
 # How many addresses are told apart of those that use a key during its grace.
 MOST_ADDRESSES = 20
 # What all further addresses are counted under.

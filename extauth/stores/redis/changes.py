@@ -6,7 +6,7 @@ A record, the indexes and the audit log lie in slots of their own, so no step co
 2. replaces the record if it still has the version that was read, and with it puts a note into the record's
    outbox: where the key may be listed from before, and the audit entry,
 3. makes the indexes agree with the record and appends the entry to the log, once by the change's id,
-4. strikes the note out, if the record is still the one that the indexes agree with, else does 3 again,
+4. strikes the note out, if the indexes still agree with the record, else does 3 again,
 5. strikes the change out of the journal.
 
 What is still in the journal after a while was left behind: whoever finds it does 3 to 5 for it. All of these
@@ -73,10 +73,6 @@ class _Seen:
 
     key: ApiKey | None
     notes: Sequence[str]
-
-    @property
-    def version(self) -> int:
-        return 0 if self.key is None else self.key.version
 
 
 class Changes:
@@ -206,7 +202,7 @@ class Changes:
             await self._link.write(
                 *places.commands(change.key_id, seen.key, listed), *entries, sync=Sync.STEP
             )
-            settle = scripts.SETTLE(_record_keys(change.key_id)[:2], seen.version, *seen.notes)
+            settle = scripts.SETTLE(_record_keys(change.key_id)[:2], *places.decisive(seen.key), *seen.notes)
             (settled,) = await self._link.write(settle)
             if settled:
                 await self._strike(change, last=last)

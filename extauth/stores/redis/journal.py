@@ -18,7 +18,7 @@ from extauth.stores.redis.fields import entry_from_json, entry_values
 from extauth.stores.redis.link import RedisLink, Sync
 
 # How many entries are read in one trip.
-_AT_ONCE = 500
+_AT_ONCE = 200
 _CURSOR = re.compile(r"[0-9]{1,15}")
 
 

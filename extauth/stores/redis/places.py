@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from extauth.clock import to_us
 from extauth.model import ApiKey
 from extauth.stores.redis import layout
 from extauth.stores.redis.fields import optional_us
@@ -31,6 +32,15 @@ class Place:
     def of_fields(cls, fields: Mapping[str, str | None]) -> Place:
         """Return where a record belongs of which only some fields were read."""
         return cls(*(fields.get(name) or "" for name in FIELDS))
+
+
+def decisive(key: ApiKey | None) -> list[str]:
+    """Return what decides where a record is listed, as `settle.lua` compares it."""
+    if key is None:
+        return [""] * 6
+    moments = (key.created_at, key.expires_at, key.revoked_at)
+    times = ("" if moment is None else str(to_us(moment)) for moment in moments)
+    return [key.user_id, key.tier, key.pepper_id, *times]
 
 
 def commands(key_id: str, key: ApiKey | None, former: Collection[Place]) -> list[Command]:
