@@ -1,4 +1,4 @@
-"""What tests of the command line beside other programs share."""
+"""What tests of the command line share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,0 @@
-"""What unit tests share."""
-
-from __future__ import annotations
-
-from tests.shell import shell
-
-__all__ = ["shell"]
