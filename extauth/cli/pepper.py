@@ -50,7 +50,8 @@ def warnings_of(peppers: Sequence[PepperStatus]) -> list[str]:
     """Say which keys don't work because their pepper is missing."""
     return [
         f"the pepper {pepper.pepper_id} is not configured, so the keys that need it don't work: "
-        f"{pepper.keys} of them. Put it back among keys.peppers."
+        f"{pepper.keys} of them. Put it back among keys.peppers; if it is lost, keys.accept_untagged lets "
+        "all but imported ones work until they are rotated."
         for pepper in peppers
         if pepper.keys and pepper.pepper_id and not pepper.configured
     ]

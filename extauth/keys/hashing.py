@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import argon2
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
-from extauth.errors import OverloadedError, SecretMismatchError
+from extauth.errors import OverloadedError, SecretMismatchError, StoreError
 
 Result = TypeVar("Result")
 
@@ -57,7 +57,8 @@ class SecretHasher:
     async def verify(self, hashed: str, secret: str) -> None:
         """Return if the secret is the hashed one.
 
-        Raise SecretMismatchError if not, OverloadedError if there is no room.
+        Raise SecretMismatchError if not, OverloadedError if there is no room or no memory, StoreError if the
+        hash is none.
         """
         await self._run(lambda: self._compare(hashed, secret))
 
@@ -72,8 +73,13 @@ class SecretHasher:
         self.verifications += 1
         try:
             self._argon2.verify(hashed, secret)
-        except (VerificationError, InvalidHashError) as error:
+        except VerifyMismatchError as error:
             raise SecretMismatchError("the secret is not the one that was hashed") from error
+        except VerificationError as error:
+            # No memory, say: that tells nothing about the secret.
+            raise OverloadedError(f"a secret could not be verified: {error}", retry_after=1) from error
+        except InvalidHashError as error:
+            raise StoreError("the hash of a key can't be read") from error
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         if self._busy >= self._room:

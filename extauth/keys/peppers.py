@@ -14,6 +14,7 @@ from pathlib import Path
 
 from extauth.errors import ConfigError
 from extauth.keys.token import SHORTEST_PEPPER, Peppers
+from extauth.settings.keys import NO_SHARED_PEPPER
 
 PEPPER_FILE = "pepper"
 
@@ -35,14 +36,7 @@ def load_peppers(
         # Secrets that an orchestrator mounts are often readable by a group of their own.
         return Peppers(_read(file, forbidden=stat.S_IWGRP | stat.S_IRWXO))
     if data_directory is None:
-        raise ConfigError(
-            [
-                (
-                    "keys.peppers: servers that share a store must be given the same pepper; make one with "
-                    "`openssl rand -hex 32` and set keys.peppers, EXTAUTH_KEYS__PEPPERS or keys.peppers_file"
-                )
-            ]
-        )
+        raise ConfigError([f"keys.peppers: {NO_SHARED_PEPPER}"])
     path = data_directory / PEPPER_FILE
     if not path.exists():
         if not store_is_empty:

@@ -20,6 +20,8 @@ from extauth.stores.base import KeyStore
 
 # How many versions are asked for in one trip.
 MOST_AT_ONCE = 500
+# How long a check waits for a record at most.
+LONGEST_LOAD_SECONDS = 2.0
 # A record that is older than its version each time it is read is the store's fault.
 _ATTEMPTS = 5
 
@@ -55,7 +57,8 @@ class KeyRecords(Generic[Entry]):
         self._entries: BoundedCache[str, Entry | Absent] = BoundedCache(size)
         self._versions = _Versions(store)
         self._loads: dict[str, asyncio.Task[Entry | Absent]] = {}
-        self._changes_seen = 0
+        # Those of them that were forgotten since they began.
+        self._outdated: set[str] = set()
 
     def at_hand(self, key_id: str) -> Entry | Absent | None:
         """Return the entry if it is here and can be trusted as it is; None where `current` has to ask."""
@@ -70,23 +73,30 @@ class KeyRecords(Generic[Entry]):
         version = await self._versions.read(key_id)
         if version == 0:
             return ABSENT
+        entry = self._entries.get(key_id) or self._entries.revive(key_id)
+        # Another version, also a higher one: a record that was purged and restored begins anew.
+        if entry is not None and entry is not ABSENT and entry.key.version == version:
+            return entry
         for _ in range(_ATTEMPTS):
-            entry = self._entries.get(key_id) or self._entries.revive(key_id)
-            if entry is not None and entry is not ABSENT and entry.key.version >= version:
+            # A load that others began may have read what was there before the version was.
+            entry = await self._load(key_id)
+            if entry is not ABSENT and entry.key.version >= version:
                 return entry
-            await self._load(key_id)
+        if entry is ABSENT:
+            return ABSENT
         raise StoreError(f"the record of key {key_id} is older than its version")
 
     def forget(self, key_ids: Iterable[str]) -> None:
         """Drop the state of keys that have changed; the next check of each reads the store."""
-        self._changes_seen += 1
         for key_id in key_ids:
             self._entries.forget(key_id)
+            if key_id in self._loads:
+                self._outdated.add(key_id)
 
     def forget_all(self) -> None:
         """Drop the state of all keys: nobody knows what has changed."""
-        self._changes_seen += 1
         self._entries.forget_all()
+        self._outdated.update(self._loads)
 
     @property
     def held(self) -> int:
@@ -99,13 +109,16 @@ class KeyRecords(Generic[Entry]):
         if load is None:
             load = self._loads[key_id] = asyncio.create_task(self._read(key_id))
             load.add_done_callback(lambda _: self._loads.pop(key_id, None))
-        return await asyncio.shield(load)
+        try:
+            return await asyncio.wait_for(asyncio.shield(load), LONGEST_LOAD_SECONDS)
+        except TimeoutError:
+            raise StoreError(f"the store did not answer within {LONGEST_LOAD_SECONDS} s") from None
 
     async def _read(self, key_id: str) -> Entry | Absent:
         while True:
-            changes_seen = self._changes_seen
+            self._outdated.discard(key_id)
             record = await self._store.get(key_id)
-            if changes_seen == self._changes_seen:
+            if key_id not in self._outdated:
                 break
             # A change was noticed meanwhile; whether this record has it is unknown, so it is read again.
         entry = ABSENT if record is None else self._compile(record)

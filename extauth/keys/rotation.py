@@ -16,6 +16,8 @@ def end_of_grace(old: ApiKey, now: datetime, grace: timedelta | None, policy: Ke
     """
     if old.revoked_at is not None:
         raise InvalidInputError("a revoked key can't be rotated; make another")
+    if not old.active:
+        raise InvalidInputError("a disabled key can't be rotated; enable it first")
     if old.expires_at is not None and old.expires_at <= now:
         raise InvalidInputError("an expired key can't be rotated; make another")
     if old.rotated_to is not None:
@@ -23,7 +25,8 @@ def end_of_grace(old: ApiKey, now: datetime, grace: timedelta | None, policy: Ke
     if old.imported:
         raise InvalidInputError("a key of another system can't be rotated; make another")
     if grace is not None and not timedelta(0) <= grace <= policy.longest_grace:
-        mistake = f"the grace may be from nothing to {policy.longest_grace} long (keys.longest_grace)"
+        hours = policy.longest_grace / timedelta(hours=1)
+        mistake = f"the grace may be from nothing to {hours:g} hours long (keys.longest_grace)"
         raise InvalidInputError.of([("grace", mistake)])
     end = now + (policy.default_grace if grace is None else grace)
     return end if old.expires_at is None else min(end, old.expires_at)

@@ -55,6 +55,11 @@ class KeyRules:
         if mistakes:
             raise InvalidInputError.of(mistakes)
 
+    def check_grants(self, key: ApiKey, by: Actor) -> None:
+        """Raise InvalidInputError unless somebody may give a key the scopes that it has."""
+        if mistakes := [*self._scope_mistakes(key, by, ())]:
+            raise InvalidInputError.of(mistakes)
+
     def _kind_mistakes(self, key: ApiKey) -> Iterator[Mistake]:
         if key.tier not in self.tiers:
             yield "tier", f"there is no tier {key.tier!r}; there is {_listed(self.tiers)}"
@@ -111,6 +116,13 @@ def may_grant(by: Actor, scope: str) -> bool:
         return True
     held = ScopeSet(held for held in by.scopes if is_administrative(held) == is_administrative(scope))
     return held.covers(scope)
+
+
+def lives_longer(before: ApiKey, after: ApiKey) -> bool:
+    """Tell whether a change moves the end of a key on, or takes it away."""
+    if before.expires_at is None:
+        return False
+    return after.expires_at is None or after.expires_at > before.expires_at
 
 
 def check_reason(reason: str) -> None:

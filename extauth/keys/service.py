@@ -25,7 +25,7 @@ from extauth.keys.asked import (
 from extauth.keys.foreign import ForeignKey
 from extauth.keys.hashing import SecretHasher
 from extauth.keys.rotation import end_of_grace, successor
-from extauth.keys.rules import KeyRules, check_reason
+from extauth.keys.rules import KeyRules, check_reason, lives_longer
 from extauth.keys.token import KeyText, Peppers, hint, mint_key
 from extauth.keys.views import differences
 from extauth.model import ApiKey
@@ -136,12 +136,15 @@ class KeyService:
         def changed(record: ApiKey) -> ApiKey:
             if record.revoked_at is not None:
                 raise InvalidInputError("a revoked key can't be changed")
-            if all(getattr(record, name) == value for name, value in asked.items()):
+            # By their text, because 1, 1.0 and true are equal to Python.
+            if all(repr(getattr(record, name)) == repr(value) for name, value in asked.items()):
                 return record
             updated = replace(record, **asked)
             moved = {"expires_at"} & asked.keys() or record.expires_at is None
             now = self._now() if moved else record.created_at
-            self._rules.check(updated, by, now=now, held=record.scopes)
+            # Whoever lets a key live longer grants its scopes anew.
+            held = () if lives_longer(record, updated) else record.scopes
+            self._rules.check(updated, by, now=now, held=held)
             return updated
 
         return await self._change(key_id, changed, by, "key.updated", expected_version)
@@ -234,7 +237,11 @@ class KeyService:
                 if on:
                     raise InvalidInputError("a revoked key can't be enabled; make another")
                 return record
-            return record if record.active == on else replace(record, active=on)
+            if record.active == on:
+                return record
+            if on:
+                self._rules.check_grants(record, by)
+            return replace(record, active=on)
 
         action = "key.enabled" if on else "key.disabled"
         return await self._change(key_id, switched, by, action, expected_version)

@@ -28,7 +28,9 @@ def differences(before: ApiKey | None, after: ApiKey | None) -> tuple[dict[str, 
     """Return what a change made of a record, as it was and as it is: only the fields that differ."""
     old = {} if before is None else public(before)
     new = {} if after is None else public(after)
-    changed = [name for name in _SHOWN if old.get(name) != new.get(name) and name not in _NOT_AUDITED]
+    changed = [
+        name for name in _SHOWN if repr(old.get(name)) != repr(new.get(name)) and name not in _NOT_AUDITED
+    ]
     return (
         {name: old[name] for name in changed if name in old},
         {name: new[name] for name in changed if name in new},

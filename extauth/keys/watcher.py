@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from extauth.errors import StoreError
-from extauth.stores.base import KeyStore
+from extauth.stores.base import KeyChanges, KeyStore
 
 # Two looks fit into the 0.1 s in which a change must be noticed.
 LOOK_EVERY_SECONDS = 0.05
+LATE_AFTER_SECONDS = 0.05
 PROBE_EVERY_SECONDS = 1.0
 # An id that no key has: it is a digit short.
 _NOBODY = "00000000000"
@@ -44,7 +45,7 @@ class KeyWatcher:
     async def look(self) -> None:
         """Look once."""
         try:
-            changes = await self._store.changes(self._cursor)
+            changes = await self._ask()
         except Exception as error:  # noqa: BLE001 - nobody knows what has changed, and the next look must come
             self._forget_all()
             self._on_failure(error if isinstance(error, StoreError) else StoreError(repr(error)))
@@ -56,6 +57,17 @@ class KeyWatcher:
             self._forget(changes.key_ids)
         self._cursor = changes.cursor
         self._on_success()
+
+    async def _ask(self) -> KeyChanges:
+        """Ask for changes; what is known of keys is not trusted while the answer is late."""
+        asking = asyncio.ensure_future(self._store.changes(self._cursor))
+        try:
+            answered, _ = await asyncio.wait({asking}, timeout=LATE_AFTER_SECONDS)
+            if not answered:
+                self._forget_all()
+            return await asking
+        finally:
+            asking.cancel()
 
     async def run(self) -> None:
         """Look until cancelled."""

@@ -109,7 +109,7 @@ class FamiliarHeads:
     def __init__(self, *, learn_every: int = LEARN_EVERY) -> None:
         self._learn_every = learn_every
         self._skeletons: _Skeletons = BoundedCache(_MOST_SKELETONS)
-        self._forms: dict[tuple[_Place, ...], Form] = {}
+        self._forms: BoundedCache[tuple[_Place, ...], Form] = BoundedCache(_MOST_FORMS)
         self._parsed = 0
 
     def learn(self, read: bytes, question: Question) -> Form | None:
@@ -120,10 +120,11 @@ class FamiliarHeads:
         places = _places_in(read, question.dialect)
         if places is None:
             return None
-        form = self._forms.get(places)
-        if form is None and len(self._forms) < _MOST_FORMS:
-            form = self._forms[places] = Form(places, self._skeletons)
-        return form if form is not None and form.learn(read, question) else None
+        form = self._forms.get(places) or self._forms.revive(places)
+        if form is None:
+            form = Form(places, self._skeletons)
+            self._forms.keep(places, form)
+        return form if form.learn(read, question) else None
 
 
 def _places_in(read: bytes, dialect: Dialect) -> tuple[_Place, ...] | None:

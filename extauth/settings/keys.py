@@ -15,6 +15,10 @@ from extauth.settings.values import Duration
 HIDDEN = "********"
 SHORTEST_PEPPER = 32
 DEFAULT_TIER = "default"
+NO_SHARED_PEPPER = (
+    "servers that share a store must be given the same pepper; make one with `openssl rand -hex 32` and set "
+    "keys.peppers, EXTAUTH_KEYS__PEPPERS or keys.peppers_file"
+)
 
 
 def _check_pepper(pepper: SecretStr) -> SecretStr:
@@ -163,5 +167,6 @@ class AuditSettings(Section):
     """The log of all changes of keys."""
 
     retention: Duration = Field(
-        default=timedelta(days=400), description="How long entries are kept; older ones are forgotten."
+        default=timedelta(days=400),
+        description=("How long entries are kept; servers forget older ones when they start and every hour."),
     )

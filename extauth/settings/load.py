@@ -17,8 +17,19 @@ from extauth.settings import messages
 from extauth.settings.document import Document, Mistake, read_document
 from extauth.settings.document import Path as FieldPath
 from extauth.settings.environment import CONFIG_VARIABLE, Overlay, read_environment, variable
+from extauth.settings.keys import NO_SHARED_PEPPER
 from extauth.settings.model import Settings
 from extauth.settings.shape import Kind, is_secret, kind_at
+
+# Files that must be there and can be read before anything starts.
+_FILES = (
+    ("keys", "peppers_file"),
+    ("store", "password_file"),
+    ("store", "sentinel_password_file"),
+    ("store", "ca_file"),
+    ("store", "certificate_file"),
+    ("store", "private_key_file"),
+)
 
 
 def load_from_environment(config_option: Path | None) -> Settings:
@@ -57,7 +68,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
         details = error.errors(include_url=False)
         problems += [places.of(messages.path_of(detail), messages.sentence(detail)) for detail in details]
     else:
-        problems += _missing_files(settings, places)
+        problems += _missing_secrets(settings, places)
         if not problems:
             return settings
     raise ConfigError(_in_order(problems))
@@ -138,14 +149,17 @@ def _lay_over(tree: dict[str, Any], path: FieldPath, value: object) -> None:
     tree[last] = value
 
 
-def _missing_files(settings: Settings, places: _Places) -> list[str]:
-    file = settings.keys.peppers_file
-    if file is None:
-        return []
-    path = ("keys", "peppers_file")
-    if not file.is_file():
-        return [places.of(path, f"{str(file)!r} is no file")]
-    return [] if os.access(file, os.R_OK) else [places.of(path, f"{str(file)!r} can't be read")]
+def _missing_secrets(settings: Settings, places: _Places) -> list[str]:
+    problems = []
+    for section, name in _FILES:
+        file = getattr(getattr(settings, section), name)
+        if file is not None and not file.is_file():
+            problems.append(places.of((section, name), f"{str(file)!r} is no file"))
+        elif file is not None and not os.access(file, os.R_OK):
+            problems.append(places.of((section, name), f"{str(file)!r} can't be read"))
+    if not (settings.store.is_embedded or settings.keys.peppers or settings.keys.peppers_file):
+        problems.append(places.of(("keys", "peppers"), NO_SHARED_PEPPER))
+    return problems
 
 
 def _in_order(problems: list[str]) -> list[str]:

@@ -75,6 +75,9 @@ def hide_password(url: str, by: str) -> str:
     authority, slash, path = rest.partition("/")
     credentials, at, hosts = authority.rpartition("@")
     user, colon, password = credentials.partition(":")
+    if user and not colon:
+        # Often a password that stands in the user's place by mistake.
+        user = by
     return f"{start}{separator}{user}{colon}{by if password else ''}{at}{hosts}{slash}{path}"
 
 

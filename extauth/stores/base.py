@@ -181,8 +181,8 @@ class KeyStore(Protocol):
     async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
         """Save the old record as `save` does, add the new one as `add` does: both or, after a fault, neither.
 
-        A server that dies in between may leave the new record without the old one's change, never the
-        reverse. `entry` is about the old key.
+        A server that dies in between, or can't learn what became of the old one's change, may leave the new
+        record, whose secret nobody was told; never the reverse. `entry` is about the old key.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from extauth.clock import from_us, to_us
@@ -53,6 +53,9 @@ _AUDIT = (
     f"INSERT INTO audit ({', '.join(AUDIT_COLUMNS)}) "  # noqa: S608 - constant names, no input
     f"VALUES ({', '.join('?' * len(AUDIT_COLUMNS))})"
 )
+_TRIMMED_AT_ONCE = 5_000
+# Nobody asks for a claim any longer than this.
+_CLAIMS_KEPT = timedelta(hours=48)
 _LAST_USED = "UPDATE keys SET last_used = ? WHERE key_id = ? AND coalesce(last_used, 0) < ?"
 _CALLS = (
     "INSERT INTO grace_calls VALUES (?, ?, ?) "
@@ -87,7 +90,7 @@ class SqliteKeyStore:
             _insert(connection, key)
             connection.execute(_AUDIT, audit_values(entry))
 
-        await self._thread.transaction(insert)
+        await self._thread.transaction(insert, writes=True)
 
     async def get(self, key_id: str) -> ApiKey | None:
         """Return the record, or None. See `KeyStore`."""
@@ -103,7 +106,7 @@ class SqliteKeyStore:
             _update(connection, key)
             connection.execute(_AUDIT, audit_values(entry))
 
-        await self._thread.transaction(update)
+        await self._thread.transaction(update, writes=True)
 
     async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
         """Save the old record and add the new one, in one transaction. See `KeyStore`."""
@@ -113,7 +116,7 @@ class SqliteKeyStore:
             _insert(connection, new)
             connection.execute(_AUDIT, audit_values(entry))
 
-        await self._thread.transaction(exchange)
+        await self._thread.transaction(exchange, writes=True)
 
     async def purge(
         self, revoked_before: datetime, entry: AuditEntry, *, limit: int = 500
@@ -129,7 +132,7 @@ class SqliteKeyStore:
                 connection.execute(_AUDIT, audit_values(entry, key_id))
             return tuple(key_id for (key_id,) in rows)
 
-        return await self._thread.transaction(forget)
+        return await self._thread.transaction(forget, writes=True)
 
     async def list(
         self, wanted: KeyFilter = ALL_KEYS, *, cursor: str | None = None, limit: int = 100
@@ -161,7 +164,7 @@ class SqliteKeyStore:
                 if use.calls:
                     _add_calls(connection, use)
 
-        await self._thread.transaction(note)
+        await self._thread.transaction(note, writes=True)
 
     async def grace_use(self, key_id: str) -> GraceUse:
         """Return how often a key was used in its grace. See `KeyStore`."""
@@ -178,26 +181,38 @@ class SqliteKeyStore:
 
     async def note(self, entry: AuditEntry) -> None:
         """Write an audit entry. See `KeyStore`."""
-        await self._thread.transaction(lambda connection: connection.execute(_AUDIT, audit_values(entry)))
+        await self._thread.transaction(
+            lambda connection: connection.execute(_AUDIT, audit_values(entry)), writes=True
+        )
 
     async def trim_audit(self, before: datetime) -> int:
         """Forget entries from before that time. See `KeyStore`."""
-        return await self._thread.transaction(
-            lambda connection: connection.execute("DELETE FROM audit WHERE at < ?", (to_us(before),)).rowcount
-        )
+        query = "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ? LIMIT ?)"
+        trimmed = 0
+        while True:
+            # In pieces, because whatever else the store does waits for each.
+            removed = await self._thread.transaction(
+                lambda connection: connection.execute(query, (to_us(before), _TRIMMED_AT_ONCE)).rowcount,
+                writes=True,
+            )
+            trimmed += removed
+            if removed < _TRIMMED_AT_ONCE:
+                return trimmed
 
     async def claim(self, name: str, claim: Claim, *, stale_before: datetime) -> Claim:
         """Take a name. See `KeyStore`."""
 
         def take(connection: sqlite3.Connection) -> Claim:
-            connection.execute("DELETE FROM claims WHERE at < ?", (to_us(stale_before),))
+            connection.execute("DELETE FROM claims WHERE at < ?", (to_us(claim.at - _CLAIMS_KEPT),))
+            query = "DELETE FROM claims WHERE name = ? AND at < ?"
+            connection.execute(query, (name, to_us(stale_before)))
             values = (name, claim.fingerprint, claim.key_id, to_us(claim.at))
             connection.execute("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?)", values)
             query = "SELECT fingerprint, key_id, at FROM claims WHERE name = ?"
             fingerprint, key_id, at = connection.execute(query, (name,)).fetchone()
             return Claim(fingerprint=fingerprint, key_id=key_id, at=from_us(at))
 
-        return await self._thread.transaction(take)
+        return await self._thread.transaction(take, writes=True)
 
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return what changed since the cursor, by whatever process. See `KeyStore`."""

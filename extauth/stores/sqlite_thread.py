@@ -40,11 +40,19 @@ class SqliteThread:
         """
         await self._run(self._open)
 
-    async def transaction(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Run the work in a transaction: committed where it returns, rolled back where it raises."""
+    async def transaction(
+        self, work: Callable[[sqlite3.Connection], Result], *, writes: bool = False
+    ) -> Result:
+        """Run the work in a transaction: committed where it returns, rolled back where it raises.
+
+        Work that `writes` has the file for itself from its first read on: what it read still holds when it
+        writes.
+        """
 
         def in_transaction() -> Result:
             with self._opened() as connection:
+                # Without this Python's sqlite3 begins a transaction at the first write only.
+                connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
                 return work(connection)
 
         return await self._run(in_transaction)

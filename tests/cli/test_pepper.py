@@ -69,7 +69,8 @@ def test_keys_without_their_pepper_are_warned_about(shell: Shell) -> None:
     assert done.code == 0
     assert done.err == (
         f"Warning: the pepper {OLD_ID} is not configured, so the keys that need it don't work: 1 of them. "
-        "Put it back among keys.peppers.\n"
+        "Put it back among keys.peppers; if it is lost, keys.accept_untagged lets all but imported ones work "
+        "until they are rotated.\n"
     )
     assert status(shell)[1] == {
         "pepper_id": OLD_ID, "keys": 1, "configured": False, "signs": False, "can_be_dropped": False

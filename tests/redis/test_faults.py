@@ -278,3 +278,14 @@ def test_the_permissions_in_the_documentation_are_enough(tmp_path: Path) -> None
                 assert await store.trim_audit(START + timedelta(days=1)) == 3
 
     asyncio.run(scenario())
+
+
+def test_a_server_that_is_no_cluster_is_told(server: RedisServer) -> None:
+    """A URL of the wrong kind is a mistake of the configuration, not a stack trace."""
+
+    async def scenario() -> None:
+        with pytest.raises(StoreError, match=r"luster"):
+            async with opened(f"redis+cluster://{HOST}:{server.port}"):
+                pass
+
+    asyncio.run(scenario())

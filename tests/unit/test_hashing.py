@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from argon2.exceptions import VerificationError
 
-from extauth.errors import OverloadedError, SecretMismatchError
+from extauth.errors import OverloadedError, SecretMismatchError, StoreError
 from extauth.keys.hashing import HashingParameters, SecretHasher
 from tests.keys import CHEAP
 from tests.waiting import eventually
@@ -36,13 +37,18 @@ class Gate:
 
 
 def test_the_secret_that_was_hashed_is_verified(hasher: SecretHasher) -> None:
-    """Nothing is raised for the right secret, and nothing else passes: not a wrong one, not a broken hash."""
+    """Nothing is raised for the right secret, and nothing else passes; a broken hash is the store's fault."""
 
     async def scenario() -> None:
         hashed = await hasher.hash("right")
         await hasher.verify(hashed, "right")
-        for hash_text, secret in ((hashed, "wrong"), (hashed, ""), ("no hash", "right"), ("", "right")):
-            with pytest.raises(SecretMismatchError) as caught:
+        for hash_text, secret, fault in (
+            (hashed, "wrong", SecretMismatchError),
+            (hashed, "", SecretMismatchError),
+            ("no hash", "right", StoreError),
+            ("", "right", StoreError),
+        ):
+            with pytest.raises(fault) as caught:
                 await hasher.verify(hash_text, secret)
             assert "right" not in str(caught.value)
 
@@ -141,5 +147,22 @@ def test_failed_work_gives_its_place_back(hasher: SecretHasher) -> None:
             with pytest.raises(SecretMismatchError):
                 await hasher.verify(hashed, "wrong")
         assert hasher.refusals == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_hash_that_could_not_be_compared_says_nothing_about_the_secret(
+    hasher: SecretHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without memory, say: the check is put off, and nobody is called an impostor."""
+
+    def fails(*_arguments: object) -> None:
+        raise VerificationError("Memory allocation error")
+
+    async def scenario() -> None:
+        hashed = await hasher.hash("right")
+        monkeypatch.setattr("argon2.PasswordHasher.verify", fails)
+        with pytest.raises(OverloadedError, match="Memory"):
+            await hasher.verify(hashed, "right")
 
     asyncio.run(scenario())

@@ -9,7 +9,9 @@ import pytest
 
 from extauth.clock import from_us
 from extauth.errors import StoreError
+from extauth.keys import records
 from extauth.keys.directory import Rejection
+from extauth.model import ApiKey
 from tests.directory import Entry, rig
 from tests.fakes import START
 from tests.keys import entry, mint, record_for
@@ -79,6 +81,41 @@ def test_a_change_is_seen_without_argon2() -> None:
                 assert isinstance(entry, Entry)
                 assert entry.key.tier == "pro"
             assert it.hasher.verifications == 1
+
+    asyncio.run(scenario())
+
+
+def test_changes_of_other_keys_do_not_hold_a_load_up() -> None:
+    """However many come: only a change of this very key makes it read again."""
+
+    async def scenario() -> None:
+        async with rig() as it:
+            text, _ = await it.issue()
+            get = it.store.get
+
+            async def while_others_change(key_id: str) -> ApiKey | None:
+                it.records.forget(["AAAAbbbb0009"])
+                return await get(key_id)
+
+            it.store.get = while_others_change  # type: ignore[method-assign]  # others change all the time
+            assert isinstance(await it.ask(text), Entry)
+            assert it.store.calls["get"] == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_never_answers_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a bounded time, as a fault of the store."""
+    monkeypatch.setattr(records, "LONGEST_LOAD_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with rig() as it:
+            text, _ = await it.issue()
+            it.store.held = asyncio.Event()
+            with pytest.raises(StoreError, match="did not answer"):
+                await it.ask(text)
+            it.store.held.set()
+            assert isinstance(await it.ask(text), Entry)
 
     asyncio.run(scenario())
 

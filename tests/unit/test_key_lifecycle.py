@@ -353,6 +353,48 @@ def test_a_rotation_grants_too() -> None:
     run(scenario)
 
 
+def test_whoever_lets_a_key_work_again_grants_its_scopes() -> None:
+    """Enabling and a later end are refused to those who could not have made the key; an earlier isn't."""
+
+    async def scenario(it: Rig) -> None:
+        by = Actor(name="key:abc", source="192.0.2.1", scopes=("extauth:keys:write",))
+        made = (await it.service.create(new_key(scopes=("extauth:admin",), lifetime=9 * DAY), BY)).record
+        for end in (None, START + 10 * DAY):
+            with pytest.raises(InvalidInputError, match="doesn't hold"):
+                await it.service.update(made.key_id, KeyChange(expires_at=end), by)
+        await it.service.update(made.key_id, KeyChange(expires_at=START + DAY), by)
+        await it.service.disable(made.key_id, by)
+        with pytest.raises(InvalidInputError, match="doesn't hold"):
+            await it.service.enable(made.key_id, by)
+        assert (await it.service.enable(made.key_id, BY)).active
+
+    run(scenario)
+
+
+def test_a_disabled_key_can_not_be_rotated() -> None:
+    """Its successor would work."""
+
+    async def scenario(it: Rig) -> None:
+        made = (await it.service.create(new_key(), BY)).record
+        await it.service.disable(made.key_id, BY)
+        with pytest.raises(InvalidInputError, match="enable it first"):
+            await it.service.rotate(made.key_id, BY)
+
+    run(scenario)
+
+
+def test_values_that_are_equal_to_python_only_are_different() -> None:
+    """One and true are not the same in JSON."""
+
+    async def scenario(it: Rig) -> None:
+        made = (await it.service.create(new_key(metadata={"a": 1}), BY)).record
+        changed = await it.service.update(made.key_id, KeyChange(metadata={"a": True}), BY)
+        assert changed.metadata["a"] is True
+        assert it.store.entries[-1].after == {"metadata": {"a": True}}
+
+    run(scenario)
+
+
 def test_no_entry_of_the_log_holds_a_secret() -> None:
     """Neither the text of a key nor its hash, in whatever is done to it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from extauth.keys.directory import Rejection
 from extauth.keys.records import MOST_AT_ONCE
 from tests.directory import Entry, rig
 from tests.fakes import START
-from tests.keys import mint
+from tests.keys import entry, mint
 from tests.waiting import eventually
 
 
@@ -135,6 +136,40 @@ def test_a_load_that_began_before_a_change_is_not_taken_for_the_new_state() -> N
             held.set()
             assert await after == Rejection("revoked", parts.key_id)
             await before
+
+    asyncio.run(scenario())
+
+
+def test_a_record_that_was_purged_and_restored_is_the_restored_one() -> None:
+    """Its version is lower than what this server knew; it is read all the same."""
+
+    async def scenario() -> None:
+        async with rig(is_shared=True) as it:
+            text, parts = await it.issue()
+            before = await it.store.get(parts.key_id)
+            assert before is not None
+            for number in range(3):
+                await it.change(parts.key_id, name=f"name {number}")
+            assert isinstance(await it.ask(text), Entry)
+            del it.store._stored[parts.key_id]
+            await it.store.add(replace(before, active=False, version=2), entry(parts.key_id))
+            found = await it.ask(text)
+            assert isinstance(found, Entry)
+            assert found.refusal(it.clock.now_us()) == "disabled"
+
+    asyncio.run(scenario())
+
+
+def test_many_keys_and_a_small_cache_are_no_fault() -> None:
+    """What a load has read is used, whether or not there is room to keep it."""
+
+    async def scenario() -> None:
+        async with rig(is_shared=True, records=2) as it:
+            texts = [(await it.issue())[0] for _ in range(3)]
+            for text in texts:
+                await it.ask(text)
+            answers = await asyncio.gather(*(it.ask(text) for text in texts * 10))
+            assert all(isinstance(answer, Entry) for answer in answers)
 
     asyncio.run(scenario())
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from extauth.clock import from_us
 from extauth.errors import StoreError
 from extauth.stores import sqlite_thread
-from extauth.stores.base import KeyChanges
+from extauth.stores.base import AuditFilter, Claim, KeyChanges
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
 from extauth.stores.sqlite_rows import KEY_SCHEMA
@@ -300,5 +301,50 @@ def test_the_audit_log_can_only_grow_or_be_trimmed(tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "extauth.db") as connection, pytest.raises(sqlite3.IntegrityError):
             connection.execute("UPDATE audit SET actor = 'nobody'")
         assert (await store.audit()).entries[0].actor == "tests"
+
+    with_keys(tmp_path, scenario)
+
+
+def test_two_processes_at_once_do_everything_once(tmp_path: Path) -> None:
+    """What one of them reads before it writes still holds when it writes."""
+
+    async def scenario(store: SqliteKeyStore) -> None:
+        async with sqlite_keys(tmp_path) as other:
+            both = (store, other)
+            for number in range(20):
+                user = f"user-{number}"
+                ids = [f"AAAAbbb{side}{number:04}" for side in range(2)]
+                adding = [
+                    one.add(record(key_id, user_id=user), entry(key_id), most_of_user=1)
+                    for one, key_id in zip(both, ids, strict=True)
+                ]
+                results = await asyncio.gather(*adding, return_exceptions=True)
+                assert sum(result is None for result in results) == 1
+            for key in (await store.list(limit=100)).keys:
+                revoked = replace(key, active=False, revoked_at=key.created_at, version=2)
+                await store.save(revoked, entry(key.key_id))
+            purging = entry("", action="key.purged")
+            moment = from_us(NOW + 10**12)
+            purged = await asyncio.gather(*(one.purge(moment, purging) for one in both))
+            assert sum(map(len, purged)) == 20
+            audited = await store.audit(AuditFilter(action="key.purged"), limit=100)
+            assert len(audited.entries) == 20
+
+    with_keys(tmp_path, scenario)
+
+
+def test_one_abandoned_claim_takes_no_other_along(tmp_path: Path) -> None:
+    """Whose claim is given up for dead is its own matter."""
+
+    async def scenario(store: SqliteKeyStore) -> None:
+        def claim(key_id: str, seconds: int) -> Claim:
+            return Claim(fingerprint="f", key_id=key_id, at=from_us(NOW + seconds * 1_000_000))
+
+        old = claim("AAAAbbbb0001", 0)
+        for name in ("x", "y"):
+            await store.claim(name, old, stale_before=from_us(0))
+        later = claim("AAAAbbbb0002", 60)
+        assert await store.claim("y", later, stale_before=from_us(NOW + 1)) == later
+        assert await store.claim("x", later, stale_before=from_us(0)) == old
 
     with_keys(tmp_path, scenario)

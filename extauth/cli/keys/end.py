@@ -11,6 +11,7 @@ from extauth.cli.opening import actor, run, settings_of
 from extauth.cli.options import ago, as_json_option, read_when, yes_option
 from extauth.cli.output import confirm, counted, print_json
 from extauth.keys.views import plain, public
+from extauth.model import ApiKey
 from extauth.moving.pages import pages_of
 from extauth.stores.base import KeyFilter
 
@@ -27,8 +28,18 @@ def revoke(context: click.Context, *, key_id: str, reason: str, yes: bool, as_js
     if not yes:
         record = run(settings, lambda management: management.service.get(key_id))
         confirm(f"Revoke {record.hint} ({record.name}, user {record.user_id}) for good?", yes=yes)
-    revoked = run(settings, lambda management: management.service.revoke(key_id, actor(), reason=reason))
-    print_json(public(revoked)) if as_json else click.echo(f"Revoked {revoked.hint}.")
+
+    async def work(management: KeyManagement) -> tuple[bool, ApiKey]:
+        was_revoked = (await management.service.get(key_id)).revoked_at is not None
+        return was_revoked, await management.service.revoke(key_id, actor(), reason=reason)
+
+    was_revoked, revoked = run(settings, work)
+    if as_json:
+        print_json(public(revoked))
+    elif was_revoked:
+        click.echo(f"{revoked.hint} is revoked already; its reason stays as it was.")
+    else:
+        click.echo(f"Revoked {revoked.hint}.")
 
 
 @click.command("purge")

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis.asyncio import RedisCluster
 from redis.exceptions import ConnectionError as LostConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as SocketTimeoutError
 
 from extauth.errors import StoreError
@@ -97,7 +97,7 @@ class RedisLink:
         if self._looking_around is not None:
             self._looking_around.cancel()
             await asyncio.gather(self._looking_around, return_exceptions=True)
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(RedisError, RedisClusterException, OSError):
             await self._close()
 
     @asynccontextmanager
@@ -111,7 +111,7 @@ class RedisLink:
         except (TimeoutError, SocketTimeoutError) as error:
             self._look_around()
             raise StoreError(f"{self.where}: no answer within {seconds * 1000:.0f} ms{otherwise}") from error
-        except (RedisError, OSError, UnicodeDecodeError) as error:
+        except (RedisError, RedisClusterException, OSError, UnicodeDecodeError) as error:
             self._look_around()
             raise StoreError(f"{self.where}: {error}{otherwise}") from error
 
@@ -178,7 +178,7 @@ class RedisLink:
 
     async def _learn_nodes(self, client: RedisCluster) -> None:
         # Whoever comes next is told if that fails, and looks around again.
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(RedisError, RedisClusterException, OSError):
             await self._meet_cluster(client, client.nodes_manager.initialize)
 
     async def _meet_cluster(self, client: RedisCluster, ask: Callable[[], Awaitable[object]]) -> None:
@@ -191,7 +191,7 @@ class RedisLink:
             try:
                 async with asyncio.timeout(max(self._timeout, _SHORTEST_MEETING_SECONDS)):
                     await ask()
-            except (TimeoutError, RedisError):
+            except (TimeoutError, RedisError, RedisClusterException):
                 if attempt == 1:
                     raise
             else:
