@@ -13,7 +13,7 @@ from extauth.stores.base import KeyChanges, KeyStore
 
 # Two looks fit into the 0.1 s in which a change must be noticed.
 LOOK_EVERY_SECONDS = 0.05
-LATE_AFTER_SECONDS = 0.05
+LATE_AFTER_SECONDS = 0.1
 PROBE_EVERY_SECONDS = 1.0
 # An id that no key has: it is a digit short.
 _NOBODY = "00000000000"
@@ -62,8 +62,10 @@ class KeyWatcher:
         """Ask for changes; what is known of keys is not trusted while the answer is late."""
         asking = asyncio.ensure_future(self._store.changes(self._cursor))
         try:
-            answered, _ = await asyncio.wait({asking}, timeout=LATE_AFTER_SECONDS)
-            if not answered:
+            # In two steps: after a standstill of the loop itself the answer may be there and not be seen yet.
+            for _ in range(2):
+                await asyncio.wait({asking}, timeout=LATE_AFTER_SECONDS / 2)
+            if not asking.done():
                 self._forget_all()
             return await asking
         finally:

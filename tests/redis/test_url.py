@@ -92,7 +92,7 @@ def test_what_is_no_url_of_a_redis_is_refused(text: str) -> None:
     [
         (f"redis://ann:{SECRET}@db/1", "redis://ann:********@db/1"),
         (f"rediss+sentinel://:{SECRET}@a,b/m", "rediss+sentinel://:********@a,b/m"),
-        ("redis://ann@db", "redis://ann@db"),
+        ("redis://ann@db", "redis://********@db"),
         ("redis+cluster://a,b", "redis+cluster://a,b"),
     ],
 )

@@ -7,8 +7,12 @@ import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
+
 from extauth.errors import StoreError
+from extauth.keys import watcher
 from extauth.keys.watcher import LOOK_EVERY_SECONDS, KeyWatcher
+from extauth.stores.base import KeyChanges
 from tests.fakes import MemoryKeyStore
 from tests.keys import entry, record
 from tests.waiting import eventually
@@ -117,3 +121,25 @@ def test_a_fault_that_nobody_foresaw_does_not_end_the_watch() -> None:
 def test_looks_are_frequent_enough_for_the_promise() -> None:
     """A revocation holds after 0.2 s: two looks and the time that they take have to fit into that."""
     assert LOOK_EVERY_SECONDS <= 0.1
+
+
+def test_while_an_answer_is_late_nothing_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that stands still might hold a revocation; when it answers all is well again."""
+    monkeypatch.setattr(watcher, "LATE_AFTER_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        rig = Rig()
+        await rig.look()
+        late, changes = asyncio.Event(), rig.store.changes
+
+        async def slow(cursor: int | None) -> KeyChanges:
+            await late.wait()
+            return await changes(cursor)
+
+        rig.store.changes = slow  # type: ignore[method-assign]  # the disk stands still
+        looking = asyncio.create_task(rig.look())
+        await eventually(lambda: rig.heard == ["everything"])
+        late.set()
+        assert await looking == ["everything", "fine"]
+
+    asyncio.run(scenario())
