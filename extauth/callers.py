@@ -11,6 +11,7 @@ from extauth.bounded import Memo
 from extauth.clock import to_us
 from extauth.keys.scopes import ScopeSet
 from extauth.limits.plan import Planner, Take, UnknownLimitsError, takes_for
+from extauth.limits.spent import Spent
 from extauth.model import ApiKey, LimitSet
 from extauth.routes import Route
 
@@ -21,12 +22,14 @@ _REMEMBERED_ROUTES = 256
 class Caller:
     """One key, compiled. Lives as long as its record is unchanged."""
 
-    __slots__ = ("blocked", "expires_us", "fault", "key", "limit_set", "missing_scopes", "takes")
+    __slots__ = ("blocked", "expires_us", "fault", "key", "limit_set", "missing_scopes", "spent", "takes")
 
     def __init__(self, key: ApiKey, planner: Planner) -> None:
         self.key = key
         self.limit_set: LimitSet | None = None
         self.takes: tuple[Take, ...] = ()
+        # What refused it last.
+        self.spent: Spent | None = None
         # What is wrong on this side: the key is good, but nobody can say what its limits are.
         self.fault = ""
         try:

@@ -7,10 +7,11 @@ has to wait.
 from __future__ import annotations
 
 from extauth.callers import Caller
-from extauth.clock import MICROSECONDS, Clock
+from extauth.clock import Clock
 from extauth.errors import OverloadedError, StoreError
 from extauth.keys.directory import KeyDirectory, Rejection
-from extauth.model import CheckRequest, Code, Decision, Usage
+from extauth.limits.spent import Spent, spent_by
+from extauth.model import CheckRequest, Code, Decision
 from extauth.routes import Access, Route, RouteTable
 from extauth.stores.base import LimitStore
 
@@ -68,11 +69,16 @@ class Checker:
         # 6. May it do this?
         if route.scopes and caller.missing_scopes[route]:
             return Decision(Code.INSUFFICIENT_SCOPE, key, key.key_id, route.name, needed_scopes=route.scopes)
-        # 7. Is it within its limits? All of them are taken in one step, or none.
+        # 7. Is it within its limits? All of them are taken in one step, or none. What refused a moment ago
+        # does so again.
+        spent = caller.spent
+        if spent is not None and spent.since_us <= now_us < spent.until_us:
+            return _limited(caller, route, spent)
         usages = self._acquire(caller.takes, 1, now_us)
         for usage in usages:
             if not usage.allowed:
-                return _limited(caller, route, usages)
+                spent = caller.spent = spent_by(usages, now_us)
+                return _limited(caller, route, spent)
         # The commonest decision of all is built without the named tuple's constructor, which takes twice as
         # long.
         fields = (_ALLOWED, key, key.key_id, route.name, caller.limit_set, usages, (), 0, (), "")
@@ -120,14 +126,7 @@ def _refused(caller: Caller, route: Route, now_us: int) -> Decision:
     )
 
 
-def _limited(caller: Caller, route: Route, usages: tuple[Usage, ...]) -> Decision:
-    violated = []
-    longest_us = 0
-    for limit, allowed, _, _, retry_us in usages:
-        if not allowed:
-            violated.append(limit.name)
-            longest_us = max(longest_us, retry_us)
-    retry_after = -(-longest_us // MICROSECONDS)  # rounded up, so that whoever waits so long passes
+def _limited(caller: Caller, route: Route, spent: Spent) -> Decision:
     key = caller.key
-    limits = (caller.limit_set, usages, tuple(violated), retry_after)
+    limits = (caller.limit_set, spent.usages, spent.violated, spent.retry_after)
     return tuple.__new__(Decision, (_RATE_LIMITED, key, key.key_id, route.name, *limits, (), ""))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from extauth.bounded import Memo
+from extauth.bounded import BoundedCache, Memo
 from extauth.dialects.base import Answer
 from extauth.dialects.headers import HeaderWriter, ageing
 from extauth.dialects.problems import PROBLEMS, ProblemWriter
-from extauth.model import Code, Decision
+from extauth.model import ApiKey, Code, Decision, Usage
 
 _STATUSES = {code: kind.status for code, kind in PROBLEMS.items()}
 _PREPARED = 1_024
+# The usages that a 429 told of, and its head.
+_LimitedHead = tuple[tuple[Usage, ...], bytes]
+_NONE_YET: _LimitedHead = ((), b"")
 
 
 class AnswerWriter:
@@ -19,9 +22,12 @@ class AnswerWriter:
         self._challenge = headers.challenge
         self._identities = headers.identities
         self._limits = headers.limits
+        # A moment is not the same when the same refusal is repeated a little later.
+        self._tells_moments = headers.epoch_reset
         self._problems = problems
         # By code and needed scopes: as many as there are codes, and routes with scopes.
         self._heads: Memo[tuple[Code, tuple[str, ...]], bytes] = Memo(self._denial_head, _PREPARED)
+        self._last_heads: BoundedCache[ApiKey | None, _LimitedHead] = BoundedCache(_PREPARED)
 
     def allowed(self, decision: Decision) -> bytes:
         """Return the header lines of an allowed answer: identity for the upstream, limits for the client."""
@@ -34,13 +40,26 @@ class AnswerWriter:
 
         A client's limits stand on a 429 only, never on a failed authentication.
         """
+        head = self._limited_head(decision) if decision.usages else self._refusal_head(decision)
+        body = self._problems.body(decision, request_id)
+        return tuple.__new__(Answer, (_STATUSES[decision.code], head, body))
+
+    def _limited_head(self, decision: Decision) -> bytes:
+        """Return the head of a 429: the one written last, where the same refusal is repeated."""
+        usages, head = self._last_heads.get(decision.key, _NONE_YET)
+        if usages is not decision.usages:
+            head = self._refusal_head(decision)
+            if decision.limit_set is not None:
+                head += self._limits(decision.limit_set, decision.usages) + ageing(decision.key)
+            if not self._tells_moments:
+                self._last_heads.keep(decision.key, (decision.usages, head))
+        return head
+
+    def _refusal_head(self, decision: Decision) -> bytes:
         head = self._heads[decision.code, decision.needed_scopes]
         if decision.retry_after:
             head += b"retry-after: %d\r\n" % decision.retry_after
-        if decision.limit_set is not None and decision.usages:
-            head += self._limits(decision.limit_set, decision.usages) + ageing(decision.key)
-        body = self._problems.body(decision, request_id)
-        return tuple.__new__(Answer, (_STATUSES[decision.code], head, body))
+        return head
 
     def _denial_head(self, denial: tuple[Code, tuple[str, ...]]) -> bytes:
         challenge = self._challenge(*denial)

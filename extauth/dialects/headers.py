@@ -24,7 +24,7 @@ class HeaderWriter:
 
     def __init__(self, *, realm: str, epoch_reset: bool, clock: Clock) -> None:
         self._challenge = f'Bearer realm="{realm}"'
-        self._epoch_reset = epoch_reset
+        self.epoch_reset = epoch_reset
         self._clock = clock
         # `identities[key]` says who is calling, for the upstream. All four lines are always there, so that
         # none can be forged.
@@ -46,7 +46,7 @@ class HeaderWriter:
             numbers += remaining, seconds
             if least < 0 or remaining < least or retry_us > longest_us:
                 quota, least, longest_us, reset = limit[1], remaining, retry_us, seconds
-        if self._epoch_reset:
+        if self.epoch_reset:
             reset += (self._clock.now_us() + 999_999) // MICROSECONDS
         return self._templates[limit_set] % (quota, least, reset, *numbers)
 
