@@ -20,12 +20,13 @@ from extauth.admin.access import Gate
 from extauth.admin.counts import AdminCounts
 from extauth.admin.endpoint import Answer, Call, Endpoint, Services
 from extauth.admin.endpoints import ENDPOINTS
+from extauth.admin.mistakes import misread_change, misread_query, refusal
 from extauth.admin.models import Asked, NoParameters
 from extauth.admin.openapi import document
 from extauth.admin.problems import NO_STORE, AdminCode, Problem, ProblemResponse, problem_of
 from extauth.admin.reading import read_body, read_idempotency_key, read_if_match, read_query
 from extauth.admin.values import KEY_ID
-from extauth.errors import ExtauthError
+from extauth.errors import ExtauthError, InvalidInputError
 from extauth.keys.asked import Actor
 
 PREFIX = "/admin/v1"
@@ -85,10 +86,18 @@ class AdminApi:
         return outcome
 
     async def _act(self, endpoint: Endpoint, call: Call[Asked]) -> Answer | Problem:
+        misread = call.misread.mistakes
+        if misread and not endpoint.judged:
+            return refusal(misread, endpoint)
         try:
-            return await endpoint.act(self._services, call)
+            outcome = await endpoint.act(self._services, call)
+        except InvalidInputError as error:
+            found = (mistake for mistake in error.mistakes if mistake not in misread)
+            return refusal((*misread, *found), endpoint)
         except ExtauthError as error:
-            return problem_of(error)
+            outcome = problem_of(error)
+        # Whatever else stands in the way: the caller has this to mend first.
+        return refusal(misread, endpoint) if misread else outcome
 
     def _note(self, endpoint: Endpoint, request: Request, by: Actor, outcome: Answer | Problem) -> None:
         """Log that somebody asked for a change; what changed stands in the audit log."""
@@ -130,20 +139,22 @@ class _Path:
 
 
 async def _read(endpoint: Endpoint, request: Request, by: Actor) -> Call[Asked] | Problem:
-    query = read_query(request, NoParameters if endpoint.changes else endpoint.asked)
-    if isinstance(query, Problem):
-        return query
     key_id = request.path_params.get("key_id", "")
+    query = read_query(request, NoParameters if endpoint.changes else endpoint.asked)
+    asked, misread = query.asked, misread_query(query)
     if endpoint.of_one_key and KEY_ID.fullmatch(key_id) is None:
-        return Problem(code=AdminCode.KEY_NOT_FOUND)
-    asked: Asked | Problem = query
+        return (
+            refusal(misread.mistakes, endpoint) if misread.mistakes else Problem(code=AdminCode.KEY_NOT_FOUND)
+        )
     if endpoint.changes:
-        asked = await read_body(request, endpoint.asked, needed=endpoint.needs_body)
-    if isinstance(asked, Problem):
-        return asked
+        body = await read_body(request, endpoint.asked, needed=endpoint.needs_body)
+        if isinstance(body, Problem):
+            return refusal(misread.mistakes, endpoint) if misread.mistakes else body
+        asked, misread = body.asked, misread_change(query, body)
     return Call(
         by=by,
         asked=asked,
+        misread=misread,
         key_id=key_id,
         if_match=read_if_match(request),
         idempotency_key=read_idempotency_key(request),

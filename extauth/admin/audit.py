@@ -5,24 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from extauth.admin.endpoint import Answer, Call, Services
-from extauth.admin.keys import wrong_cursor
 from extauth.admin.models import AuditQuery, NoParameters
-from extauth.admin.problems import Problem
-from extauth.errors import InvalidInputError
 from extauth.keys.views import public_entry
 from extauth.stores.base import AuditFilter
 
 
-async def list_entries(services: Services, call: Call[AuditQuery]) -> Answer | Problem:
+async def list_entries(services: Services, call: Call[AuditQuery]) -> Answer:
     """Show a page of the audit log."""
     asked = call.asked
     wanted = AuditFilter(
         key_id=asked.key_id, actor=asked.actor, action=asked.action, since=asked.since, until=asked.until
     )
-    try:
-        page = await services.service.audit(wanted, cursor=asked.cursor, limit=asked.limit)
-    except InvalidInputError as error:
-        return wrong_cursor(error)
+    page = await services.service.audit(wanted, cursor=asked.cursor, limit=asked.limit)
     entries = [public_entry(entry) for entry in page.entries]
     return Answer(body={"entries": entries, "next_cursor": page.next_cursor})
 

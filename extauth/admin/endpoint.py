@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from extauth.admin.models import Asked
 from extauth.admin.problems import Problem
 from extauth.clock import Clock
-from extauth.keys.asked import Actor
+from extauth.keys.asked import ALL_READ, Actor, Misread
 from extauth.keys.idempotency import RepeatableCreation
 from extauth.keys.service import KeyService
 from extauth.model import ApiKey
@@ -34,12 +34,13 @@ class Services:
 class Call(Generic[Input]):
     """One admitted request: who asks for what.
 
-    `asked` is the body of a change, the query of all others. `if_match` holds the entity tags of the
-    condition, None where there is none.
+    `asked` is the body of a change, the query of all others; `misread` is what could not be read of it. Then
+    nothing may be done. `if_match` holds the entity tags of the condition, None where there is none.
     """
 
     by: Actor
     asked: Input
+    misread: Misread = ALL_READ
     key_id: str = ""
     if_match: frozenset[str] | None = None
     idempotency_key: str | None = None
@@ -60,7 +61,9 @@ class Endpoint:
     """One operation. `path` is below `/admin/v1`; `scope` is what callers need.
 
     `asked` is the model of the body of a change, and of the query of all others. `answers` are the models of
-    the bodies that it answers with, by status. `needs_body` False lets the body be left out.
+    the bodies that it answers with, by status. `needs_body` False lets the body be left out. `judged` means
+    that behind `act` there are rules for what is asked: it gets requests of which something was misread too,
+    and does nothing then but find what else is wrong with them.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Endpoint:
     answers: Mapping[int, type[BaseModel]]
     description: str = ""
     needs_body: bool = True
+    judged: bool = False
     # Which of the further headers and refusals there are.
     conditional: bool = False
     repeatable: bool = False

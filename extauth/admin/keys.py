@@ -18,7 +18,7 @@ from extauth.admin.models import (
 )
 from extauth.admin.problems import AdminCode, Problem
 from extauth.clock import from_us
-from extauth.errors import ConflictError, InvalidInputError
+from extauth.errors import ConflictError
 from extauth.keys.asked import IssuedKey, KeyChange, NewKey
 from extauth.keys.views import plain, public
 from extauth.model import ApiKey
@@ -31,14 +31,14 @@ async def create(services: Services, call: Call[NewKeyBody]) -> Answer:
     """Make a key; under an idempotency key only once."""
     new = _new_key(services, call.asked)
     if call.idempotency_key is None:
-        return _issued(await services.service.create(new, call.by))
-    made = await services.creation.create(new, call.by, call.idempotency_key)
+        return _issued(await services.service.create(new, call.by, misread=call.misread))
+    made = await services.creation.create(new, call.by, call.idempotency_key, misread=call.misread)
     if isinstance(made, IssuedKey):
         return _issued(made)
     return _shown(made, {"idempotency-replayed": "true", "location": location(made)})
 
 
-async def list_keys(services: Services, call: Call[KeyListQuery]) -> Answer | Problem:
+async def list_keys(services: Services, call: Call[KeyListQuery]) -> Answer:
     """Show a page of keys."""
     asked = call.asked
     now = from_us(services.clock.now_us())
@@ -49,10 +49,7 @@ async def list_keys(services: Services, call: Call[KeyListQuery]) -> Answer | Pr
         expires_before=None if asked.expiring_within is None else now + asked.expiring_within,
         unused_since=asked.unused_since if asked.unused_for is None else now - asked.unused_for,
     )
-    try:
-        page = await services.service.list(wanted, cursor=asked.cursor, limit=asked.limit)
-    except InvalidInputError as error:
-        return wrong_cursor(error)
+    page = await services.service.list(wanted, cursor=asked.cursor, limit=asked.limit)
     return Answer(body={"keys": [public(key) for key in page.keys], "next_cursor": page.next_cursor})
 
 
@@ -67,7 +64,9 @@ async def update(services: Services, call: Call[KeyChangeBody]) -> Answer | Prob
     return await _conditionally(
         services,
         call,
-        lambda version: services.service.update(call.key_id, change, call.by, expected_version=version),
+        lambda version: services.service.update(
+            call.key_id, change, call.by, expected_version=version, misread=call.misread
+        ),
         _shown,
     )
 
@@ -94,7 +93,7 @@ async def revoke(services: Services, call: Call[RevocationBody]) -> Answer | Pro
         services,
         call,
         lambda version: services.service.revoke(
-            call.key_id, call.by, reason=call.asked.reason, expected_version=version
+            call.key_id, call.by, reason=call.asked.reason, expected_version=version, misread=call.misread
         ),
         _shown,
     )
@@ -106,7 +105,7 @@ async def rotate(services: Services, call: Call[RotationBody]) -> Answer | Probl
         services,
         call,
         lambda version: services.service.rotate(
-            call.key_id, call.by, grace=call.asked.grace, expected_version=version
+            call.key_id, call.by, grace=call.asked.grace, expected_version=version, misread=call.misread
         ),
         _issued,
     )
@@ -140,12 +139,6 @@ async def purge(services: Services, call: Call[PurgeBody]) -> Answer:
 def location(record: ApiKey) -> str:
     """Return where a record is shown."""
     return f"/admin/v1/keys/{record.key_id}"
-
-
-def wrong_cursor(error: InvalidInputError) -> Problem:
-    """Return what a list is refused with: nothing but its cursor is the store's to judge."""
-    mistakes = tuple((name or "cursor", detail) for name, detail in error.mistakes)
-    return Problem(code=AdminCode.INVALID_QUERY, mistakes=mistakes)
 
 
 def _new_key(services: Services, asked: NewKeyBody) -> NewKey:

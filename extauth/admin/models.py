@@ -1,11 +1,12 @@
 """What callers of the admin API may send: bodies and queries as pydantic models.
 
-They judge shapes only. What a key may be is judged by the key service, so that all of it is told at once; the
-bounds that the schemas show are its own.
+They judge shapes only; `fitting` reads what fits them. What a key may be is judged by the key service, of the
+fields that fit; the bounds that the schemas show are its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -13,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -22,24 +22,34 @@ from pydantic.json_schema import WithJsonSchema
 
 from extauth.admin.values import DEFAULT_PAGE, Count, Flag, Grace, KeyId, Moment, Word
 from extauth.keys.rules import LONGEST_NAME, LONGEST_REASON, LONGEST_USER_ID, MOST_SCOPES
-from extauth.keys.token import mask_keys
 from extauth.settings.values import Duration
 
 
 class Asked(BaseModel):
     """What a request holds: nothing unknown, and null only where it means something.
 
-    Elsewhere None stands for what was left out, and the schemas don't show it.
+    Elsewhere None stands for what was left out, and the schemas don't show it. Of the `exclusive` fields one
+    at most may be given. `stand_ins` are the values of needed fields in what is read of a request without
+    them. A dictionary as the context of the validation gets all fields that fit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     nullable: ClassVar[frozenset[str]] = frozenset()
+    exclusive: ClassVar[tuple[str, ...]] = ()
+    stand_ins: ClassVar[Mapping[str, object]] = {}
 
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_null(cls, value: object, info: ValidationInfo) -> object:
         if value is None and info.field_name not in cls.nullable:
             raise ValueError("must not be null; leave it out instead")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _hand_out(cls, value: object, info: ValidationInfo) -> object:
+        if info.context is not None:
+            info.context[info.field_name] = value
         return value
 
 
@@ -64,13 +74,14 @@ _EXAMPLE: dict[str, Any] = {
     "metadata": {"team": "blue"},
 }
 _MOMENT_OR_NULL = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}
-_ENDS = ("expires_at", "expires_in", "never")
 
 
 class NewKeyBody(Asked):
     """A key that is asked for. At most one of `expires_at`, `expires_in` and `never` says when it ends."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+    exclusive = ("expires_at", "expires_in", "never")
+    stand_ins: ClassVar[Mapping[str, object]] = {"user_id": "", "name": ""}
 
     user_id: Annotated[
         str, Field(description="Whose key it is. Upstreams get it.", json_schema_extra={**_USER_ID})
@@ -89,12 +100,6 @@ class NewKeyBody(Asked):
     never: Annotated[StrictBool, Field(description="It never ends, whatever keys.default_lifetime.")] = False
     limits: Annotated[dict[str, object], Field(description=_LIMITS)] = {}
     metadata: Annotated[dict[str, object], Field(description=_METADATA)] = {}
-
-    @model_validator(mode="after")
-    def _one_end(self) -> NewKeyBody:
-        if sum(bool(getattr(self, name)) for name in _ENDS) > 1:
-            raise ValueError(f"give one of {', '.join(_ENDS)}")
-        return self
 
 
 class KeyChangeBody(Asked):
@@ -129,14 +134,6 @@ class RevocationBody(Asked):
         ),
     ] = ""
 
-    @field_validator("reason")
-    @classmethod
-    def _holds_no_key(cls, reason: str) -> str:
-        # People paste what leaked; it would stay in the record and in the audit log.
-        if mask_keys(reason) != reason:
-            raise ValueError("holds something that looks like a key, which must not be stored")
-        return reason
-
 
 class RotationBody(Asked):
     """How a key is replaced."""
@@ -163,6 +160,8 @@ class PageQuery(Asked):
 class KeyListQuery(PageQuery):
     """Which keys a list shows: all conditions must hold."""
 
+    exclusive = ("unused_since", "unused_for")
+
     user_id: Annotated[Word | None, Field(description="Keys of this user.")] = None
     tier: Annotated[Word | None, Field(description="Keys of this tier.")] = None
     active: Annotated[
@@ -177,12 +176,6 @@ class KeyListQuery(PageQuery):
     ] = None
     unused_for: Annotated[Duration | None, Field(description="The same, counted back from now.")] = None
 
-    @model_validator(mode="after")
-    def _one_time(self) -> KeyListQuery:
-        if self.unused_since is not None and self.unused_for is not None:
-            raise ValueError("give one of unused_since, unused_for")
-        return self
-
 
 class AuditQuery(PageQuery):
     """Which entries of the audit log are shown: all conditions must hold."""
@@ -192,23 +185,3 @@ class AuditQuery(PageQuery):
     action: Annotated[Word | None, Field(description="Changes of this kind, such as `key.revoked`.")] = None
     since: Annotated[Moment | None, Field(description="From that time on.")] = None
     until: Annotated[Moment | None, Field(description="Before that time.")] = None
-
-
-# pydantic's own words speak of Python.
-_WORDS = {
-    "missing": "is needed",
-    "extra_forbidden": "is not known here",
-    "string_type": "must be text",
-    "bool_type": "must be true or false",
-    "dict_type": "must be an object",
-    "model_type": "must be an object",
-    "tuple_type": "must be a list",
-}
-
-
-def mistakes_of(error: ValidationError) -> list[tuple[tuple[str | int, ...], str]]:
-    """Return what is wrong with what was sent, and where."""
-    return [
-        (mistake["loc"], _WORDS.get(mistake["type"], mistake["msg"].removeprefix("Value error, ")))
-        for mistake in error.errors(include_url=False, include_context=False, include_input=False)
-    ]

@@ -16,7 +16,6 @@ from starlette.responses import Response
 from extauth.errors import (
     ConflictError,
     ExtauthError,
-    InvalidInputError,
     NotFoundError,
     OverloadedError,
     StoreError,
@@ -156,10 +155,11 @@ class ProblemResponse(Response):
 
 
 def problem_of(error: ExtauthError) -> Problem:
-    """Return what a fault of the key service comes to. Raises the error again where it is nobody's input."""
+    """Return what a fault of the key service comes to; `mistakes.refusal` has those that name fields.
+
+    Raises the error again where a caller can't do anything about it.
+    """
     match error:
-        case InvalidInputError():
-            return Problem(code=AdminCode.INVALID_INPUT, mistakes=tuple(map(_in_body, error.mistakes)))
         case NotFoundError():
             return Problem(code=AdminCode.KEY_NOT_FOUND)
         case TooManyKeysError():
@@ -172,15 +172,6 @@ def problem_of(error: ExtauthError) -> Problem:
             return Problem(code=AdminCode.OVERLOADED, headers=_retry_after(error.retry_after))
         case _:
             raise error
-
-
-# What the key service calls differently than the API does.
-_FIELDS = {"": "", "lifetime": "/expires_in", "Idempotency-Key": "Idempotency-Key"}
-
-
-def _in_body(mistake: FieldMistake) -> FieldMistake:
-    name, detail = mistake
-    return _FIELDS.get(name, f"/{name}"), detail
 
 
 def _sentence(error: ExtauthError) -> str:

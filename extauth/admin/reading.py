@@ -1,20 +1,21 @@
 """From a request's bytes to what it asks for: bounded bodies, strict queries, conditions.
 
-What can't be read comes back as a problem.
+Of what doesn't fit, the rest comes back with what is wrong; a body that has no fields, as a problem.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import orjson
-from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from extauth.admin.models import Asked, mistakes_of
-from extauth.admin.problems import AdminCode, FieldMistake, Problem
+from extauth.admin.fitting import Fitting, fitting
+from extauth.admin.models import Asked
+from extauth.admin.problems import AdminCode, Problem
 
 Input = TypeVar("Input", bound=Asked)
 
@@ -24,27 +25,24 @@ _DEEPEST = 32
 _ENTITY_TAG = re.compile(r'\s*(?:W/)?"[!#-~\x80-\xff]*"\s*')
 
 
-def read_query(request: Request, model: type[Input]) -> Input | Problem:
-    """Return the query as its model."""
+def read_query(request: Request, model: type[Input]) -> Fitting[Input]:
+    """Return what fits of the query."""
     pairs = request.query_params.multi_items()
-    twice = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
-    if twice:
-        mistakes = tuple((name, "is given more than once") for name in twice)
-        return Problem(code=AdminCode.INVALID_QUERY, mistakes=mistakes)
-    try:
-        return model.model_validate(dict(pairs))
-    except ValidationError as error:
-        mistakes = tuple(("".join(map(str, place[:1])), detail) for place, detail in mistakes_of(error))
-        return Problem(code=AdminCode.INVALID_QUERY, mistakes=mistakes)
+    counts = Counter(name for name, _ in pairs)
+    # Of unknown parameters there is more to say than that.
+    twice = [name for name, times in counts.items() if times > 1 and name in model.model_fields]
+    query = fitting({name: value for name, value in pairs if name not in twice}, model)
+    mistakes = (((name,), "is given more than once") for name in twice)
+    return replace(query, mistakes=(*mistakes, *query.mistakes), unread=query.unread.union(twice))
 
 
-async def read_body(request: Request, model: type[Input], *, needed: bool) -> Input | Problem:
-    """Return the body as its model; an empty one counts as `{}` unless it is needed."""
+async def read_body(request: Request, model: type[Input], *, needed: bool) -> Fitting[Input] | Problem:
+    """Return what fits of the body; an empty one counts as `{}` unless it is needed."""
     raw = await _bounded(request)
     if isinstance(raw, Problem):
         return raw
     if not raw and not needed:
-        return _as_model({}, model)
+        return fitting({}, model)
     if not _is_plain_json(request):
         return Problem(code=AdminCode.UNSUPPORTED_MEDIA_TYPE, headers={"accept": "application/json"})
     try:
@@ -55,7 +53,7 @@ async def read_body(request: Request, model: type[Input], *, needed: bool) -> In
         return Problem(
             code=AdminCode.MALFORMED_BODY, detail=f"The body is nested deeper than {_DEEPEST} levels."
         )
-    return _as_model(value, model)
+    return fitting(value, model)
 
 
 def read_if_match(request: Request) -> frozenset[str] | None:
@@ -109,17 +107,3 @@ def _members(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return list(value.values())
     return value if isinstance(value, list) else []
-
-
-def _as_model(value: Any, model: type[Input]) -> Input | Problem:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        mistakes: tuple[FieldMistake, ...] = tuple(
-            (_pointer(place), detail) for place, detail in mistakes_of(error)
-        )
-        return Problem(code=AdminCode.INVALID_INPUT, mistakes=mistakes)
-
-
-def _pointer(place: tuple[str | int, ...]) -> str:
-    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in place)

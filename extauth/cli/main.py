@@ -58,7 +58,13 @@ def _config_first(arguments: list[str]) -> list[str]:
 
 
 # The options whose name is not that of the field.
-_OPTIONS = {"expires_at": "expires", "lifetime": "expires", "limits": "limit", "scopes": "scope"}
+_OPTIONS = {
+    "expires_at": "expires",
+    "lifetime": "expires",
+    "limits": "limit",
+    "never": "never_expires",
+    "scopes": "scope",
+}
 
 
 def _place(field: str) -> str:

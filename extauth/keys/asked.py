@@ -1,4 +1,4 @@
-"""What callers ask of the key service, and what it answers with: frozen values without behaviour."""
+"""What callers ask of the key service, and what it answers with: frozen values."""
 
 from __future__ import annotations
 
@@ -19,6 +19,29 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
+
+# A field and what is wrong about it; the empty field stands for all that was asked.
+Mistake = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Misread:
+    """What could not be read of what somebody asks; then nothing is done.
+
+    The rules judge the rest all the same, so that everything that is wrong is told at once: `mistakes` as
+    they are, under whatever names their reader has for places. The values of `fields` are stand-ins, which no
+    rule may judge.
+    """
+
+    mistakes: tuple[Mistake, ...] = ()
+    fields: frozenset[str] = frozenset()
+
+    def also(self, *mistakes: Mistake) -> Misread:
+        """Return the same with more fields, whose values are of no use either."""
+        return Misread((*self.mistakes, *mistakes), self.fields.union(field for field, _ in mistakes))
+
+
+ALL_READ: Final = Misread()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +74,16 @@ class NewKey:
     never: bool = False
     limits: Mapping[str, object] = field(default_factory=dict)
     metadata: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def ends_by(self) -> str | None:
+        """The field that says when the key ends; None where the policy does."""
+        said = {
+            "lifetime": self.lifetime is not None,
+            "expires_at": self.expires_at is not None,
+            "never": self.never,
+        }
+        return next((name for name, is_said in said.items() if is_said), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,15 @@ be told twice, since nobody kept it: a repetition gets the record alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from datetime import timedelta
 
 import orjson
 
 from extauth.clock import Clock, from_us
-from extauth.errors import ConflictError, InvalidInputError
-from extauth.keys.asked import Actor, IssuedKey, NewKey
+from extauth.errors import ConflictError, InvalidInputError, StoreError
+from extauth.keys.asked import ALL_READ, Actor, IssuedKey, Misread, NewKey
 from extauth.keys.service import KeyService
 from extauth.model import ApiKey
 from extauth.stores.base import Claim, KeyStore
@@ -40,7 +41,9 @@ class RepeatableCreation:
         self._store = store
         self._clock = clock
 
-    async def create(self, new: NewKey, by: Actor, idempotency_key: str) -> IssuedKey | ApiKey:
+    async def create(
+        self, new: NewKey, by: Actor, idempotency_key: str, *, misread: Misread = ALL_READ
+    ) -> IssuedKey | ApiKey:
         """Make the key, or return the record of the one that the same request made before.
 
         Raises what `KeyService.create` raises; InvalidInputError where the name stands for another request;
@@ -48,7 +51,10 @@ class RepeatableCreation:
         """
         if not 1 <= len(idempotency_key) <= LONGEST_KEY or not idempotency_key.isprintable():
             mistake = f"has 1 to {LONGEST_KEY} printable characters"
-            raise InvalidInputError.of([("Idempotency-Key", mistake)])
+            misread = misread.also(("Idempotency-Key", mistake))
+        if misread != ALL_READ:
+            # Raises, with what else is wrong about the key.
+            return await self._service.create(new, by, misread=misread)
         # Hashed, because clients choose it.
         name = hashlib.sha256(f"{by.name}\n{idempotency_key}".encode()).hexdigest()
         fingerprint = _fingerprint(new)
@@ -69,14 +75,24 @@ class RepeatableCreation:
     async def _create(
         self, new: NewKey, by: Actor, name: str, fingerprint: str, remembered: timedelta
     ) -> IssuedKey:
+        mine: list[Claim] = []
+
         async def claim(key_id: str) -> None:
             now = from_us(self._clock.now_us())
-            mine = Claim(fingerprint=fingerprint, key_id=key_id, at=now)
-            held = await self._store.claim(name, mine, stale_before=now - remembered)
+            wanted = Claim(fingerprint=fingerprint, key_id=key_id, at=now)
+            held = await self._store.claim(name, wanted, stale_before=now - remembered)
             if held.key_id != key_id:
                 raise _ClaimedError(held)
+            mine.append(wanted)
 
-        return await self._service.create(new, by, before_adding=claim)
+        try:
+            return await self._service.create(new, by, before_adding=claim)
+        except ConflictError:
+            # Nothing was made, and nobody has to wait to find that out. What else fails may yet come about.
+            for claimed in mine:
+                with contextlib.suppress(StoreError):
+                    await self._store.release(name, claimed)
+            raise
 
 
 def _fingerprint(new: NewKey) -> str:

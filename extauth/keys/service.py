@@ -13,19 +13,23 @@ from datetime import datetime, timedelta
 from extauth.clock import Clock, from_us
 from extauth.errors import ConflictError, InvalidInputError, NotFoundError
 from extauth.keys.asked import (
+    ALL_READ,
     UNSET,
     Actor,
     GraceReport,
     IssuedKey,
     KeyChange,
     KeyPolicy,
+    Misread,
     NewKey,
     PepperStatus,
 )
+from extauth.keys.creation import end_of, first_record
 from extauth.keys.foreign import ForeignKey
 from extauth.keys.hashing import SecretHasher
+from extauth.keys.metadata import check_numbers
 from extauth.keys.rotation import end_of_grace, successor
-from extauth.keys.rules import KeyRules, check_reason, lives_longer
+from extauth.keys.rules import KeyRules, attempted, lives_longer, reason_mistakes, refuse
 from extauth.keys.token import KeyText, Peppers, hint, mint_key
 from extauth.keys.views import differences
 from extauth.model import ApiKey
@@ -74,15 +78,19 @@ class KeyService:
         return self._rules.policy
 
     async def create(
-        self, new: NewKey, by: Actor, *, before_adding: Callable[[str], Awaitable[None]] | None = None
+        self,
+        new: NewKey,
+        by: Actor,
+        *,
+        misread: Misread = ALL_READ,
+        before_adding: Callable[[str], Awaitable[None]] | None = None,
     ) -> IssuedKey:
         """Make a key. Raises InvalidInputError that names every mistake, and TooManyKeysError.
 
         `before_adding` is told the key's id; what it raises keeps the key from being made.
         """
         text, parts = self._mint(new.environment)
-        record = self._record_of(new, parts, hint=hint(text))
-        self._rules.check(record, by, now=self._now())
+        record = self._judged(new, parts, by, misread, hint=hint(text))
         record = replace(record, hashed_key=await self._hasher.hash(parts.secret))
         if before_adding is not None:
             await before_adding(record.key_id)
@@ -99,11 +107,10 @@ class KeyService:
         await self._add(record, by, "key.imported")
         return record
 
-    def judge(self, foreign: ForeignKey, new: NewKey, by: Actor) -> ApiKey:
+    def judge(self, foreign: ForeignKey, new: NewKey, by: Actor, *, misread: Misread = ALL_READ) -> ApiKey:
         """Return the record that `adopt` would keep, but for its hash. Raises InvalidInputError."""
-        record = self._record_of(new, foreign.parts(self._peppers), hint=foreign.hint, imported=True)
-        self._rules.check(record, by, now=self._now())
-        return record
+        parts = foreign.parts(self._peppers)
+        return self._judged(new, parts, by, misread, hint=foreign.hint(parts.key_id), imported=True)
 
     async def restore(self, record: ApiKey, by: Actor) -> None:
         """Keep a record that another store exported, hash and all. Raises ConflictError where it is here."""
@@ -123,28 +130,37 @@ class KeyService:
         return await self._store.list(wanted, cursor=cursor, limit=limit)
 
     async def update(
-        self, key_id: str, change: KeyChange, by: Actor, *, expected_version: int | None = None
+        self,
+        key_id: str,
+        change: KeyChange,
+        by: Actor,
+        *,
+        expected_version: int | None = None,
+        misread: Misread = ALL_READ,
     ) -> ApiKey:
         """Change what a key is called and may do; where that is so already, nothing is changed.
 
         Raises NotFoundError, InvalidInputError, and ConflictError where the version is not the expected one.
         """
         asked = {name: value for name in KeyChange.__slots__ if (value := getattr(change, name)) is not UNSET}
+        if isinstance(metadata := asked.get("metadata"), Mapping):
+            _, misread = attempted(lambda: check_numbers(metadata), misread, otherwise=None)
         if isinstance(scopes := asked.get("scopes"), tuple):
             asked["scopes"] = tuple(dict.fromkeys(scopes))
 
         def changed(record: ApiKey) -> ApiKey:
             if record.revoked_at is not None:
-                raise InvalidInputError("a revoked key can't be changed")
+                refuse([("", "a revoked key can't be changed")], misread)
             # By their text, because 1, 1.0 and true are equal to Python.
-            if all(repr(getattr(record, name)) == repr(value) for name, value in asked.items()):
+            is_so = all(repr(getattr(record, name)) == repr(value) for name, value in asked.items())
+            if is_so and misread == ALL_READ:
                 return record
             updated = replace(record, **asked)
             moved = {"expires_at"} & asked.keys() or record.expires_at is None
             now = self._now() if moved else record.created_at
             # Whoever lets a key live longer grants its scopes anew.
             held = () if lives_longer(record, updated) else record.scopes
-            self._rules.check(updated, by, now=now, held=held)
+            self._rules.check(updated, by, now=now, held=held, misread=misread)
             return updated
 
         return await self._change(key_id, changed, by, "key.updated", expected_version)
@@ -158,10 +174,16 @@ class KeyService:
         return await self._switch(key_id, by, on=True, expected_version=expected_version)
 
     async def revoke(
-        self, key_id: str, by: Actor, *, reason: str = "", expected_version: int | None = None
+        self,
+        key_id: str,
+        by: Actor,
+        *,
+        reason: str = "",
+        expected_version: int | None = None,
+        misread: Misread = ALL_READ,
     ) -> ApiKey:
         """End a key for good. Revoking a revoked key changes nothing. Raises as `update`."""
-        check_reason(reason)
+        refuse(reason_mistakes(reason), misread)
 
         def revoked(record: ApiKey) -> ApiKey:
             if record.revoked_at is not None:
@@ -171,7 +193,13 @@ class KeyService:
         return await self._change(key_id, revoked, by, "key.revoked", expected_version)
 
     async def rotate(
-        self, key_id: str, by: Actor, *, grace: timedelta | None = None, expected_version: int | None = None
+        self,
+        key_id: str,
+        by: Actor,
+        *,
+        grace: timedelta | None = None,
+        expected_version: int | None = None,
+        misread: Misread = ALL_READ,
     ) -> IssuedKey:
         """Make a new key with the settings of this one, which goes on working for the grace.
 
@@ -182,8 +210,8 @@ class KeyService:
         if expected_version not in {None, old.version}:
             raise ConflictError(f"key {key_id} was changed meanwhile: it has version {old.version}")
         now = self._now()
-        end = end_of_grace(old, now, grace, self.policy)
-        self._rules.check(replace(old, created_at=now), by, now=now)
+        end, misread = attempted(lambda: end_of_grace(old, now, grace, self.policy), misread, otherwise=now)
+        self._rules.check(replace(old, created_at=now), by, now=now, misread=misread)
         text, parts = self._mint(old.environment)
         new = successor(
             old,
@@ -194,7 +222,9 @@ class KeyService:
             pepper_id=self._peppers.newest_id,
         )
         ended = replace(old, rotated_to=new.key_id, rotated_at=now, grace_until=end, version=old.version + 1)
-        await self._store.rotate(ended, new, self._entry(by, "key.rotated", old, ended))
+        rotated = self._entry(by, "key.rotated", old, ended)
+        created = replace(self._entry(by, "key.created", None, new), at=rotated.at)
+        await self._store.rotate(ended, new, (rotated, created))
         self.on_change((old.key_id, new.key_id))
         return IssuedKey(new, text)
 
@@ -284,35 +314,16 @@ class KeyService:
             peppers=self._peppers,
         )
 
-    def _record_of(self, new: NewKey, parts: KeyText, *, hint: str, imported: bool = False) -> ApiKey:
+    def _judged(
+        self, new: NewKey, parts: KeyText, by: Actor, misread: Misread, *, hint: str, imported: bool = False
+    ) -> ApiKey:
         now = self._now()
-        return ApiKey(
-            key_id=parts.key_id,
-            hashed_key="",
-            hint=hint,
-            user_id=new.user_id,
-            name=new.name,
-            tier=new.tier,
-            scopes=tuple(dict.fromkeys(new.scopes)),
-            environment=new.environment,
-            created_at=now,
-            expires_at=self._end_of(new, now),
-            limits=dict(new.limits),
-            metadata=dict(new.metadata),
-            pepper_id=self._peppers.newest_id,
-            imported=imported,
-        )
-
-    def _end_of(self, new: NewKey, now: datetime) -> datetime | None:
-        lifetime = new.lifetime
-        if lifetime is None and new.expires_at is None and not new.never:
-            lifetime = self.policy.default_lifetime
-        if lifetime is None:
-            return new.expires_at
-        try:
-            return now + lifetime
-        except OverflowError as error:
-            raise InvalidInputError.of([("lifetime", "the lifetime ends beyond the calendar")]) from error
+        _, misread = attempted(lambda: check_numbers(new.metadata), misread, otherwise=None)
+        end, misread = attempted(lambda: end_of(new, now, self.policy), misread, otherwise=None)
+        newest = self._peppers.newest_id
+        record = first_record(new, parts, now=now, end=end, hint=hint, pepper_id=newest, imported=imported)
+        self._rules.check(record, by, now=now, ends_by=new.ends_by, misread=misread)
+        return record
 
     def _entry(self, by: Actor, action: str, before: ApiKey | None, after: ApiKey | None) -> AuditEntry:
         old, new = differences(before, after)

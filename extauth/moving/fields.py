@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from extauth.errors import InvalidInputError
+from extauth.keys.asked import ALL_READ, Misread, Mistake
 
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)",
@@ -35,13 +36,21 @@ def format_time(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+def shown(name: str) -> str:
+    """Return a field's name as it may be shown."""
+    return name if _NAME.fullmatch(name) else "(no name)"
+
+
 class Fields:
-    """The fields of one object, each taken once. `finish` tells what was wrong, unknown fields among it."""
+    """The fields of one object, each taken once; `misread` tells what was wrong with them.
+
+    Where something was, what is taken is a stand-in.
+    """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._left = dict(given)
         self._known: list[str] = []
-        self.mistakes: list[tuple[str, str]] = []
+        self.mistakes: list[Mistake] = []
 
     def text(self, name: str, default: str | None = None) -> str:
         """Take text; without a default it must be there."""
@@ -85,13 +94,13 @@ class Fields:
         """Take an object."""
         return dict(self._take(name, default, "an object", lambda value: isinstance(value, dict)) or {})
 
-    def finish(self) -> None:
-        """Raise InvalidInputError that names every mistake, if there was one."""
-        for name in self._left:
-            shown = name if _NAME.fullmatch(name) else "(no name)"
-            self.mistakes.append((shown, f"unknown field; known here: {', '.join(self._known)}"))
-        if self.mistakes:
-            raise InvalidInputError.of(self.mistakes)
+    def misread(self) -> Misread:
+        """Return every mistake that was noted; what was not taken is unknown, which is one too."""
+        misread = ALL_READ.also(*self.mistakes)
+        unknown = f"unknown field; known here: {', '.join(self._known)}"
+        return replace(
+            misread, mistakes=(*misread.mistakes, *((shown(name), unknown) for name in self._left))
+        )
 
     def _is_null(self, name: str) -> bool:
         if self._left.get(name) is not None:

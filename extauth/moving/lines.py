@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from extauth.clock import from_us
-from extauth.errors import InvalidInputError
-from extauth.keys.rules import check_reason, identity_mistakes
+from extauth.keys.rules import identity_mistakes, reason_mistakes, refuse
 from extauth.keys.scopes import is_scope
 from extauth.keys.token import KEY_ID_LENGTH
 from extauth.model import ApiKey
@@ -65,9 +64,7 @@ def from_line(given: Mapping[str, Any]) -> ApiKey:
         imported=fields.flag("imported"),
         version=fields.number("version"),
     )
-    if not fields.mistakes:
-        fields.mistakes.extend(_mistakes(record))
-    fields.finish()
+    refuse(_mistakes(record), fields.misread())
     return record
 
 
@@ -89,7 +86,7 @@ def _mistakes(key: ApiKey) -> Iterator[tuple[str, str]]:
             yield "scopes", f"{scope!r} is not a scope"
     yield from _as_mistake("tier", lambda: grammar.check_tier_name(key.tier))
     yield from _as_mistake("environment", lambda: grammar.check_label(key.environment))
-    yield from _as_mistake("revoked_reason", lambda: check_reason(key.revoked_reason))
+    yield from reason_mistakes(key.revoked_reason, "revoked_reason")
     if key.limits:
         yield from _as_mistake("limits", lambda: parse_own_limits(key.limits))
 
@@ -97,7 +94,7 @@ def _mistakes(key: ApiKey) -> Iterator[tuple[str, str]]:
 def _as_mistake(name: str, check: Callable[[], object]) -> Iterator[tuple[str, str]]:
     try:
         check()
-    except (ValueError, InvalidInputError) as error:
+    except ValueError as error:
         yield name, str(error)
 
 

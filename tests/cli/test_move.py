@@ -190,6 +190,18 @@ def test_a_spoilt_record_is_refused(shell: Shell, changes: dict[str, Any], messa
     assert len(shell.run("keys", "list", "--json").json["keys"]) == 1
 
 
+def test_all_mistakes_of_a_record_are_told_together(shell: Shell) -> None:
+    """Of type and of value, in the order in which records have their fields."""
+    shell.create()
+    (line,) = lines_of(shell.run("keys", "export", "--with-hashes").out)
+    spoilt = {"active": "yes", "tier": "x y", "key_id": "x", "odd": 1, "revoked_reason": "\n", "user_id": 5}
+    done = shell.run("keys", "import", shell.write("keys.jsonl", {**line, **spoilt}))
+    *told, _ = done.err.splitlines()
+    assert [one.split(": ")[1] for one in told] == [
+        "key_id", "user_id", "tier", "active", "revoked_reason", "odd",
+    ]  # fmt: skip
+
+
 def test_keys_of_other_systems_go_on_working(shell: Shell) -> None:
     """By their text or their SHA-256 alone, with what the line says about them."""
     take_foreign(shell)
@@ -198,11 +210,14 @@ def test_keys_of_other_systems_go_on_working(shell: Shell) -> None:
     by_digest["sha256"] = hashlib.sha256(text.encode()).hexdigest().upper()
     name = shell.write("foreign.jsonl", "\ufeff" + json.dumps(foreign(1)), "", by_digest)
     done = shell.run("keys", "import", name)
-    assert done == Done(0, moved(adopted=2), "Imported: 1 of 2\nImported: 2 of 2\n")
+    assert done == Done(0, moved(adopted=2), "")
     first, second = shell.run("keys", "list", "--json").json["keys"]
     assert (first["user_id"], first["tier"], first["imported"]) == ("user-1", "default", True)
     assert (second["tier"], second["scopes"], second["metadata"]) == ("free", ["a:b"], {"n": 1})
     assert second["expires_at"] == "2099-01-31T12:00:00Z"
+    # Of the second nobody knows more than its digest.
+    assert first["hint"] == f"imported_{first['key_id']}_…{foreign(1)['key'][-4:]}"
+    assert second["hint"] == f"imported_{second['key_id']}_…"
     tiers = {"free": {"rates": ["10/second"]}}
     statuses = shell.ask(foreign(1)["key"], text, foreign(3)["key"], keys={"imported": True}, tiers=tiers)
     assert statuses == [200, 200, 401]
@@ -266,6 +281,57 @@ def test_all_mistakes_of_a_file_are_told_before_anything_is_written(shell: Shell
         assert "other-system-key" not in done.err
     assert shell.run("keys", "list", "--json").json["keys"] == []
     assert shell.run("audit", "list", "--json").json["entries"] == []
+
+
+# Changes of a line, and the fields that are told then.
+TOGETHER: list[tuple[dict[str, Any], list[str]]] = [
+    ({"metadata": 5, "tier": "gold", "name": 7, "odd": 1}, ["name", "tier", "metadata", "odd"]),
+    ({"key": "short", "scopes": ["a b"], "limits": "x"}, ["key", "scopes", "limits"]),
+    ({"key": 5, "expires_at": "2020-01-01T00:00:00Z", "odd": 1}, ["key", "expires_at", "odd"]),
+    ({"sha256": "0" * 64, "user_id": "two words"}, ["key", "user_id"]),
+    # Which scopes are allowed depends on the tier; when a key ends, on a time that nobody can read.
+    ({"tier": 5, "scopes": ["a:b", "c d"]}, ["tier", "scopes"]),
+    ({"tier": "small", "scopes": ["a:b"], "name": ""}, ["name", "scopes"]),
+    ({"expires_at": "soon", "name": ""}, ["name", "expires_at"]),
+    ({"expires_at": None, "user_id": 5}, ["user_id", "never"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "fields"), TOGETHER)
+def test_all_mistakes_of_a_line_are_told_together(
+    shell: Shell, changes: dict[str, Any], fields: list[str]
+) -> None:
+    """Of type and of value, in the order of the fields; a rule that needs a wrong field is passed over."""
+    shell.configure(
+        keys={"imported": True, "default_lifetime": "1d", "longest_lifetime": "1d"},
+        tiers={"default": {"rates": ["10/second"]}, "small": {"rates": ["1/second"], "scopes": ["x:*"]}},
+    )
+    done = shell.run("keys", "import", shell.write("foreign.jsonl", foreign(1, **changes)))
+    *told, _ = done.err.splitlines()
+    assert [line.split(": ")[1] for line in told] == fields
+
+
+def test_a_line_names_the_key_in_no_mistake(shell: Shell) -> None:
+    """Not where it stands in other fields, nor as messages write it, nor where a name belongs."""
+    take_foreign(shell)
+    for text in ("other-system-key-000001", "a\\key'with\"odd-signs", "too\\short"):
+        line = {"user_id": text, "name": 5, "tier": text, "scopes": [text, f"{text} x"], text: [text]}
+        for name in ("key", "sha256"):
+            done = shell.run("keys", "import", shell.write("foreign.jsonl", {name: text, **line}))
+            assert done.code == 1
+            for written in (text, repr(text)[1:-1], json.dumps(text)[1:-1]):
+                assert written not in done.err
+        kept = {"key": text, "user_id": "ada", "name": "x", "metadata": {"was": text}}
+        done = shell.run("keys", "import", shell.write("foreign.jsonl", kept))
+        assert "metadata: holds the key itself" in done.err
+
+
+def test_a_line_that_nobody_would_look_for_is_told_beside_its_mistakes(shell: Shell) -> None:
+    """Though nothing of the line is any good."""
+    done = shell.run("keys", "import", shell.write("foreign.jsonl", foreign(1, name=5)))
+    told = [line.split(": ")[1] for line in done.err.splitlines()[:-1]]
+    assert told[0].startswith("keys of other systems can't be taken in while keys.imported is off")
+    assert told[1:] == ["name"]
 
 
 def test_two_hundred_keys_are_taken_in_once(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

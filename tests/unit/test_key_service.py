@@ -88,7 +88,7 @@ def test_every_mistake_is_told_at_once() -> None:
                 "the key would have ended already",
             ]
             assert [field for field, _ in caught.value.mistakes] == [
-                "user_id", "name", "tier", "environment", "scopes", "scopes", "scopes", "expires_at",
+                "user_id", "name", "tier", "environment", "scopes", "scopes", "scopes", "lifetime",
             ]  # fmt: skip
             assert await it.store.count() == 0
 
