@@ -1,4 +1,7 @@
-"""The composition root: opens everything in order, closes it in reverse. Nothing else constructs services."""
+"""The composition root of a server: opens everything in order, closes it in reverse.
+
+Nothing else constructs services, but for the part of it that manages keys: `management.py`.
+"""
 
 from __future__ import annotations
 
@@ -24,45 +27,32 @@ from extauth.dialects.problems import ProblemWriter
 from extauth.dialects.requests import RequestReader
 from extauth.errors import StoreError
 from extauth.health import Health
-from extauth.keys.asked import KeyPolicy
 from extauth.keys.audit import AuditTrimming
 from extauth.keys.directory import CacheSizes, KeyDirectory
-from extauth.keys.hashing import HashingParameters, SecretHasher
+from extauth.keys.hashing import SecretHasher
 from extauth.keys.idempotency import RepeatableCreation
-from extauth.keys.peppers import load_peppers
 from extauth.keys.presented import TextReader
 from extauth.keys.records import KeyRecords
 from extauth.keys.rehash import Rehasher
-from extauth.keys.rules import KeyRules
 from extauth.keys.service import KeyService
-from extauth.keys.token import Peppers
 from extauth.keys.uses import UseTracker
 from extauth.keys.watcher import KeyWatcher, StoreProbe
 from extauth.limits.plan import Planner
+from extauth.management import KeyManagement, open_key_management
 from extauth.model import ApiKey
 from extauth.routes import Access, Route, RouteTable
 from extauth.server.responder import Responder
-from extauth.settings.model import Settings, StoreSettings
+from extauth.settings.model import Settings
 from extauth.settings.routing import parse_own_limits
 from extauth.stores.base import KeyStore
 from extauth.stores.memory import MemoryLimitStore
-from extauth.stores.open import open_bucket_archive, open_key_store
+from extauth.stores.open import open_bucket_archive
 from extauth.stores.write_behind import WriteBehind
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
 
 _DEFAULT_ACCESS = {"authenticate": Access.REQUIRED, "deny": Access.DENIED, "allow": Access.NONE}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyManagement:
-    """What the command line needs: keys and nothing that checks."""
-
-    service: KeyService
-    store: KeyStore
-    hasher: SecretHasher
-    peppers: Peppers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,42 +72,6 @@ class App:
 
 
 @asynccontextmanager
-async def open_store(settings: StoreSettings) -> AsyncIterator[KeyStore]:
-    """Open a key store and nothing else: moving records needs no pepper. Raises StoreError."""
-    store = await open_key_store(settings)
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def open_key_management(settings: Settings, *, clock: Clock) -> AsyncIterator[KeyManagement]:
-    """Open the key store and what manages keys. Raises StoreError and ConfigError."""
-    async with AsyncExitStack() as stack:
-        store = await open_key_store(settings.store)
-        stack.push_async_callback(store.close)
-        hasher = _hasher(settings)
-        stack.callback(hasher.close)
-        peppers = load_peppers(
-            given=[pepper.get_secret_value() for pepper in settings.keys.peppers],
-            file=settings.keys.peppers_file,
-            data_directory=None if store.is_shared else settings.store.path.parent,
-            store_is_empty=await store.count() == 0,
-        )
-        service = KeyService(
-            store=store,
-            hasher=hasher,
-            peppers=peppers,
-            clock=clock,
-            prefix=settings.keys.prefix,
-            secret_length=settings.keys.secret_length,
-            rules=key_rules(settings),
-        )
-        yield KeyManagement(service=service, store=store, hasher=hasher, peppers=peppers)
-
-
-@asynccontextmanager
 async def open_app(
     settings: Settings, *, lines: LineWriter, clock: Clock | None = None
 ) -> AsyncIterator[App]:
@@ -126,12 +80,13 @@ async def open_app(
     async with AsyncExitStack() as stack:
         health = Health("keys", "limits", on_change=_log_change)
         management = await stack.enter_async_context(open_key_management(settings, clock=clock))
-        keys, uses = await _open_keys(stack, settings, management, clock, health)
         limits = MemoryLimitStore()
         if management.store.is_shared:
             health.report("limits")  # counted in this process alone
         else:
+            # Before all else, because it is what refuses a second server on the same file.
             await _keep_limits(stack, settings, limits, clock, health)
+        keys, uses = await _open_keys(stack, settings, management, clock, health)
         counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
         recorder = Recorder(
             counts=counts,
@@ -205,33 +160,6 @@ async def _open_keys(
     trimming = AuditTrimming(store, clock, settings.audit.retention)
     stack.push_async_callback(_stop, asyncio.create_task(trimming.run()))
     return _key_directory(settings, management, records, clock, rehasher.look), uses
-
-
-def key_rules(settings: Settings) -> KeyRules:
-    """Return what keys may be under these settings."""
-    keys = settings.keys
-    policy = KeyPolicy(
-        default_lifetime=keys.default_lifetime,
-        longest_lifetime=keys.longest_lifetime,
-        default_grace=keys.default_grace,
-        longest_grace=keys.longest_grace,
-        keys_per_user=keys.per_user,
-        tier_scopes={name: tier.scopes for name, tier in settings.tiers.items() if tier.scopes},
-    )
-    return KeyRules(
-        tiers=settings.tiers.keys(),
-        environments=keys.environments,
-        policy=policy,
-        parse_limits=parse_own_limits,
-    )
-
-
-def _hasher(settings: Settings) -> SecretHasher:
-    hashing = settings.keys.hashing
-    parameters = HashingParameters(
-        memory_kib=hashing.memory_kib, time_cost=hashing.time_cost, parallelism=hashing.parallelism
-    )
-    return SecretHasher(parameters, workers=hashing.workers, queue=hashing.queue)
 
 
 def _key_records(settings: Settings, store: KeyStore) -> KeyRecords[Caller]:

@@ -69,8 +69,7 @@ class Checker:
         # 6. May it do this?
         if route.scopes and caller.missing_scopes[route]:
             return Decision(Code.INSUFFICIENT_SCOPE, key, key.key_id, route.name, needed_scopes=route.scopes)
-        # 7. Is it within its limits? All of them are taken in one step, or none. What refused a moment ago
-        # does so again.
+        # 7. Is it within its limits, all or none? What refused a moment ago does so again.
         spent = caller.spent
         if spent is not None and spent.since_us <= now_us < spent.until_us:
             return _limited(caller, route, spent)
@@ -79,8 +78,7 @@ class Checker:
             if not usage.allowed:
                 spent = caller.spent = spent_by(usages, now_us)
                 return _limited(caller, route, spent)
-        # The commonest decision of all is built without the named tuple's constructor, which takes twice as
-        # long.
+        # The commonest decision is built without the named tuple's constructor, which takes twice as long.
         fields = (_ALLOWED, key, key.key_id, route.name, caller.limit_set, usages, (), 0, (), "")
         return tuple.__new__(Decision, fields)
 

@@ -98,14 +98,15 @@ class MemoryKeyStore:
         self._put(replace(key, last_used=self._stored[key.key_id].key.last_used))
         self._write(entry)
 
-    async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
+    async def rotate(self, old: ApiKey, new: ApiKey, entries: tuple[AuditEntry, AuditEntry]) -> None:
         """Save the old record and add the new one. See `KeyStore`."""
         self._called("rotate")
         self._check_version(old)
         self._check_absent(new)
         self._put(replace(old, last_used=self._stored[old.key_id].key.last_used))
         self._put(new)
-        self._write(entry)
+        for entry in entries:
+            self._write(entry)
 
     async def purge(
         self, revoked_before: datetime, entry: AuditEntry, *, limit: int = 500
@@ -199,6 +200,13 @@ class MemoryKeyStore:
         if held is None or held.at < stale_before:
             self._claims[name] = held = claim
         return held
+
+    async def release(self, name: str, claim: Claim) -> None:
+        """Give a name back. See `KeyStore`."""
+        self._called("release")
+        held = self._claims.get(name)
+        if held is not None and held.key_id == claim.key_id:
+            del self._claims[name]
 
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return what changed since the cursor. See `KeyStore`."""

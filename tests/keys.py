@@ -49,6 +49,11 @@ def entry(key_id: str = "AAAAbbbb0001", **changes: Any) -> AuditEntry:
     return AuditEntry(**{**fields, **changes})
 
 
+def rotated(old: str = "AAAAbbbb0001", new: str = "AAAAbbbb0002") -> tuple[AuditEntry, AuditEntry]:
+    """Make the audit entries of a rotation."""
+    return entry(old, action="key.rotated"), entry(new, after={"rotated_from": old})
+
+
 def record_for(text: str, parts: KeyText, **changes: Any) -> ApiKey:
     """Make the record of a minted key, with a hash that is none: for tests in which argon2 must not run."""
     return record(parts.key_id, hint=hint(text), **changes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -48,6 +49,16 @@ async def rig(**policy: Any) -> AsyncIterator[Rig]:
         yield made
     finally:
         made.hasher.close()
+
+
+def run(scenario: Callable[[Rig], Awaitable[None]], **policy: Any) -> None:
+    """Run a scenario with a rig."""
+
+    async def with_rig() -> None:
+        async with rig(**policy) as it:
+            await scenario(it)
+
+    asyncio.run(with_rig())
 
 
 def new_key(**changes: Any) -> NewKey:

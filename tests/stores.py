@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -67,3 +68,13 @@ ARCHIVES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[BucketArchiv
 LIMIT_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[LimitStore]]] = {
     "memory": _memory_limits,
 }
+
+
+def with_keys(folder: Path, scenario: Callable[[SqliteKeyStore], Awaitable[None]]) -> None:
+    """Run a scenario on an embedded key store in the folder."""
+
+    async def run() -> None:
+        async with sqlite_keys(folder) as store:
+            await scenario(store)
+
+    asyncio.run(run())

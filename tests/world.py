@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from extauth.app import App, KeyManagement, open_app, open_key_management
+from extauth.app import App, open_app
 from extauth.clock import Clock
 from extauth.dialects.base import Answer, RequestHead
 from extauth.keys.asked import Actor, IssuedKey, NewKey
+from extauth.management import KeyManagement, open_key_management
 from extauth.model import ApiKey
 from extauth.settings.model import Settings
 from extauth.telemetry.lines import LineWriter

@@ -7,18 +7,18 @@ from datetime import datetime, timedelta
 
 import click
 
-from extauth.app import KeyManagement
 from extauth.cli.opening import now, run, settings_of
 from extauth.cli.options import ago, as_json_option, cursor_option, page_limit_option, read_when
 from extauth.cli.output import print_json, print_table, shown
 from extauth.keys.views import plain, public_entry
+from extauth.management import KeyManagement
 from extauth.moving.pages import collect
 from extauth.settings.values import format_duration
 from extauth.stores.base import AuditEntry, AuditFilter
 
 _TITLES = ("TIME", "ACTOR", "SOURCE", "ACTION", "KEY ID", "CHANGE")
 # What tells most about a key where its whole record is new.
-_TELLING = ("user_id", "name", "tier")
+_TELLING = ("user_id", "name", "tier", "scopes", "rotated_from")
 
 
 @click.group("audit")
@@ -99,7 +99,8 @@ def _row(entry: AuditEntry) -> tuple[str, ...]:
 
 def _change(entry: AuditEntry) -> str:
     if entry.after and not entry.before:
-        return ", ".join(f"{name} {shown(entry.after[name])}" for name in _TELLING if name in entry.after)
+        telling = (name for name in _TELLING if entry.after.get(name) is not None)
+        return ", ".join(f"{name} {_value(entry.after[name])}" for name in telling)
     names = dict.fromkeys([*entry.before, *entry.after])
     changes = (f"{name} {_value(entry.before.get(name))} → {_value(entry.after.get(name))}" for name in names)
     return ", ".join(changes)

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import click
 from pydantic import ValidationError
 
-from extauth.app import open_store
 from extauth.cli.opening import CLOCK, actor, settings_of
 from extauth.cli.options import as_json_option, yes_option
 from extauth.cli.output import confirm, counted, print_json
 from extauth.cli.progress import progress
+from extauth.management import open_store
 from extauth.moving.migration import Migration, MigrationReport
 from extauth.settings.model import Settings, StoreSettings
 from extauth.stores.base import KeyStore
@@ -49,6 +49,9 @@ def migrate_command(
         raise click.UsageError("--from and --to are the same store")
     if not _exists(source):
         raise click.BadParameter(f"there is no file {source.path}", param_hint="--from")
+    if not dry_run and not _exists(target):
+        # It may be a slip of the pen: servers would go on with the store that was meant.
+        confirm(f"There is no store {target.path} yet. Make it?", yes=yes)
     done = asyncio.run(_migrate(source, target, dry_run=dry_run, yes=yes, as_json=as_json))
     _tell(done, dry_run=dry_run, as_json=as_json)
     if not dry_run and not done.report.is_complete:

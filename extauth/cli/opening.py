@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import click
 
-from extauth.app import KeyManagement, open_key_management
 from extauth.clock import SystemClock, from_us
 from extauth.keys.asked import Actor
+from extauth.management import KeyManagement, open_key_management
 from extauth.settings.load import load_from_environment
 from extauth.settings.model import Settings
 

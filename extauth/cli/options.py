@@ -12,6 +12,7 @@ import orjson
 
 from extauth.cli.opening import now
 from extauth.moving.fields import parse_time
+from extauth.settings.document import Document, read_document
 from extauth.settings.values import parse_duration
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -80,9 +81,21 @@ def read_metadata(
     return metadata
 
 
-def own_limits(rates: tuple[str, ...]) -> dict[str, object]:
+def read_rates(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> list[object]:
+    """Read rates as the settings write them: `10/second`, or `{rate: 10/second, name: other}`."""
+    rates: list[object] = []
+    for text in texts:
+        # Text that begins with a brace can be nothing but a mapping.
+        document = read_document(text) if text.startswith("{") else Document(text)
+        if document.mistakes:
+            raise click.BadParameter("; ".join(mistake.message for mistake in document.mistakes))
+        rates.append(document.value)
+    return rates
+
+
+def own_limits(rates: list[object]) -> dict[str, object]:
     """Return the limits of a key's own, as records hold them."""
-    return {"rates": list(rates)} if rates else {}
+    return {"rates": rates} if rates else {}
 
 
 def exclusive(**given: Any) -> None:
@@ -100,6 +113,7 @@ scopes_option = click.option(
 limits_option = click.option(
     "--limit",
     "rates",
+    callback=read_rates,
     multiple=True,
     metavar="RATE",
     help="A rate of the key's own instead of its tier's, such as '10/second burst 20'. Repeatable.",

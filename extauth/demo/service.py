@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from extauth.app import open_key_management
 from extauth.clock import SystemClock
 from extauth.demo.folder import store_file
 from extauth.demo.ports import Ports
 from extauth.demo.processes import Program
 from extauth.keys.asked import Actor, IssuedKey, NewKey
+from extauth.management import open_key_management
 from extauth.settings.load import load_settings
 
 FREE_BURST = 3

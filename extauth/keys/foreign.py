@@ -25,14 +25,18 @@ _TEXT = re.compile(rb"[!-+\--~]+")
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """One such key. `secret` is the SHA-256 of its text in hexadecimal; `hint` is what may be shown."""
+    """One such key. `secret` is the SHA-256 of its text in hexadecimal; `ending` the last four, if known."""
 
     secret: str
-    hint: str
+    ending: str = ""
 
     def __repr__(self) -> str:
         """Show no secret."""
-        return f"ForeignKey({self.hint})"
+        return f"ForeignKey(…{self.ending})"
+
+    def hint(self, key_id: str) -> str:
+        """Return what may be shown of it under the id that it has here."""
+        return f"imported_{key_id}_…{self.ending}"
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -44,7 +48,7 @@ class ForeignKey:
                 "no space and no comma among them"
             )
             raise InvalidInputError.of([("key", mistake)])
-        return cls(digest_of(raw), f"…{text[-4:]}")
+        return cls(digest_of(raw), text[-4:])
 
     @classmethod
     def from_sha256(cls, digest: str) -> Self:
@@ -52,7 +56,7 @@ class ForeignKey:
         lowered = digest.lower()
         if _SHA256.fullmatch(lowered) is None:
             raise InvalidInputError.of([("sha256", "a SHA-256 has 64 hexadecimal digits")])
-        return cls(lowered, "…")
+        return cls(lowered)
 
     def parts(self, peppers: Peppers) -> KeyText:
         """Return the parts of the key under the newest pepper, as of a minted one."""

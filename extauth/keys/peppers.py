@@ -89,4 +89,6 @@ def _read(path: Path, *, forbidden: int) -> list[str]:
         raise ConfigError([f"{path}: holds no pepper"])
     if any(len(pepper) < SHORTEST_PEPPER for pepper in peppers):
         raise ConfigError([f"{path}: a pepper needs at least {SHORTEST_PEPPER} characters"])
+    if len(peppers) != len(set(peppers)):
+        raise ConfigError([f"{path}: a pepper is listed twice"])
     return peppers

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from extauth.settings.document import Document, Path, read_document
@@ -86,20 +86,27 @@ def _set(overlay: Overlay, path: Path, value: object) -> None:
 
 
 def _unknown(path: Path) -> str:
-    """Say which step of the path is not known, and what was probably meant."""
-    for length in range(len(path)):
-        parent = path[:length]
-        if kind_at(path[: length + 1]) is not None:
-            continue
-        if kind_at(parent) is Kind.LIST:
-            return f"{variable(parent)} is a list and can only be set whole"
-        close = difflib.get_close_matches(str(path[length]), names_at(parent), n=1)
-        if close:
-            return f"no such setting; did you mean {variable((*parent, close[0]))}?"
-        break
-    return "no such setting"
+    """Say what is wrong with a path that is not known, and what was probably meant."""
+    length = next(length for length in reversed(range(len(path))) if kind_at(path[:length]) is not None)
+    parent = path[:length]
+    if kind_at(parent) is Kind.LIST:
+        return f"{variable(parent)} is a list and can only be set whole"
+    # All that is not known is compared at once, because what is wrong is often where its steps are divided.
+    known = {_joined(place[length:]): place for place in _places_below(parent)}
+    close = difflib.get_close_matches(_joined(path[length:]), known, n=1)
+    return f"no such setting; did you mean {variable(known[close[0]])}?" if close else "no such setting"
+
+
+def _places_below(path: Path) -> Iterator[Path]:
+    for name in names_at(path):
+        yield (*path, name)
+        yield from _places_below((*path, name))
 
 
 def variable(path: Path) -> str:
     """Name the variable that sets a path."""
-    return PREFIX + "__".join(str(step) for step in path).upper()
+    return PREFIX + _joined(path).upper()
+
+
+def _joined(path: Path) -> str:
+    return "__".join(map(str, path))

@@ -124,6 +124,13 @@ class KeySettings(Section):
     hashing: HashingSettings = Field(default=HashingSettings(), description="The cost of argon2id.")
     cache: CacheSettings = Field(default=CacheSettings(), description="What is remembered about keys.")
 
+    @field_validator("peppers")
+    @classmethod
+    def _peppers_differ(cls, peppers: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if len(peppers) != len(set(peppers)):
+            raise ValueError("a pepper is listed twice")
+        return peppers
+
     @field_validator("environments")
     @classmethod
     def _environments_differ(cls, environments: tuple[str, ...]) -> tuple[str, ...]:

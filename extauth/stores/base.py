@@ -152,7 +152,7 @@ class Claim:
 class KeyStore(Protocol):
     """Keeps key records. Every method may raise StoreError; what was acknowledged is durable.
 
-    A change and its audit entry come about together or not at all.
+    A change and its audit entries come about together or not at all.
     """
 
     # Whether other servers change the same records: then each check asks `versions` whether what it knows of
@@ -178,11 +178,12 @@ class KeyStore(Protocol):
         """
         ...
 
-    async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
+    async def rotate(self, old: ApiKey, new: ApiKey, entries: tuple[AuditEntry, AuditEntry]) -> None:
         """Save the old record as `save` does, add the new one as `add` does: both or, after a fault, neither.
 
-        A server that dies in between, or can't learn what became of the old one's change, may leave the new
-        record, whose secret nobody was told; never the reverse. `entry` is about the old key.
+        `entries` are about the old key and about the new one, and belong to the old one's change: a server
+        that dies in between, or can't learn what became of it, may leave the new record without an entry,
+        whose secret nobody was told; never the reverse.
         """
         ...
 
@@ -236,6 +237,10 @@ class KeyStore(Protocol):
 
     async def claim(self, name: str, claim: Claim, *, stale_before: datetime) -> Claim:
         """Take a name that nobody has, or whose claim is from before that time; return whose it is now."""
+        ...
+
+    async def release(self, name: str, claim: Claim) -> None:
+        """Give a name back, unless somebody else has it by now."""
         ...
 
     async def changes(self, cursor: int | None) -> KeyChanges:

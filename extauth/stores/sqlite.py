@@ -108,13 +108,13 @@ class SqliteKeyStore:
 
         await self._thread.transaction(update, writes=True)
 
-    async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
+    async def rotate(self, old: ApiKey, new: ApiKey, entries: tuple[AuditEntry, AuditEntry]) -> None:
         """Save the old record and add the new one, in one transaction. See `KeyStore`."""
 
         def exchange(connection: sqlite3.Connection) -> None:
             _update(connection, old)
             _insert(connection, new)
-            connection.execute(_AUDIT, audit_values(entry))
+            connection.executemany(_AUDIT, map(audit_values, entries))
 
         await self._thread.transaction(exchange, writes=True)
 
@@ -213,6 +213,13 @@ class SqliteKeyStore:
             return Claim(fingerprint=fingerprint, key_id=key_id, at=from_us(at))
 
         return await self._thread.transaction(take, writes=True)
+
+    async def release(self, name: str, claim: Claim) -> None:
+        """Give a name back. See `KeyStore`."""
+        query = "DELETE FROM claims WHERE name = ? AND key_id = ?"
+        await self._thread.transaction(
+            lambda connection: connection.execute(query, (name, claim.key_id)), writes=True
+        )
 
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return what changed since the cursor, by whatever process. See `KeyStore`."""

@@ -16,6 +16,17 @@ Result = TypeVar("Result")
 
 # How long a write waits for another process's write, in seconds.
 BUSY_TIMEOUT = 5.0
+# What SQLite's faults mean to whoever looks after the file, by their primary codes.
+_FAULTS = {
+    sqlite3.SQLITE_BUSY: "locked: another process has been writing for too long",
+    sqlite3.SQLITE_CANTOPEN: "can't be opened",
+    sqlite3.SQLITE_CORRUPT: "damaged; restore it from a backup",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "can't be read or written: its disk fails",
+    sqlite3.SQLITE_NOTADB: "no SQLite database",
+    sqlite3.SQLITE_READONLY: "can't be written",
+}
+_PRIMARY = 0xFF
 
 
 class SqliteThread:
@@ -66,7 +77,7 @@ class SqliteThread:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self._path}: {error}") from error
+            raise StoreError(f"{self._path}: {_told(error)}") from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -107,3 +118,15 @@ class SqliteThread:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _told(error: sqlite3.Error | OSError) -> str:
+    """Say what is wrong in words for operators."""
+    if isinstance(error, FileExistsError):
+        # Where a folder is made, that is said of a file.
+        return f"{error.filename} is no folder"
+    if isinstance(error, OSError):
+        return error.strerror or "can't be used"
+    # Python has faults of its own, which have no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return _FAULTS.get(code & _PRIMARY, f"SQLite says: {error}")

@@ -82,8 +82,29 @@ def test_the_table_says_what_changed(shell: Shell) -> None:
     assert header.split() == ["TIME", "ACTOR", "SOURCE", "ACTION", "KEY", "ID", "CHANGE"]
     assert spoilt.rstrip().endswith("name x → ·[2J")
     assert updated.rstrip().endswith("tier default → free, scopes a:b → c:d")
-    assert created.rstrip().endswith("user_id ada, name a key, tier default")
+    assert created.rstrip().endswith("user_id ada, name a key, tier default, scopes a:b")
     assert key["key_id"] in created
+
+
+def test_a_key_made_by_rotation_has_a_history_of_its_own(shell: Shell) -> None:
+    """Whoever asks for the new key learns what it may do and which one it succeeds."""
+    old = shell.create("ada", "--scope", "a:b", "--scope", "c:*")["key_id"]
+    new = shell.run("keys", "rotate", old, "--json").json["key_id"]
+    (entry,) = shell.run("audit", "list", "--key-id", new, "--json").json["entries"]
+    assert (entry["action"], entry["after"]["rotated_from"]) == ("key.created", old)
+    rotated = shell.run("audit", "list", "--key-id", old, "--json").json["entries"][0]
+    assert (rotated["action"], rotated["after"]["rotated_to"]) == ("key.rotated", new)
+    assert [entry[name] for name in ("at", "actor", "source")] == [
+        rotated[name] for name in ("at", "actor", "source")
+    ]
+    change = f"user_id ada, name a key, tier default, scopes a:b c:*, rotated_from {old}"
+    assert shell.run("audit", "list", "--key-id", new).out.splitlines()[1].rstrip().endswith(change)
+
+
+def test_a_new_key_without_scopes_says_so(shell: Shell) -> None:
+    """Nothing where scopes would stand could be read as scopes that are not shown."""
+    shell.create("ada")
+    assert shell.run("audit", "list").out.rstrip().endswith("tier default, scopes none")
 
 
 def test_trim_forgets_what_is_older_than_the_retention(log: Shell) -> None:

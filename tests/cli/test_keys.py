@@ -188,6 +188,7 @@ def test_a_fault_is_told_on_stderr_with_exit_code_1(shell: Shell, arguments: lis
         ["update", "x", "--scope", "a", "--add-scope", "b"],
         ["update", "x", "--scope", "a", "--remove-scope", "b"],
         ["update", "x", "--limit", "1/second", "--tier-limits"],
+        ["update", "x", "--limit", "{rate: 1/second"],
         ["update", "x", "--expires", "5d", "--never-expires"],
         ["rotate", "x", "--grace", "soon"],
         ["purge"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,6 +55,17 @@ def test_every_mistake_of_a_key_is_told_at_its_option(shell: Shell) -> None:
     assert (done.code, done.out) == (1, "")
     places = [line.split(": ")[1] for line in done.err.splitlines()]
     assert places == ["--scope", "--expires", "--limit"]
+
+
+def test_two_rates_of_one_period_are_told_apart_by_a_name(shell: Shell) -> None:
+    """The form that the message advises is one that the command takes."""
+    options = ("--limit", "10/second", "--limit", "5/second burst 50")
+    done = shell.run("keys", "create", "--user-id", "x", "--name", "y", *options)
+    (advised,) = re.findall(r"as in (\{.*\})$", done.err.strip())
+    created = shell.create("x", "--limit", "5/second burst 50", "--limit", advised)
+    rates = ["5/second burst 50", {"rate": "10/second", "name": "other"}]
+    assert created["limits"] == {"rates": rates}
+    assert shell.run("keys", "show", created["key_id"]).out.count('"name":"other"') == 1
 
 
 def test_update_changes_what_was_asked_and_nothing_else(shell: Shell) -> None:

@@ -32,6 +32,14 @@ def test_filters_by_user_tier_and_state(shell: Shell) -> None:
     assert listed(shell, "--tier", "free", "--active") == ["dan"]
 
 
+def test_filters_that_contradict_each_other_are_refused(shell: Shell) -> None:
+    """Whatever their order: none of them silently wins."""
+    for options in (("--active", "--inactive"), ("--inactive", "--active")):
+        done = shell.run("keys", "list", *options)
+        assert (done.code, done.out) == (2, "")
+        assert "--active and --inactive can't be given together" in done.err
+
+
 def test_keys_that_end_soon_are_found(shell: Shell) -> None:
     """Neither those that end later or never, nor those that have ended already."""
     shell.create("never")

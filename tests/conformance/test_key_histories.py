@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,13 +15,12 @@ from extauth.stores.base import (
     OTHER_ADDRESSES,
     AuditEntry,
     AuditFilter,
-    Claim,
     GraceUse,
     KeyStore,
     KeyUse,
 )
 from tests.fakes import START
-from tests.keys import entry, record
+from tests.keys import entry, record, rotated
 
 from .conftest import Run
 
@@ -71,8 +69,8 @@ def test_a_refused_change_leaves_none(run: Run) -> None:
             store.add(record(), entry()),
             store.save(record(version=5), entry()),
             store.save(record(NEW, version=2), entry(NEW)),
-            store.rotate(record(version=9), record(NEW), entry()),
-            store.rotate(record(NEW, version=2), record("AAAAbbbb0003"), entry(NEW)),
+            store.rotate(record(version=9), record(NEW), rotated()),
+            store.rotate(record(NEW, version=2), record("AAAAbbbb0003"), rotated(NEW, "AAAAbbbb0003")),
             store.add(record(NEW), entry(NEW), most_of_user=1),
         ):
             with pytest.raises((ConflictError, NotFoundError)):
@@ -144,30 +142,38 @@ def test_old_entries_can_be_trimmed(run: Run) -> None:
 
 
 def test_a_rotation_changes_both_records(run: Run) -> None:
-    """The old one knows its successor, the new one is there, one entry tells."""
+    """The old one knows its successor, the new one is there, and each has its entry."""
 
     async def scenario(store: KeyStore) -> None:
         await store.add(record(), entry())
         old = record(rotated_to=NEW, rotated_at=START, grace_until=START + HOUR, version=2)
-        await store.rotate(old, record(NEW, rotated_from=OLD), entry(action="key.rotated"))
+        await store.rotate(old, record(NEW, rotated_from=OLD), rotated())
         kept, made = await store.get(OLD), await store.get(NEW)
         assert kept is not None
         assert made is not None
         assert (kept.rotated_to, kept.grace_until, kept.version) == (NEW, START + HOUR, 2)
         assert (made.rotated_from, made.version) == (OLD, 1)
-        assert [one.action for one in await audited(store)] == ["key.rotated", "key.created"]
         assert await store.count() == 2
+        told = [(one.key_id, one.action, dict(one.after)) for one in await audited(store)]
+        assert told == [
+            (NEW, "key.created", {"rotated_from": OLD}),
+            (OLD, "key.rotated", {}),
+            (OLD, "key.created", {}),
+        ]
+        assert [one.action for one in await audited(store, AuditFilter(key_id=NEW))] == ["key.created"]
+        assert await store.trim_audit(START + HOUR) == 3
+        assert await audited(store, AuditFilter(key_id=NEW)) == []
 
     run(scenario)
 
 
 def test_a_rotation_that_comes_second_leaves_no_key(run: Run) -> None:
-    """Where the old key changed meanwhile, the new one is not there either."""
+    """Where the old key changed meanwhile, neither the new one is there nor an entry of it."""
 
     async def scenario(store: KeyStore) -> None:
         await store.add(record(), entry())
         rotations = [
-            store.rotate(record(rotated_to=new_id, version=2), record(new_id), entry())
+            store.rotate(record(rotated_to=new_id, version=2), record(new_id), rotated(new=new_id))
             for new_id in (f"AAAAbbbb01{number:02}" for number in range(8))
         ]
         results = await asyncio.gather(*rotations, return_exceptions=True)
@@ -177,6 +183,7 @@ def test_a_rotation_that_comes_second_leaves_no_key(run: Run) -> None:
         assert kept is not None
         assert kept.rotated_to is not None
         assert await store.get(kept.rotated_to) is not None
+        assert [one.key_id for one in await audited(store)] == [kept.rotated_to, OLD, OLD]
 
     run(scenario)
 
@@ -266,7 +273,7 @@ def test_a_change_keeps_a_later_use(run: Run) -> None:
         await store.add(record(), entry())
         await store.note_uses([KeyUse(key_id=OLD, last_used=START + HOUR)])
         await store.save(record(version=2, last_used=None), entry())
-        await store.rotate(record(version=3, rotated_to=NEW, last_used=START), record(NEW), entry())
+        await store.rotate(record(version=3, rotated_to=NEW, last_used=START), record(NEW), rotated())
         key = await store.get(OLD)
         assert key is not None
         assert key.last_used == START + HOUR
@@ -309,8 +316,8 @@ def test_peppers_are_counted_by_the_keys_that_need_them(run: Run) -> None:
         assert dict(await store.peppers()) == {"aa": 2, "bb": 1, "": 1}
         revoked = record("AAAAbbbb0000", pepper_id="aa", revoked_at=START, active=False, version=2)
         await store.save(revoked, entry("AAAAbbbb0000"))
-        rotated = record("AAAAbbbb0001", pepper_id="bb", rotated_to="AAAAbbbb0009", version=2)
-        await store.rotate(rotated, record("AAAAbbbb0009", pepper_id="cc"), entry("AAAAbbbb0001"))
+        old = record("AAAAbbbb0001", pepper_id="bb", rotated_to="AAAAbbbb0009", version=2)
+        await store.rotate(old, record("AAAAbbbb0009", pepper_id="cc"), rotated())
         assert {name: number for name, number in (await store.peppers()).items() if number} == {
             "aa": 1,
             "bb": 1,
@@ -332,33 +339,6 @@ def test_versions_come_in_the_order_asked(run: Run) -> None:
         assert list(await store.versions([])) == []
 
     run(scenario)
-
-
-def claim(number: int, *, hours: int = 0) -> Claim:
-    """Return a claim."""
-    return Claim(fingerprint=f"f{number}", key_id=f"AAAAbbbb000{number}", at=START + hours * HOUR)
-
-
-def test_a_name_is_claimed_once(run: Run) -> None:
-    """Of many who ask at once one gets it, and all are told who; after a time it can be had again."""
-
-    async def scenario(store: KeyStore) -> None:
-        asking: list[Awaitable[Claim]] = [
-            store.claim("name", claim(number), stale_before=START - HOUR) for number in range(9)
-        ]
-        held = await asyncio.gather(*asking)
-        assert len(set(map(_parts, held))) == 1
-        assert _parts(held[0]) in {_parts(claim(number)) for number in range(9)}
-        assert await store.claim("other", claim(7), stale_before=START - HOUR) == claim(7)
-        later = claim(8, hours=30)
-        assert await store.claim("name", later, stale_before=START) == held[0]
-        assert await store.claim("name", later, stale_before=START + HOUR) == later
-
-    run(scenario)
-
-
-def _parts(held: Claim) -> tuple[str, str]:
-    return held.fingerprint, held.key_id
 
 
 def test_durability_is_one_sentence(run: Run) -> None:

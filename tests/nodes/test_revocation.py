@@ -8,9 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from extauth.app import open_key_management
 from extauth.clock import SystemClock
 from extauth.keys.asked import Actor, NewKey
+from extauth.management import open_key_management
 from extauth.settings.load import load_settings
 from tests.redis.server import RedisServer, running
 

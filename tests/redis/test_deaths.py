@@ -14,7 +14,7 @@ from extauth.errors import ConflictError, TooManyKeysError
 from extauth.stores.redis import layout
 from extauth.stores.redis.store import RedisKeyStore
 from tests.fakes import START
-from tests.keys import entry, record
+from tests.keys import entry, record, rotated
 from tests.redis.dying import DiedError, Dying, When
 from tests.redis.server import RedisServer, opened
 from tests.redis.state import actions_in, assert_consistent, everything, records_in
@@ -54,12 +54,12 @@ CHANGES: dict[str, tuple[Do, list[Any], list[dict[str, Found]]]] = {
         [{OLD: MADE, NEW: NOTHING}, {OLD: (2, ["key.created", "key.updated"]), NEW: NOTHING}],
     ),
     "rotate": (
-        lambda store: store.rotate(ROTATED, record(NEW, rotated_from=OLD), entry(action="key.rotated")),
+        lambda store: store.rotate(ROTATED, record(NEW, rotated_from=OLD), rotated()),
         [record()],
         [
             {OLD: MADE, NEW: NOTHING},
             {OLD: MADE, NEW: (1, [])},
-            {OLD: (2, ["key.created", "key.rotated"]), NEW: (1, [])},
+            {OLD: (2, ["key.created", "key.rotated"]), NEW: MADE},
         ],
     ),
     "purge": (
@@ -126,8 +126,8 @@ def test_a_death_at_any_trip_leaves_all_or_nothing(
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("name", ["add", "save", "purge"])
-def test_the_repair_may_die_too(servers: Sequence[RedisServer], url: str, name: str) -> None:
+@pytest.mark.parametrize(("name", "dead_at"), [("add", 5), ("save", 5), ("purge", 5), ("rotate", 10)])
+def test_the_repair_may_die_too(servers: Sequence[RedisServer], url: str, name: str, dead_at: int) -> None:
     """What repairs a change does the same steps, and another repair does them again."""
     do, before, outcomes = CHANGES[name]
 
@@ -135,7 +135,7 @@ def test_the_repair_may_die_too(servers: Sequence[RedisServer], url: str, name: 
         async with opened(url) as other:
             for at in range(1, 8):
                 await prepare(other, servers, before)
-                assert await die(url, do, at=5, when="after") is None
+                assert await die(url, do, at=dead_at, when="after") is None
                 await die(url, lambda store: store.repair(left_for_ms=0), at=at, when="after")
                 await other.repair(left_for_ms=0)
                 assert kind_of(assert_consistent(servers)) == outcomes[-1]

@@ -11,7 +11,7 @@ import pytest
 
 from extauth.errors import StoreError
 from tests.integration.processes import wait_until
-from tests.keys import entry, record
+from tests.keys import entry, record, rotated
 from tests.redis.proxy import bulk, listening
 from tests.redis.server import (
     HOST,
@@ -160,7 +160,7 @@ def test_a_newer_redis_is_waited_for_on_the_connection_that_wrote(server: RedisS
             for change in (
                 store.add(record(), entry()),
                 store.save(record(version=2), entry()),
-                store.rotate(record(version=3), record("AAAAbbbb0002"), entry()),
+                store.rotate(record(version=3), record("AAAAbbbb0002"), rotated()),
                 store.note(entry()),
             ):
                 proxy.heard.clear()

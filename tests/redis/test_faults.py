@@ -16,7 +16,7 @@ from extauth.stores.base import AuditFilter, Claim, KeyFilter, KeyStore, KeyUse
 from extauth.stores.redis.link import RefusedError
 from tests.fakes import START
 from tests.integration.processes import free_ports
-from tests.keys import entry, record
+from tests.keys import entry, record, rotated
 from tests.redis.proxy import listening
 from tests.redis.server import HOST, PATIENT, RedisServer, opened, running
 from tests.redis.state import actions_in, assert_consistent
@@ -28,7 +28,7 @@ CALLS: dict[str, Callable[[KeyStore], Awaitable[object]]] = {
     "add": lambda store: store.add(record("AAAAbbbb0002"), entry()),
     "get": lambda store: store.get("AAAAbbbb0001"),
     "save": lambda store: store.save(record(version=2), entry()),
-    "rotate": lambda store: store.rotate(record(version=2), record("AAAAbbbb0002"), entry()),
+    "rotate": lambda store: store.rotate(record(version=2), record("AAAAbbbb0002"), rotated()),
     "purge": lambda store: store.purge(START, entry("")),
     "list": lambda store: store.list(),
     "count": lambda store: store.count(),
@@ -209,7 +209,7 @@ def test_a_redis_that_refuses_says_so(tmp_path: Path) -> None:
                 with pytest.raises(RefusedError, match=r"maxmemory"):
                     await store.save(record(version=2), entry())
                 with pytest.raises(StoreError):
-                    await store.rotate(record(version=2), record("AAAAbbbb0002"), entry())
+                    await store.rotate(record(version=2), record("AAAAbbbb0002"), rotated())
                 assert list(await store.versions(["AAAAbbbb0001", "AAAAbbbb0002"])) == [1, 0]
                 server.ask("CONFIG", "SET", "maxmemory", "0")
                 await store.repair(left_for_ms=0)

@@ -15,7 +15,7 @@ from extauth.stores.redis.places import Place
 from extauth.stores.redis.scripts import Command
 from extauth.stores.redis.store import RedisKeyStore
 from tests.fakes import START
-from tests.keys import entry, record
+from tests.keys import entry, record, rotated
 from tests.redis.dying import DiedError, Dying
 from tests.redis.server import RedisServer, opened
 from tests.redis.state import actions_in, assert_consistent, everything
@@ -115,10 +115,12 @@ def test_a_rotation_that_holds_keeps_its_new_key(server: RedisServer) -> None:
 
             before_the_indexes(store, refuse_the_second)
             with pytest.raises(StoreError, match="the change holds") as fault:
-                await store.rotate(record(rotated_to=NEW, version=2), record(NEW), entry())
+                await store.rotate(record(rotated_to=NEW, version=2), record(NEW), rotated())
             assert not isinstance(fault.value, RefusedError)
             assert list(await store.versions([OLD, NEW])) == [2, 1]
             await store.repair(left_for_ms=0)
-        assert_consistent([server])
+        state = assert_consistent([server])
+        assert actions_in(state, OLD) == ["key.created", "key.rotated"]
+        assert actions_in(state, NEW) == ["key.created"]
 
     asyncio.run(scenario())

@@ -85,15 +85,21 @@ def test_another_authority_vouches_for_nobody(folder: Path, tls_server: tuple[Re
 
     async def scenario() -> None:
         where = f"{HOST}:{server.port}"
-        refused: list[tuple[str, dict[str, Path]]] = [
-            (f"rediss://{where}", {"ca_file": folder / "other.pem"}),
-            (f"rediss://{where}", {}),
-            (f"redis://{where}", {}),
+        refused: list[tuple[str, dict[str, Path], str]] = [
+            (f"rediss://{where}", {"ca_file": folder / "other.pem"}, "certificate can't be trusted"),
+            (f"rediss://{where}", {}, "certificate can't be trusted"),
+            (f"redis://{where}", {}, "if it speaks TLS, the URL must begin with rediss"),
         ]
         if asks:
-            refused.append((f"rediss://{where}", {"ca_file": folder / "ca.pem"}))
-        for url, settings in refused:
-            with pytest.raises(StoreError, match=where):
+            refused.append(
+                (
+                    f"rediss://{where}",
+                    {"ca_file": folder / "ca.pem"},
+                    "(store.certificate_file|certificate required)",
+                )
+            )
+        for url, settings, words in refused:
+            with pytest.raises(StoreError, match=f"{where}: .*{words}"):
                 async with opened(url, **settings):
                     pass
 

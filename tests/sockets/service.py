@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from extauth.app import open_key_management
 from extauth.clock import SystemClock
 from extauth.keys.asked import Actor, NewKey
+from extauth.management import open_key_management
 from extauth.settings.load import load_settings
 from extauth.settings.model import Settings
 from tests.integration.processes import Child, free_ports, wait_until

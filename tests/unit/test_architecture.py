@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -80,6 +82,7 @@ TOP = (
     "extauth.admin",
     "extauth.cli",
     "extauth.app",
+    "extauth.management",
     "extauth.telemetry",
     "extauth.demo",
 )
@@ -123,7 +126,15 @@ def test_dialects_translate_and_never_decide() -> None:
 def test_only_the_composition_root_opens_stores() -> None:
     """Nobody else constructs services."""
     openers = {name for name in NAMES if "extauth.stores.open" in imports_of(name)}
-    assert openers == {"extauth.app"}
+    assert openers == {"extauth.app", "extauth.management"}
+
+
+def test_the_command_line_waits_for_no_web_stack() -> None:
+    """What `extauth keys` imports before it begins: a person or a script waits for it each time."""
+    program = "import sys, extauth.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    slow = ("starlette", "uvicorn", "httptools", "prometheus_client", "structlog", "rich", "redis", "uvloop")
+    assert within(set(done.stdout.split()), *slow, "extauth.app", "extauth.admin") == set()
 
 
 def test_a_store_is_chosen_in_one_place() -> None:

@@ -132,7 +132,7 @@ def test_what_is_no_digest_is_not_taken_in(digest: str) -> None:
 
 
 def test_no_representation_shows_a_foreign_key() -> None:
-    """Its hint has four characters, or none."""
+    """Its last four characters at most."""
     foreign = ForeignKey.from_text(TEXT)
     assert repr(foreign) == "ForeignKey(…p7dc)"
     assert TEXT not in str([foreign])

@@ -165,10 +165,17 @@ def test_a_file_that_was_given_may_be_read_by_its_group(tmp_path: Path, mode: in
         ("1" * SHORTEST_PEPPER + "\nshort", "a pepper needs at least 32 characters"),
         ("", "holds no pepper"),
         ("\n \n", "holds no pepper"),
+        (
+            f"{'1' * SHORTEST_PEPPER}\n{'2' * SHORTEST_PEPPER}\n{'1' * SHORTEST_PEPPER}",
+            "a pepper is listed twice",
+        ),
     ],
 )
-def test_short_and_empty_files_are_refused(tmp_path: Path, text: str, reason: str) -> None:
-    """Fewer than 128 bits could be guessed. The message names the file, never what is in it."""
+def test_files_without_good_peppers_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    """Fewer than 128 bits could be guessed, and one that is there twice is a slip of whoever rotates it.
+
+    The message names the file, never what is in it.
+    """
     assert problem_of(tmp_path, file=pepper_file(tmp_path, text)) == f"{tmp_path / 'given'}: {reason}"
 
 

@@ -134,6 +134,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"keys": {"default_tier": "gold"}}, "'gold' is not among 'tiers' .default."),
     ({"keys": {"peppers": ["short"]}}, "at least 32 characters"),
     ({"keys": {"peppers": [PEPPER], "peppers_file": "/p"}}, "not both"),
+    ({"keys": {"peppers": [PEPPER, f"{PEPPER}x", PEPPER]}}, "a pepper is listed twice"),
     ({"keys": {"hashing": {"workers": True}}}, "must be a number, not true"),
     ({"keys": {"hashing": {"memory_kib": 8191}}}, "greater than or equal to 8192"),
     ({"credentials": {"realm": 'a"b'}}, "without quotes"),

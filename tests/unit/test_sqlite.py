@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,25 +12,14 @@ import pytest
 
 from extauth.clock import from_us
 from extauth.errors import StoreError
-from extauth.stores import sqlite_thread
 from extauth.stores.base import AuditFilter, Claim, KeyChanges
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
 from extauth.stores.sqlite_rows import KEY_SCHEMA
 from tests.keys import entry, record
-from tests.stores import sqlite_archive, sqlite_keys
+from tests.stores import sqlite_archive, sqlite_keys, with_keys
 
 NOW = 1_772_366_400_000_000
-
-
-def with_keys(folder: Path, scenario: Callable[[SqliteKeyStore], Awaitable[None]]) -> None:
-    """Run a scenario on a key store in the folder."""
-
-    async def run() -> None:
-        async with sqlite_keys(folder) as store:
-            await scenario(store)
-
-    asyncio.run(run())
 
 
 def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
@@ -137,62 +125,6 @@ def test_a_file_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
             await SqliteKeyStore(file).open()
 
     asyncio.run(scenario())
-
-
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
-    """With its name."""
-    file = tmp_path / "extauth.db"
-    file.write_bytes(b"this is no database, and long enough to be seen as none" * 50)
-
-    async def scenario() -> None:
-        with pytest.raises(StoreError, match=r"extauth\.db: file is not a database"):
-            await SqliteKeyStore(file).open()
-
-    asyncio.run(scenario())
-    assert file.read_bytes().startswith(b"this is no database")
-
-
-def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
-    """A file stands where the folder should be."""
-    (tmp_path / "data").write_text("")
-
-    async def scenario() -> None:
-        with pytest.raises(StoreError, match=r"extauth\.db"):
-            await SqliteKeyStore(tmp_path / "data" / "extauth.db").open()
-
-    asyncio.run(scenario())
-
-
-def test_a_store_that_is_not_open_is_told(tmp_path: Path) -> None:
-    """As a fault of the store."""
-
-    async def scenario() -> None:
-        store = SqliteKeyStore(tmp_path / "extauth.db")
-        with pytest.raises(StoreError, match="not open"):
-            await store.count()
-        await store.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_store_that_stays_locked_is_a_fault_not_a_hang(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A write waits for another process's write only so long; reads don't wait at all."""
-    monkeypatch.setattr(sqlite_thread, "BUSY_TIMEOUT", 0.05)
-
-    async def scenario(store: SqliteKeyStore) -> None:
-        await store.add(record(), entry())
-        blocker = sqlite3.connect(tmp_path / "extauth.db", isolation_level=None)
-        blocker.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="locked"):
-            await store.add(record("AAAAbbbb0002"), entry())
-        assert await store.count() == 1
-        blocker.execute("ROLLBACK")
-        blocker.close()
-        await store.add(record("AAAAbbbb0002"), entry())
-
-    with_keys(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(("column", "value"), [("metadata", "{broken"), ("created_at", 10**18)])

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 import click
 
-from extauth.app import KeyManagement
 from extauth.cli.opening import actor, run, settings_of
 from extauth.cli.options import (
     as_json_option,
@@ -23,6 +22,7 @@ from extauth.cli.output import print_json, print_record
 from extauth.errors import InvalidInputError
 from extauth.keys.asked import UNSET, KeyChange
 from extauth.keys.views import public
+from extauth.management import KeyManagement
 from extauth.model import ApiKey
 
 
@@ -51,7 +51,7 @@ def update(
     remove_scope: tuple[str, ...],
     expires: datetime | timedelta | None,
     never_expires: bool,
-    rates: tuple[str, ...],
+    rates: list[object],
     tier_limits: bool,
     metadata: dict[str, object] | None,
     as_json: bool,

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 import click
 
-from extauth.app import KeyManagement
 from extauth.cli.opening import actor, run, settings_of
 from extauth.cli.options import ago, as_json_option, read_when, yes_option
 from extauth.cli.output import confirm, counted, print_json
 from extauth.keys.views import plain, public
+from extauth.management import KeyManagement
 from extauth.model import ApiKey
 from extauth.moving.pages import pages_of
 from extauth.stores.base import KeyFilter

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import click
 
-from extauth.app import KeyManagement
 from extauth.cli.opening import actor, run, settings_of
 from extauth.cli.options import (
     as_json_option,
@@ -24,6 +23,7 @@ from extauth.cli.output import confirm, print_fields, print_json, print_record
 from extauth.errors import StoreError
 from extauth.keys.asked import IssuedKey, NewKey
 from extauth.keys.views import plain, public
+from extauth.management import KeyManagement
 from extauth.model import ApiKey
 
 
@@ -49,7 +49,7 @@ def create(
     environment: str | None,
     expires: datetime | timedelta | None,
     never_expires: bool,
-    rates: tuple[str, ...],
+    rates: list[object],
     metadata: dict[str, object] | None,
     as_json: bool,
 ) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from extauth.app import KeyManagement
 from extauth.cli.opening import now, run, settings_of
 from extauth.cli.options import (
     DEFAULT_PAGE,
@@ -22,6 +21,7 @@ from extauth.cli.output import ends_at, print_fields, print_json, print_record, 
 from extauth.errors import InvalidInputError
 from extauth.keys.asked import GraceReport
 from extauth.keys.views import plain, public
+from extauth.management import KeyManagement
 from extauth.model import ApiKey
 from extauth.moving.pages import collect
 from extauth.stores.base import KeyFilter
@@ -32,9 +32,8 @@ _TITLES = ("KEY ID", "USER", "NAME", "TIER", "SCOPES", "STATE", "EXPIRES")
 @click.command("list")
 @click.option("--user-id", help="Only the keys of this user.")
 @click.option("--tier", help="Only the keys of this tier.")
-@click.option(
-    "--active/--inactive", default=None, help="Only those that are in force; or disabled or revoked ones."
-)
+@click.option("--active", is_flag=True, help="Only those that are in force.")
+@click.option("--inactive", is_flag=True, help="Only those that are disabled or revoked.")
 @click.option(
     "--expiring-within",
     callback=read_span,
@@ -57,7 +56,8 @@ def list_keys(
     *,
     user_id: str | None,
     tier: str | None,
-    active: bool | None,
+    active: bool,
+    inactive: bool,
     expiring_within: timedelta | None,
     unused_for: timedelta | None,
     limit: int | None,
@@ -67,11 +67,12 @@ def list_keys(
 ) -> None:
     """List keys, oldest first."""
     exclusive(all=everything, limit=limit)
+    exclusive(active=active, inactive=inactive)
     moment = now()
     wanted = KeyFilter(
         user_id=user_id,
         tier=tier,
-        active=active,
+        active=active if active or inactive else None,
         expires_before=None if expiring_within is None else moment + expiring_within,
         unused_since=None if unused_for is None else moment - unused_for,
     )

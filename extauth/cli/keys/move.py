@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import click
 
-from extauth.app import KeyManagement
 from extauth.cli.opening import actor, run, settings_of
 from extauth.cli.options import as_json_option
 from extauth.cli.output import counted, print_json
 from extauth.cli.pepper import warnings_of
 from extauth.cli.progress import progress
 from extauth.errors import ExtauthError
+from extauth.management import KeyManagement
 from extauth.moving.exporting import export, private_file
 from extauth.moving.importing import ImportOutcome, KeyImport, Plan
 from extauth.moving.reading import KeyLine, LineMistake, LineReader

@@ -4,8 +4,8 @@ A record, the indexes and the audit log lie in slots of their own, so no step co
 
 1. notes in the journal what it is about to do (and for a new key takes its place among the user's keys),
 2. replaces the record if it still has the version that was read, and with it puts a note into the record's
-   outbox: where the key may be listed from before, and the audit entry,
-3. makes the indexes agree with the record and appends the entry to the log, once by the change's id,
+   outbox: where the key may be listed from before, and the audit entries,
+3. makes the indexes agree with the record and appends the entries to the log, once by the change's id,
 4. strikes the note out, if the indexes still agree with the record, else does 3 again,
 5. strikes the change out of the journal.
 
@@ -82,13 +82,13 @@ class Changes:
         self._link = link
 
     async def add(
-        self, key: ApiKey, entry: AuditEntry | None, *, most_of_user: int | None = None, last: bool = True
+        self, key: ApiKey, *entries: AuditEntry, most_of_user: int | None = None, last: bool = True
     ) -> None:
         """Keep a new record. See `KeyStore`; `last` is False where another change follows at once."""
         change = Change.of(key.key_id, Place.of(key))
         started = _now()
         left = await self._begin_adding(change, key, most_of_user)
-        note = _note(change, entry)
+        note = _note(change, entries)
         put = scripts.PUT(_record_keys(key.key_id)[:2], 0, note, *to_fields(key))
         outcome, *notes = await self._decide(put, started)
         if outcome != "done":
@@ -98,14 +98,17 @@ class Changes:
         await self._complete(change, _Seen(key, notes[0]), last=last)
         await self._repair_quietly(left)
 
-    async def save(self, key: ApiKey, entry: AuditEntry) -> None:
+    async def save(self, key: ApiKey, *entries: AuditEntry) -> None:
         """Replace a record. See `KeyStore`."""
         place = await self._place_before(key)
         change = Change.of(key.key_id, place)
         started = _now()
         left = await self._begin(change)
         put = scripts.PUT(
-            _record_keys(key.key_id)[:2], key.version - 1, _note(change, entry), *_without_use(to_fields(key))
+            _record_keys(key.key_id)[:2],
+            key.version - 1,
+            _note(change, entries),
+            *_without_use(to_fields(key)),
         )
         outcome, *notes = await self._decide(put, started)
         if outcome != "done":
@@ -114,24 +117,25 @@ class Changes:
         await self._complete(change, _Seen(key, notes[0]))
         await self._repair_quietly(left)
 
-    async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
+    async def rotate(self, old: ApiKey, new: ApiKey, entries: tuple[AuditEntry, AuditEntry]) -> None:
         """Save the old record and add the new one. See `KeyStore`."""
-        # The new key first: an old one that names a successor always has it.
+        # The new key first: an old one that names a successor always has it. Its entry comes with the old
+        # one's change all the same, because the rotation has not happened before that.
         await self._place_before(old)
-        await self.add(new, None, last=False)
+        await self.add(new, last=False)
         try:
-            await self.save(old, entry)
+            await self.save(old, *entries)
         except (ConflictError, NotFoundError, RefusedError):
-            await self.remove(new.key_id, new.version, Place.of(new), None)
+            await self.remove(new.key_id, new.version, Place.of(new))
             raise
 
-    async def remove(self, key_id: str, version: int, place: Place, entry: AuditEntry | None) -> bool:
+    async def remove(self, key_id: str, version: int, place: Place, *entries: AuditEntry) -> bool:
         """Forget a record and the calls in its grace; return False where it changed meanwhile."""
         change = Change.of(key_id, place)
         started = _now()
         await self._begin(change)
         outcome, *notes = await self._decide(
-            scripts.REMOVE(_record_keys(key_id), version, _note(change, entry)), started
+            scripts.REMOVE(_record_keys(key_id), version, _note(change, entries)), started
         )
         if outcome == "done":
             await self._complete(change, _Seen(None, notes[0]))
@@ -198,7 +202,7 @@ class Changes:
             seen = seen or await self._look(change.key_id)
             notes = [orjson.loads(note) for note in seen.notes]
             listed |= {Place(*note["place"]) for note in notes}
-            entries = [append_command(note["change"], note["entry"]) for note in notes if note["entry"]]
+            entries = [append_command(note["change"], entry) for note in notes for entry in note["entries"]]
             await self._link.write(
                 *places.commands(change.key_id, seen.key, listed), *entries, sync=Sync.STEP
             )
@@ -248,13 +252,13 @@ def _record_keys(key_id: str) -> list[str]:
     return [layout.record(key_id), layout.outbox(key_id), layout.grace(key_id)]
 
 
-def _note(change: Change, entry: AuditEntry | None) -> str:
+def _note(change: Change, entries: Sequence[AuditEntry]) -> str:
     place = change.place
     return orjson.dumps(
         {
             "change": change.change_id,
             "place": [place.user_id, place.tier, place.pepper_id],
-            "entry": None if entry is None else entry_values(entry),
+            "entries": [entry_values(entry) for entry in entries],
         }
     ).decode()
 

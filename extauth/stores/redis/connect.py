@@ -34,6 +34,7 @@ class Connected:
     client: Client
     where: str
     is_cluster: bool
+    is_tls: bool
     close: Callable[[], Awaitable[None]]
 
 
@@ -71,7 +72,7 @@ def connect(settings: StoreSettings) -> Connected:
         return _behind_sentinels(url, settings, options)
     ((host, port),) = url.hosts
     client = Redis(host=host, port=port, db=url.database, **options)
-    return Connected(client, str(url), is_cluster=False, close=client.aclose)
+    return Connected(client, str(url), is_cluster=False, is_tls=url.tls, close=client.aclose)
 
 
 def _options(settings: StoreSettings, url: RedisUrl) -> dict[str, Any]:
@@ -125,10 +126,10 @@ def _behind_sentinels(url: RedisUrl, settings: StoreSettings, options: dict[str,
     async def close() -> None:
         await asyncio.gather(client.aclose(), *(one.aclose() for one in sentinel.sentinels))
 
-    return Connected(client, str(url), is_cluster=False, close=close)
+    return Connected(client, str(url), is_cluster=False, is_tls=url.tls, close=close)
 
 
 def _cluster(url: RedisUrl, options: dict[str, Any]) -> Connected:
     nodes = [ClusterNode(host, port) for host, port in url.hosts]
     client = RedisCluster(startup_nodes=nodes, **options)
-    return Connected(client, str(url), is_cluster=True, close=client.aclose)
+    return Connected(client, str(url), is_cluster=True, is_tls=url.tls, close=client.aclose)

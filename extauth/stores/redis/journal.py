@@ -33,7 +33,7 @@ _Source: TypeAlias = Callable[[int, int], Awaitable[Sequence[_Stored]]]
 
 
 def append_command(change_id: str, values: Mapping[str, Any]) -> scripts.Command:
-    """Return what appends an entry, unless one of that change was appended before."""
+    """Return what appends an entry, unless one of that change was appended for the same key before."""
     keys = [layout.AUDIT_ENTRIES, layout.AUDIT_TIMES, layout.AUDIT_LAST]
     if values["key_id"]:
         keys.append(layout.audit_of_key(values["key_id"]))

@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as SocketTimeoutError
 
 from extauth.errors import StoreError
 from extauth.stores.redis.connect import CONNECTIONS, Connected
+from extauth.stores.redis.faults import tls_hint, told
 from extauth.stores.redis.scripts import Command, key_of, with_text
 
 # How long Redis may take to have its append-only file on the disk: it syncs it every second at the least.
@@ -53,6 +54,7 @@ class RedisLink:
         self.is_cluster = connected.is_cluster
         self.client = connected.client
         self.waits_for_file = False
+        self._is_tls = connected.is_tls
         self._close = connected.close
         self._timeout = timeout_seconds
         self._room = asyncio.Semaphore(CONNECTIONS)
@@ -86,11 +88,16 @@ class RedisLink:
 
     async def greet(self) -> None:
         """Connect for the first time, with more patience than later. Raises StoreError."""
-        async with self._trip(_GREETED_WITHIN_SECONDS):
-            if isinstance(self.client, RedisCluster):
-                await self._meet_cluster(self.client, self.client.initialize)
-            else:
-                await self.client.ping()
+        try:
+            async with self._trip(_GREETED_WITHIN_SECONDS):
+                if isinstance(self.client, RedisCluster):
+                    await self._meet_cluster(self.client, self.client.initialize)
+                else:
+                    await self.client.ping()
+        except StoreError as error:
+            cause = error.__cause__
+            hint = "" if cause is None else tls_hint(cause, tls=self._is_tls)
+            raise type(error)(f"{error}{hint}") from cause
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -107,13 +114,15 @@ class RedisLink:
             async with asyncio.timeout(seconds):
                 yield
         except ResponseError as error:
-            raise RefusedError(f"{self.where}: {error}") from error
+            raise RefusedError(f"{self.where}: {told(error)}") from error
         except (TimeoutError, SocketTimeoutError) as error:
             self._look_around()
-            raise StoreError(f"{self.where}: no answer within {seconds * 1000:.0f} ms{otherwise}") from error
+            # The client has no more patience with a connection than with an answer later.
+            patience = self._timeout if isinstance(error, SocketTimeoutError) else seconds
+            raise StoreError(f"{self.where}: no answer within {patience * 1000:.0f} ms{otherwise}") from error
         except (RedisError, RedisClusterException, OSError, UnicodeDecodeError) as error:
             self._look_around()
-            raise StoreError(f"{self.where}: {error}{otherwise}") from error
+            raise StoreError(f"{self.where}: {told(error)}{otherwise}") from error
 
     async def _exchange(self, commands: Sequence[Command], *, wait: bool = False) -> list[Any]:
         async with self._room:

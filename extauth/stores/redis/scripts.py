@@ -39,6 +39,7 @@ APPEND = Script("append")
 PAGE = Script("page")
 USE = Script("use")
 CLAIM = Script("claim")
+RELEASE = Script("release")
 
 
 def with_text(command: Command) -> Command:

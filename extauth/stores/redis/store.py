@@ -79,9 +79,9 @@ class RedisKeyStore:
         """Replace the record of the version before. See `KeyStore`."""
         await self._changes.save(key, entry)
 
-    async def rotate(self, old: ApiKey, new: ApiKey, entry: AuditEntry) -> None:
+    async def rotate(self, old: ApiKey, new: ApiKey, entries: tuple[AuditEntry, AuditEntry]) -> None:
         """Save the old record and add the new one. See `KeyStore`."""
-        await self._changes.rotate(old, new, entry)
+        await self._changes.rotate(old, new, entries)
 
     async def purge(
         self, revoked_before: datetime, entry: AuditEntry, *, limit: int = 500
@@ -148,6 +148,10 @@ class RedisKeyStore:
             return Claim(fingerprint=fingerprint, key_id=key_id, at=from_us(int(at)))
         except (TypeError, ValueError, OverflowError) as error:
             raise StoreError(f"the claim of {name!r} can't be read: {error}") from error
+
+    async def release(self, name: str, claim: Claim) -> None:
+        """Give a name back. See `KeyStore`."""
+        await self._link.write(scripts.RELEASE([layout.claim(name)], claim.key_id))
 
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return nothing: each check asks for versions. See `KeyStore`."""

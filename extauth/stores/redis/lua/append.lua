@@ -1,4 +1,4 @@
--- Appends an entry to the audit log, once: what was appended before for the same change is not appended again.
+-- Appends an entry to the audit log, once: where the key has one of the same change, it is not appended again.
 -- KEYS: the entries; their times; the last entry's number; the entries of the key, left out where there is none.
 -- ARGV: the change; the entry's time; the entry.
 if KEYS[4] and redis.call('ZSCORE', KEYS[4], ARGV[1]) then return 0 end
