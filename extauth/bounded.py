@@ -15,26 +15,32 @@ V = TypeVar("V")
 
 
 class BoundedCache(dict[K, V]):
-    """At most `size` entries.
+    """The `size` entries that were used last are sure to be here, at most twice as many are.
 
     Ask with `get`, and where that gives None with `revive`; store with `keep` only. None can't be kept.
     """
 
-    __slots__ = ("_half", "_has_old", "_old")
+    __slots__ = ("_old", "_size")
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self._half = max(1, size // 2)
-        # A single place has no old generation.
-        self._has_old = size > 1
+        # Of one generation: whoever asks for `size` things in turn must find each of them each time.
+        self._size = size
         self._old: dict[K, V] = {}
 
     def keep(self, key: K, value: V) -> None:
         """Store an entry, forgetting the least recently used ones where there is no room."""
-        if len(self) >= self._half and key not in self:
-            self._old = dict(self) if self._has_old else {}
+        if len(self) >= self._size and key not in self:
+            self._old = dict(self)
             self.clear()
         self[key] = value
+
+    def keep_all(self, others: BoundedCache[K, V]) -> None:
+        """Store all entries of another one; they count as used last."""
+        for generation in (others._old, others):
+            for key, value in generation.items():
+                self._old.pop(key, None)
+                self.keep(key, value)
 
     def revive(self, key: K) -> V | None:
         """Return the entry from the old generation, and count it as used; None where there is none."""

@@ -10,33 +10,69 @@ import sys
 from extauth.bounded import Memo
 from extauth.clock import to_us
 from extauth.keys.scopes import ScopeSet
-from extauth.limits.plan import Planner, Take, UnknownLimitsError, takes_for
-from extauth.limits.spent import Spent
-from extauth.model import ApiKey, LimitSet
+from extauth.limits.plan import PLAIN_CHARGE, Charge, Plan, Planner, Subjects, UnknownLimitsError
+from extauth.model import ApiKey, Limit
 from extauth.routes import Route
 
 _NEVER = sys.maxsize
 _REMEMBERED_ROUTES = 256
+_REMEMBERED_CHARGES = 64
+# Addresses that one key is used from at about the same time, and those of all who have none.
+_ADDRESSES_OF_A_KEY = 256
+_ADDRESSES_WITHOUT_A_KEY = 16_384
+
+
+class Plans(Memo[Charge, Plan | None]):
+    """What requests of one caller take: `plans[charge]`, which is None where the client's address counts too.
+
+    Then `at(charge, address)` has it. `addresses` is for how many it is remembered.
+    """
+
+    __slots__ = ("_at",)
+
+    def __init__(self, planner: Planner, limits: tuple[Limit, ...], who: Subjects, *, addresses: int) -> None:
+        def plan(charge: Charge) -> Plan | None:
+            return None if planner.needs_address(limits, charge) else planner.plan(limits, charge, who)
+
+        def plan_at(place: tuple[Charge, str]) -> Plan:
+            charge, address = place
+            return planner.plan(limits, charge, who._replace(address=address))
+
+        super().__init__(plan, _REMEMBERED_CHARGES)
+        self._at: Memo[tuple[Charge, str], Plan] = Memo(plan_at, addresses)
+
+    def at(self, charge: Charge, address: str) -> Plan:
+        """Return what a request from this address takes."""
+        return self._at[charge, address]
+
+
+def plans_without_key(planner: Planner) -> Plans:
+    """Return what requests take that come without a key."""
+    return Plans(planner, planner.anonymous, Subjects(), addresses=_ADDRESSES_WITHOUT_A_KEY)
 
 
 class Caller:
     """One key, compiled. Lives as long as its record is unchanged."""
 
-    __slots__ = ("blocked", "expires_us", "fault", "key", "limit_set", "missing_scopes", "spent", "takes")
+    __slots__ = (
+        "blocked", "confirmed_us", "expires_us", "fault", "key", "missing_scopes", "nothing", "plan", "plans",
+    )  # fmt: skip
 
     def __init__(self, key: ApiKey, planner: Planner) -> None:
         self.key = key
-        self.limit_set: LimitSet | None = None
-        self.takes: tuple[Take, ...] = ()
-        # What refused it last.
-        self.spent: Spent | None = None
         # What is wrong on this side: the key is good, but nobody can say what its limits are.
         self.fault = ""
+        limits: tuple[Limit, ...] = ()
         try:
-            self.limit_set = planner.limits_of(key)
-            self.takes = takes_for(key, self.limit_set)
+            limits = planner.limits_of(key)
         except UnknownLimitsError as error:
             self.fault = str(error)
+        who = Subjects(key_id=key.key_id, user_id=key.user_id, tier=key.tier)
+        self.plans = Plans(planner, limits, who, addresses=_ADDRESSES_OF_A_KEY)
+        self.plan = self.plans[PLAIN_CHARGE]
+        # For a shared store: what a request takes that is refused anyway, and when it last confirmed the key.
+        self.nothing = Plan(())
+        self.confirmed_us = 0
         self.blocked = _blocked(key)
         # The end of a grace ends the key as its expiry does.
         ends = [to_us(end) for end in (key.expires_at, key.grace_until) if end is not None]

@@ -35,6 +35,7 @@ class Code(enum.StrEnum):
     INSUFFICIENT_SCOPE = "insufficient_scope"
     ROUTE_DENIED = "route_denied"
     RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
     STORE_UNAVAILABLE = "store_unavailable"
     OVERLOADED = "overloaded"
     INTERNAL_ERROR = "internal_error"
@@ -49,6 +50,7 @@ OUTCOMES: Mapping[Code, Outcome] = {
     Code.INSUFFICIENT_SCOPE: Outcome.FORBIDDEN,
     Code.ROUTE_DENIED: Outcome.FORBIDDEN,
     Code.RATE_LIMITED: Outcome.LIMITED,
+    Code.QUOTA_EXCEEDED: Outcome.LIMITED,
     Code.STORE_UNAVAILABLE: Outcome.UNAVAILABLE,
     Code.OVERLOADED: Outcome.UNAVAILABLE,
     Code.INTERNAL_ERROR: Outcome.UNAVAILABLE,
@@ -96,21 +98,41 @@ class CheckRequest(NamedTuple):
     ambiguous: Code | None = None
 
 
-class Limit(NamedTuple):
-    """One token bucket.
+# The period of a limit that begins anew with each month.
+CALENDAR_MONTH = 0
 
-    `capacity` requests at once, refilled evenly by `rate` requests each `period_us` microseconds.
+
+class Per(enum.StrEnum):
+    """Whose requests a limit counts together."""
+
+    KEY = "key"
+    USER = "user"
+    IP = "ip"
+    ROUTE = "route"
+    ALL = "all"
+
+
+class Limit(NamedTuple):
+    """One limit: `capacity` requests, counted by `algorithm` for each `per`.
+
+    A token bucket is refilled evenly by `rate` requests each `period_us` microseconds. A window holds its
+    capacity for each `period_us`, or for each `CALENDAR_MONTH`; its `rate` is its capacity. A limit in
+    `shadow` never refuses.
     """
 
     name: str
     capacity: int
     rate: int
     period_us: int
+    algorithm: str = "token_bucket"
+    per: Per = Per.KEY
+    shadow: bool = False
+    is_quota: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LimitSet:
-    """The limits of a tier, in the order of the configuration.
+    """The limits that a request's answer tells of, in the order of the configuration.
 
     Compared by identity, so that answers can be prepared for each.
     """
@@ -177,7 +199,8 @@ class Decision(NamedTuple):
     `key` is the identity for the upstream, None where nobody was identified. `key_id` is for operators: the
     key that was presented, also where it was refused, and `reason` says why; callers see neither.
     `needed_scopes` is filled where scopes were missing, `violated` names the limits that refused, `usages`
-    stand in the order of `limit_set`, `retry_after` is in whole seconds.
+    stand in the order of `limit_set`, `retry_after` is in whole seconds. `shadowed` names limits in shadow
+    that would have refused. `degraded` says what was decided without the store, where that was so.
     """
 
     code: Code
@@ -190,3 +213,5 @@ class Decision(NamedTuple):
     retry_after: int = 0
     needed_scopes: tuple[str, ...] = ()
     reason: str = ""
+    shadowed: tuple[str, ...] = ()
+    degraded: str = ""

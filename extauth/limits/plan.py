@@ -1,21 +1,120 @@
-"""From a key to the limits that its requests take, and the names of their buckets.
+"""From a request to the limits that it takes, and the names of their buckets.
 
-Worked out once when a key is loaded.
+Worked out once for all requests that are alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
-from extauth.model import ApiKey, Limit, LimitSet
+from extauth.limits.algorithm import Algorithm, BucketState, Numbers, Step, Tell
+from extauth.limits.registry import ALGORITHMS, DEFAULT_ALGORITHM
+from extauth.limits.spent import Held, Spent, spent_by
+from extauth.model import ApiKey, Limit, LimitSet, Per, Usage
+
+# What limits of everything count under.
+EVERYBODY = "all"
+_UNKNOWN_ADDRESS = "ip:unknown"
 
 
 class Take(NamedTuple):
-    """One bucket to take from, and the limit that rules it."""
+    """One bucket to take from.
+
+    `bucket` is its whole name: `subject`, whose it is, and `field`, which of theirs. `step` and `tell` are
+    the algorithm's, `numbers` those of the limit and the cost.
+    """
 
     bucket: str
     limit: Limit
+    cost: int
+    numbers: Numbers
+    step: Step
+    tell: Tell
+    subject: str
+    field: str
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """How it counts."""
+        return ALGORITHMS[self.limit.algorithm]
+
+    def look(self, state: BucketState | None, now_us: int, *, allowed: bool = True) -> Usage:
+        """Return how it stands with nothing taken; with `allowed` False as a refusal tells it."""
+        algorithm = self.algorithm
+        _, state = algorithm.step(state, algorithm.prepare(self.limit, 0), now_us)
+        return algorithm.tell(self.limit, self.cost, allowed, state, now_us)
+
+
+class Plan:
+    """What requests of one kind take: `takes` that must all have room, and `shadows` that never refuse.
+
+    `limit_set` holds the limits of `takes`, in the same order. Lives as long as nothing about it changes.
+    """
+
+    __slots__ = ("held", "limit_set", "prepared", "shadows", "share", "spent", "steps", "takes")
+
+    def __init__(self, takes: Iterable[Take]) -> None:
+        takes = tuple(takes)
+        self.takes = tuple(take for take in takes if not take.limit.shadow)
+        # The same as plain tuples, which are taken apart faster.
+        self.steps = tuple(take[:] for take in self.takes)
+        self.shadows = tuple(take for take in takes if take.limit.shadow)
+        self.limit_set = _limit_set(tuple(take.limit for take in self.takes))
+        # What refused last, and what a shared store said then.
+        self.spent: Spent | None = None
+        self.held: Held | None = None
+        # What one server gives out of it on its own while the store is gone.
+        self.share: Plan | None = None
+        # What a store has worked out about it, for itself.
+        self.prepared: object = None
+
+    def refused_again(self, now_us: int) -> Spent | None:
+        """Return the refusal that is known to hold at this time, else None."""
+        spent, held = self.spent, self.held
+        if spent is not None and spent.since_us <= now_us < spent.until_us:
+            return spent
+        if held is None or not held.since_us <= now_us < held.until_us:
+            return None
+        then_us = now_us + held.ahead_us
+        looks = zip(self.takes, held.states, held.rooms, strict=True)
+        usages = tuple(take.look(state, then_us, allowed=room) for take, state, room in looks)
+        self.spent = spent_by(usages, now_us)
+        return self.spent
+
+    @property
+    def all_takes(self) -> tuple[Take, ...]:
+        """Those that must have room, then those in shadow."""
+        return self.takes + self.shadows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Charge:
+    """What requests of a route take beside their caller's limits. `route` is empty where it has none.
+
+    `cost` is what they take of each limit. In `shadow` no limit refuses them.
+    """
+
+    route: str = ""
+    cost: int = 1
+    limits: tuple[Limit, ...] = ()
+    shadow: bool = False
+
+
+# Routes with nothing of their own share it, and so everything that is worked out from it.
+PLAIN_CHARGE = Charge()
+
+
+class Subjects(NamedTuple):
+    """Who a request counts for; empty where there is none."""
+
+    key_id: str = ""
+    user_id: str = ""
+    tier: str = ""
+    address: str = ""
 
 
 class UnknownLimitsError(LookupError):
@@ -23,22 +122,29 @@ class UnknownLimitsError(LookupError):
 
 
 class Planner:
-    """Knows the tiers. `parse_own` reads the limits that a key has of its own, and raises ValueError."""
+    """Knows the limits of tiers, of everybody, and of those without a key.
+
+    `parse_own` reads the limits that a key has of its own, and raises ValueError.
+    """
 
     def __init__(
         self,
         tiers: Mapping[str, tuple[Limit, ...]],
         *,
         parse_own: Callable[[Mapping[str, object]], tuple[Limit, ...]],
+        common: tuple[Limit, ...] = (),
+        anonymous: tuple[Limit, ...] = (),
     ) -> None:
-        self._tiers = {name: LimitSet(limits) for name, limits in tiers.items()}
+        self._tiers = tiers
         self._parse_own = parse_own
+        self._common = common
+        self.anonymous = anonymous
 
-    def limits_of(self, key: ApiKey) -> LimitSet:
+    def limits_of(self, key: ApiKey) -> tuple[Limit, ...]:
         """Return the key's own limits, else those of its tier. Raises UnknownLimitsError."""
         if key.limits:
             try:
-                return LimitSet(self._parse_own(key.limits))
+                return self._parse_own(key.limits)
             except ValueError as error:
                 raise UnknownLimitsError(f"the key's own limits can't be read: {error}") from error
         try:
@@ -46,12 +152,80 @@ class Planner:
         except KeyError as error:
             raise UnknownLimitsError(f"tier {key.tier!r} is not configured") from error
 
+    def needs_address(self, limits: tuple[Limit, ...], charge: Charge) -> bool:
+        """Tell whether one of the limits of such requests counts by client address."""
+        return any(limit.per is Per.IP for limit in (*limits, *charge.limits, *self._common))
 
-def takes_for(key: ApiKey, limit_set: LimitSet) -> tuple[Take, ...]:
-    """Return what each request of the key takes."""
-    return tuple(Take(bucket_name(key.key_id, limit), limit) for limit in limit_set.limits)
+    def plan(self, limits: tuple[Limit, ...], charge: Charge, who: Subjects) -> Plan:
+        """Return what such requests take: the caller's limits, the route's, then those of everybody."""
+        takes = [_take(limit, charge, who, scope=_scope_of_tier(limit, who)) for limit in limits]
+        takes += [_take(limit, charge, who, scope=f"route:{charge.route}/") for limit in charge.limits]
+        takes += [_take(limit, charge, who, scope="*/") for limit in self._common]
+        return Plan(take for take in takes if take is not None)
 
 
-def bucket_name(key_id: str, limit: Limit) -> str:
-    """Return a name that stays the same when the configuration changes, so that counts survive it."""
-    return f"key:{key_id}:{limit.name}"
+@lru_cache(maxsize=1_024)
+def _limit_set(limits: tuple[Limit, ...]) -> LimitSet:
+    """Return the same set for the same limits: answers are prepared for each set, not for each key."""
+    return LimitSet(limits)
+
+
+def subject_of_address(address: str) -> str:
+    """Return who a client address counts as; of IPv6 it is the first 64 bits.
+
+    Those below are one customer's to choose (RFC 6177, RFC 8981). IPv4 in IPv6 is IPv4.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return _UNKNOWN_ADDRESS
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return f"ip:{parsed}"
+    if parsed.ipv4_mapped is not None:
+        return f"ip:{parsed.ipv4_mapped}"
+    network = ipaddress.IPv6Address(int(parsed) >> 64 << 64)
+    return f"ip:{network}"
+
+
+def _take(limit: Limit, charge: Charge, who: Subjects, *, scope: str) -> Take | None:
+    subject = _subject(limit.per, charge, who)
+    if subject is None:
+        return None
+    # A name that stays the same when the configuration changes, so that counts survive it. Another algorithm
+    # can't read the state, and starts anew.
+    kind = "" if limit.algorithm == DEFAULT_ALGORITHM else f"~{limit.algorithm}"
+    field = f"{scope}{limit.name}{kind}"
+    if charge.shadow and not limit.shadow:
+        limit = limit._replace(shadow=True)
+    return take_for(limit, charge.cost, subject=subject, field=field)
+
+
+def take_for(limit: Limit, cost: int, *, subject: str, field: str) -> Take:
+    """Work out what taking this cost of a subject's limit means."""
+    algorithm = ALGORITHMS[limit.algorithm]
+    return Take(
+        bucket=f"{subject}:{field}",
+        limit=limit,
+        cost=cost,
+        numbers=algorithm.prepare(limit, cost),
+        step=algorithm.step,
+        tell=algorithm.tell,
+        subject=subject,
+        field=field,
+    )
+
+
+def _subject(per: Per, charge: Charge, who: Subjects) -> str | None:
+    """Return whose bucket it is, None where the request has no such party."""
+    if per is Per.KEY:
+        return f"key:{who.key_id}" if who.key_id else None
+    if per is Per.USER:
+        return f"user:{who.user_id}" if who.user_id else None
+    if per is Per.IP:
+        return subject_of_address(who.address)
+    return f"route:{charge.route}" if per is Per.ROUTE else EVERYBODY
+
+
+def _scope_of_tier(limit: Limit, who: Subjects) -> str:
+    # A key that changes its tier takes its count along. What several keys share must not mix up tiers.
+    return "" if limit.per is Per.KEY else f"tier:{who.tier}/"

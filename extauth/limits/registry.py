@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from extauth.limits import token_bucket
-from extauth.limits.algorithm import Step
+from extauth.limits.algorithm import Algorithm
+from extauth.limits.fixed_window import FIXED_WINDOW
+from extauth.limits.sliding_window import SLIDING_WINDOW
+from extauth.limits.token_bucket import TOKEN_BUCKET
 
-DEFAULT_ALGORITHM = "token_bucket"
-ALGORITHMS: Mapping[str, Step] = {DEFAULT_ALGORITHM: token_bucket.step}
+DEFAULT_ALGORITHM = TOKEN_BUCKET.name
+ALGORITHMS: Mapping[str, Algorithm] = {
+    algorithm.name: algorithm for algorithm in (TOKEN_BUCKET, SLIDING_WINDOW, FIXED_WINDOW)
+}

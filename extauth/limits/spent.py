@@ -1,4 +1,4 @@
-"""What is known of limits that refuse: for a moment, further requests are refused without looking again.
+"""What is known of limits that refuse: for a while, further requests are refused without asking for them.
 
 Only time gives back what was spent, so a refusal holds until the first of the refusing limits could pass. A
 flood against a spent limit then costs less than requests that are let in.
@@ -9,11 +9,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from extauth.clock import MICROSECONDS
-from extauth.model import Usage
+from extauth.limits.algorithm import BucketState
+from extauth.model import Code, Usage
 
 # How old what refusals say of the limits may be, in microseconds: `remaining` of those that would allow grows
-# meanwhile, and an operator may have reset one. Clients can't tell.
+# meanwhile. Clients can't tell.
 KNOWN_FOR_US = 10_000
+# How long a shared store is not asked about a spent limit, in microseconds: after this long a change of the
+# key and a reset of the limit, which nobody tells this server of, are noticed.
+HELD_FOR_US = 1_000_000
 
 
 class Spent(NamedTuple):
@@ -21,6 +25,7 @@ class Spent(NamedTuple):
 
     since_us: int
     until_us: int
+    code: Code
     usages: tuple[Usage, ...]
     violated: tuple[str, ...]
     retry_after: int
@@ -33,8 +38,39 @@ def spent_by(usages: tuple[Usage, ...], now_us: int) -> Spent:
     return Spent(
         since_us=now_us,
         until_us=now_us + min(KNOWN_FOR_US, *waits_us),
+        code=Code.QUOTA_EXCEEDED if any(usage.limit.is_quota for usage in refusing) else Code.RATE_LIMITED,
         usages=usages,
         violated=tuple(usage.limit.name for usage in refusing),
         # Rounded up, so that whoever waits so long passes.
         retry_after=-(-max(waits_us) // MICROSECONDS),
+    )
+
+
+class Held(NamedTuple):
+    """What a shared store said when it refused, in the order of the plan's takes.
+
+    It holds from `since_us` until `until_us` of this server's clock, which the store's is `ahead_us` of.
+    """
+
+    since_us: int
+    until_us: int
+    ahead_us: int
+    rooms: tuple[bool, ...]
+    states: tuple[BucketState | None, ...]
+
+
+def hold(
+    usages: tuple[Usage, ...], states: tuple[BucketState | None, ...], *, asked_us: int, store_now_us: int
+) -> Held:
+    """Return what may be held on to of a refusal that was asked for at `asked_us` of this server's clock.
+
+    The store looked later than that, so the times that it told end later than they are taken to end here.
+    """
+    waits_us = [usage.retry_us for usage in usages if not usage.allowed]
+    return Held(
+        since_us=asked_us,
+        until_us=asked_us + min(HELD_FOR_US, *waits_us),
+        ahead_us=store_now_us - asked_us,
+        rooms=tuple(usage.allowed for usage in usages),
+        states=states,
     )

@@ -1,18 +1,14 @@
-"""The two narrow things that stores do.
-
-Keep key records, and take limits. What every implementation must keep to.
-"""
+"""What stores of key records keep to, whatever they keep them in. Those of limits are in `limits.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from extauth.limits.algorithm import BucketState
-from extauth.limits.plan import Take
-from extauth.model import ApiKey, Usage
+from extauth.model import ApiKey
+from extauth.stores.shadowed import ShadowedStore
 
 # How many records a list looks at for one page: filters that have no index never read a whole store.
 LOOKED_AT_ONCE = 400
@@ -149,7 +145,7 @@ class Claim:
     at: datetime
 
 
-class KeyStore(Protocol):
+class KeyStore(ShadowedStore, Protocol):
     """Keeps key records. Every method may raise StoreError; what was acknowledged is durable.
 
     A change and its audit entries come about together or not at all.
@@ -260,34 +256,4 @@ class KeyStore(Protocol):
 
     async def close(self) -> None:
         """Let go of files and connections."""
-        ...
-
-
-class LimitStore(Protocol):
-    """Takes limits. All of one request are taken in one step, or none."""
-
-    def acquire(self, takes: Sequence[Take], cost: int, now_us: int) -> tuple[Usage, ...]:
-        """Take `cost` from every bucket if all of them allow it, else from none.
-
-        Return one usage for each, in order.
-        """
-        ...
-
-
-class BucketArchive(Protocol):
-    """Where the memory limit store's buckets outlive the process. Every method may raise StoreError."""
-
-    async def load(self, now_us: int) -> Sequence[tuple[str, int, int, int, int]]:
-        """Return rows of a bucket's name and the fields of its `BucketState`.
-
-        Those that are full by now are dropped.
-        """
-        ...
-
-    async def write(self, states: Mapping[str, BucketState], forgotten: Collection[str]) -> None:
-        """Keep these states and drop the forgotten buckets; durable once it returns."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the file."""
         ...

@@ -6,13 +6,12 @@ It is also the reference for every other limit store. One event loop uses it, so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from extauth.limits.algorithm import BucketState, Step
-from extauth.limits.plan import Take
-from extauth.limits.registry import ALGORITHMS, DEFAULT_ALGORITHM
-from extauth.model import Usage
+from extauth.limits.algorithm import BucketState
+from extauth.limits.plan import Plan
+from extauth.stores.limits import Seen, Taken
 
 # How many buckets one sweep looks at: bounded, so that a sweep of a million buckets never holds up a check.
 SWEPT_AT_ONCE = 2_000
@@ -38,8 +37,7 @@ class MemoryLimitStore:
     An absent bucket has nothing spent, so those that are full again needn't be kept.
     """
 
-    def __init__(self, *, step: Step = ALGORITHMS[DEFAULT_ALGORITHM]) -> None:
-        self._step = step
+    def __init__(self) -> None:
         self._states: dict[str, BucketState] = {}
         self._unsaved: dict[str, BucketState] = {}
         self._forgotten: set[str] = set()
@@ -48,27 +46,65 @@ class MemoryLimitStore:
     def __len__(self) -> int:
         return len(self._states)
 
-    def acquire(self, takes: Sequence[Take], cost: int, now_us: int) -> tuple[Usage, ...]:
-        """Take `cost` from every bucket if all of them allow it, else from none. See `LimitStore`."""
-        states, unsaved, step = self._states, self._unsaved, self._step
+    def acquire(self, plan: Plan, now_us: int) -> Taken:
+        """Take from every bucket of the plan if all of them have room, else from none. See `LimitStore`."""
+        states, unsaved = self._states, self._unsaved
         taken = []
         usages = []
-        refused = False
-        for bucket, limit in takes:
-            state, usage = step(states.get(bucket), limit, cost, now_us)
+        for bucket, limit, cost, numbers, step, tell, _, _ in plan.steps:
+            allowed, state = step(states.get(bucket), numbers, now_us)
+            if not allowed:
+                return self._refused(plan, now_us)
             taken.append((bucket, state))
-            usages.append(usage)
-            if not usage.allowed:
-                refused = True
-        if refused:
-            for position, (bucket, limit) in enumerate(takes):
-                if usages[position].allowed:
-                    # Nothing is taken, so a limit that would have allowed it stands as it stood before.
-                    usages[position] = step(states.get(bucket), limit, 0, now_us)[1]
-            return tuple(usages)
+            usages.append(tell(limit, cost, True, state, now_us))
         for bucket, state in taken:
             states[bucket] = unsaved[bucket] = state
-        return tuple(usages)
+        shadowed = self._take_shadows(plan, now_us) if plan.shadows else ()
+        return tuple.__new__(Taken, (True, tuple(usages), shadowed))
+
+    def look(self, plan: Plan, now_us: int) -> Seen:
+        """Return how the limits of the plan stand, and take nothing."""
+        buckets = (take.bucket for take in plan.all_takes)
+        return Seen(now_us, {bucket: self._states[bucket] for bucket in buckets if bucket in self._states})
+
+    def reset(self, plan: Plan) -> None:
+        """Forget what was spent of the limits of this plan."""
+        for take in plan.all_takes:
+            if self._states.pop(take.bucket, None) is not None:
+                self._unsaved.pop(take.bucket, None)
+                self._forgotten.add(take.bucket)
+
+    def _refused(self, plan: Plan, now_us: int) -> Taken:
+        """Nothing is taken: limits that would have allowed it stand as they stood before."""
+        usages = []
+        for take in plan.takes:
+            before = self._states.get(take.bucket)
+            allowed, state = take.step(before, take.numbers, now_us)
+            usages.append(take.look(before, now_us, allowed=allowed))
+            if not allowed:
+                self._keep_if_moved(take.bucket, before, state)
+        return Taken(allowed=False, usages=tuple(usages))
+
+    def _take_shadows(self, plan: Plan, now_us: int) -> tuple[str, ...]:
+        """Take from each limit in shadow that has room; return the names of those that would have refused."""
+        shadowed = []
+        for take in plan.shadows:
+            before = self._states.get(take.bucket)
+            allowed, state = take.step(before, take.numbers, now_us)
+            if allowed:
+                self._states[take.bucket] = self._unsaved[take.bucket] = state
+            else:
+                shadowed.append(take.limit.name)
+                self._keep_if_moved(take.bucket, before, state)
+        return tuple(shadowed)
+
+    def _keep_if_moved(self, bucket: str, before: BucketState | None, state: BucketState) -> None:
+        """Keep the state of a refusal where it is more than the one before at a later time. See `Step`.
+
+        Without this a clock that jumps back an hour would lock out for an hour whoever is refused then.
+        """
+        if before is not None and _clear_at_us(before) != _clear_at_us(state):
+            self._states[bucket] = self._unsaved[bucket] = state
 
     def restore(self, states: Iterable[tuple[str, BucketState]]) -> None:
         """Put back what an archive kept; buckets that are in use already stay as they are."""

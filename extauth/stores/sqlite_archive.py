@@ -23,9 +23,30 @@ _BUCKET_SCHEMA = (
         clear_at_us INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
+    # Spent amounts became the time in which they are refilled. For the whole bucket that follows from the
+    # proportion, rounded up. What doesn't fit would take longer than a lifetime to be refilled.
+    """
+    ALTER TABLE buckets RENAME TO amounts;
+    CREATE TABLE buckets (
+        bucket TEXT PRIMARY KEY, first INTEGER NOT NULL, second INTEGER NOT NULL, third INTEGER NOT NULL,
+        clear_at_us INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO buckets
+        SELECT bucket, owed_us, 0,
+            CAST(full_us AS INTEGER) + (full_us > CAST(full_us AS INTEGER)), clear_at_us
+        FROM (
+            SELECT bucket, clear_at_us - at_us AS owed_us, clear_at_us,
+                CAST(full AS REAL) * (clear_at_us - at_us) / CAST(spent AS REAL) AS full_us
+            FROM amounts WHERE clear_at_us > at_us AND CAST(spent AS REAL) > 0
+        )
+        WHERE full_us < 9007199254740992 AND clear_at_us < 9007199254740992;
+    DROP TABLE amounts
+    """,
 )
-# The last moment that SQLite's 63 bits hold: a slow limit with a vast burst may take longer to clear.
-_LATEST_US = 2**63 - 1
+
+
+class InUseError(StoreError):
+    """A server counts in this archive."""
 
 
 class SqliteBucketArchive:
@@ -39,12 +60,15 @@ class SqliteBucketArchive:
         self._lock_path = path.with_suffix(".lock")
         self._lock: int | None = None
 
-    async def open(self) -> None:
+    async def open(self, *, to_count: bool = True) -> None:
         """Open or create the file.
 
-        Raises StoreError, also where another server counts in it: each would miss the other's half.
+        Raises StoreError, and InUseError where another server counts in it: each would miss the other's half.
+        Without `to_count` it is only there to be read, whoever counts.
         """
         await self._thread.open()
+        if not to_count:
+            return
         # A file of its own: closing another descriptor of the database would drop SQLite's locks on it.
         try:
             self._lock = os.open(self._lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -53,7 +77,7 @@ class SqliteBucketArchive:
             await self.close()
             if not isinstance(error, BlockingIOError):
                 raise StoreError(f"{self._lock_path}: {error.strerror}") from error
-            raise StoreError(
+            raise InUseError(
                 f"{self._lock_path}: another extauth serves from this store; "
                 "the embedded store is for one process"
             ) from error
@@ -63,21 +87,24 @@ class SqliteBucketArchive:
 
         def read(connection: sqlite3.Connection) -> list[tuple[str, int, int, int, int]]:
             connection.execute("DELETE FROM buckets WHERE clear_at_us <= ?", (now_us,))
-            query = "SELECT bucket, spent, at_us, full, clear_at_us FROM buckets"
-            return [
-                (bucket, int(spent), at_us, int(full), clear_at_us)
-                for bucket, spent, at_us, full, clear_at_us in connection.execute(query)
-            ]
+            query = "SELECT bucket, first, second, third, clear_at_us FROM buckets"
+            return connection.execute(query).fetchall()
+
+        return await self._thread.transaction(read)
+
+    async def read(self, buckets: Sequence[str]) -> dict[str, BucketState]:
+        """Return the states of those buckets that have one."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, BucketState]:
+            query = "SELECT first, second, third, clear_at_us FROM buckets WHERE bucket = ?"
+            rows = ((bucket, connection.execute(query, (bucket,)).fetchone()) for bucket in buckets)
+            return {bucket: row for bucket, row in rows if row is not None}
 
         return await self._thread.transaction(read)
 
     async def write(self, states: Mapping[str, BucketState], forgotten: Collection[str]) -> None:
         """Keep these states and drop the forgotten buckets. See `BucketArchive`."""
-        # Amounts are text: capacity times period can pass SQLite's 63 bits for a large monthly limit.
-        rows = (
-            (bucket, str(spent), at_us, str(full), min(clear_at_us, _LATEST_US))
-            for bucket, (spent, at_us, full, clear_at_us) in states.items()
-        )
+        rows = [(bucket, *state) for bucket, state in states.items()]
 
         def replace(connection: sqlite3.Connection) -> None:
             connection.executemany(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from extauth.clock import Clock
 from extauth.errors import StoreError
-from extauth.stores.base import BucketArchive
+from extauth.stores.limits import BucketArchive
 from extauth.stores.memory import MemoryLimitStore
 
 WRITE_EVERY_SECONDS = 0.5
@@ -44,7 +44,8 @@ class WriteBehind:
         """
         rows = await self._archive.load(self._clock.now_us())
         self._store.restore(
-            (bucket, (spent, at_us, full, clear_at_us)) for bucket, spent, at_us, full, clear_at_us in rows
+            (bucket, (first, second, third, clear_at_us))
+            for bucket, first, second, third, clear_at_us in rows
         )
 
     async def run(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from extauth.limits.algorithm import BucketState
-from extauth.stores.base import BucketArchive
+from extauth.stores.limits import BucketArchive
 from tests.stores import ARCHIVES
 
 Run = Callable[[Callable[[BucketArchive], Awaitable[None]]], None]
@@ -33,7 +33,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
 async def loaded(archive: BucketArchive, now_us: int = NOW) -> dict[str, BucketState]:
     """Return what the archive holds."""
     rows = await archive.load(now_us)
-    return {bucket: (spent, at_us, full, clear_at_us) for bucket, spent, at_us, full, clear_at_us in rows}
+    return {bucket: (first, second, third, clear_at_us) for bucket, first, second, third, clear_at_us in rows}
 
 
 def test_what_is_written_can_be_loaded(run: Run) -> None:
@@ -41,7 +41,11 @@ def test_what_is_written_can_be_loaded(run: Run) -> None:
 
     async def scenario(archive: BucketArchive) -> None:
         assert await loaded(archive) == {}
-        states = {"key:a:per-second": (1, NOW, 2, NOW + 1), "key:b:per-hour": (3, NOW - 9, 4, NOW + 10**12)}
+        states = {
+            "key:a:per-second": (1, 999, 2, NOW + 1),
+            "ip:2001:db8:::*/per-hour~sliding_window": (0, 3, NOW, NOW + 10**12),
+            "the largest": (2**53 - 1, 2**53 - 1, 2**53 - 1, 2**53 - 1),
+        }
         await archive.write(states, ())
         assert await loaded(archive) == states
 

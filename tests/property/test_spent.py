@@ -7,8 +7,10 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauth.callers import Caller
 from extauth.limits.spent import KNOWN_FOR_US
-from extauth.model import Code, Decision, Usage
+from extauth.model import Code, Decision
+from extauth.stores.limits import Taken
 from extauth.stores.memory import MemoryLimitStore
 from tests.checking import Rig
 
@@ -33,11 +35,13 @@ def test_it_changes_no_decision(rates: list[str], moves_us: list[int]) -> None:
         rig = Rig(tiers={"default": {"rates": rates}})
         try:
             text, key = await rig.issue()
-            caller = (await rig.records.current(key.key_id)).takes  # type: ignore[union-attr]  # it is there
+            caller = await rig.records.current(key.key_id)
+            assert isinstance(caller, Caller)
+            assert caller.plan is not None
             asked_always = MemoryLimitStore()
             for move_us in moves_us:
                 rig.clock.advance(microseconds=move_us)
-                exact = asked_always.acquire(caller, 1, rig.clock.now_us())
+                exact = asked_always.acquire(caller.plan, rig.clock.now_us())
                 _compare(await rig.ask(key=text), exact)
         finally:
             rig.hasher.close()
@@ -45,8 +49,8 @@ def test_it_changes_no_decision(rates: list[str], moves_us: list[int]) -> None:
     asyncio.run(run())
 
 
-def _compare(decision: Decision, exact: tuple[Usage, ...]) -> None:
-    refusing = [usage for usage in exact if not usage.allowed]
+def _compare(decision: Decision, exact: Taken) -> None:
+    refusing = [usage for usage in exact.usages if not usage.allowed]
     assert decision.violated == tuple(usage.limit.name for usage in refusing)
     assert decision.code is (Code.RATE_LIMITED if refusing else Code.ALLOWED)
     if refusing:

@@ -1,46 +1,206 @@
-"""From a key to the buckets that its requests take from."""
+"""From a key and a route to the buckets that its requests take from."""
 
 from __future__ import annotations
 
 import pytest
 
-from extauth.limits.plan import Planner, Take, UnknownLimitsError, bucket_name, takes_for
-from extauth.model import Limit
+from extauth.limits.plan import PLAIN_CHARGE, Charge, Plan, Planner, Subjects, UnknownLimitsError
+from extauth.limits.registry import ALGORITHMS
+from extauth.model import ApiKey, Limit, Per
 from extauth.settings.routing import parse_own_limits
 from tests.keys import record
+from tests.limits import window
 
 SECOND = Limit("per-second", 10, 5, 1_000_000)
 HOUR = Limit("per-hour", 1000, 1000, 3_600_000_000)
 PLANNER = Planner({"pro": (SECOND, HOUR), "free": ()}, parse_own=parse_own_limits)
+ALICE = Subjects(key_id="K1", user_id="alice", tier="pro", address="192.0.2.7")
 
 
-def test_a_key_takes_the_limits_of_its_tier() -> None:
-    """In the order of the configuration; one set for all keys of the tier, for which answers are prepared."""
-    limits = PLANNER.limits_of(record(tier="pro"))
-    assert limits.limits == (SECOND, HOUR)
-    assert PLANNER.limits_of(record("AAAAbbbb0002", tier="pro")) is limits
-    assert takes_for(record("AAAAbbbb0002", tier="pro"), limits) == (
-        Take("key:AAAAbbbb0002:per-second", SECOND),
-        Take("key:AAAAbbbb0002:per-hour", HOUR),
+def plan(
+    *limits: Limit, charge: Charge = PLAIN_CHARGE, who: Subjects = ALICE, common: tuple[Limit, ...] = ()
+) -> Plan:
+    """Return what requests under these limits take."""
+    return Planner({}, parse_own=parse_own_limits, common=common).plan(limits, charge, who)
+
+
+def buckets(made: Plan) -> list[str]:
+    """Return the buckets that a plan takes from."""
+    return [take.bucket for take in made.all_takes]
+
+
+def per(party: Per, limit: Limit = SECOND) -> Limit:
+    """Return a limit that counts for somebody else."""
+    return limit._replace(per=party)
+
+
+def test_a_key_has_the_limits_of_its_tier() -> None:
+    """In the order of the configuration."""
+    assert PLANNER.limits_of(record(tier="pro")) == (SECOND, HOUR)
+    assert PLANNER.limits_of(record(tier="free")) == ()
+
+
+def test_a_keys_own_limits_stand_in_place_of_its_tiers() -> None:
+    """All of them."""
+    assert PLANNER.limits_of(record(tier="pro", limits={"rates": ["5/10s"]})) == (
+        Limit("per-10s", 5, 1, 2_000_000),
     )
 
 
-def test_a_tier_may_have_no_limits() -> None:
-    """Then nothing is taken."""
-    assert takes_for(record(tier="free"), PLANNER.limits_of(record(tier="free"))) == ()
-
-
-def test_a_tier_that_is_gone_is_told() -> None:
+@pytest.mark.parametrize("key", [record(tier="gold"), record(tier="pro", limits={"rates": ["gold"]})])
+def test_limits_that_nobody_knows_are_told(key: ApiKey) -> None:
     """A key without known limits must not become one without limits."""
     with pytest.raises(UnknownLimitsError, match="gold"):
-        PLANNER.limits_of(record(tier="gold"))
+        PLANNER.limits_of(key)
 
 
-def test_a_bucket_keeps_its_name_when_its_limit_changes() -> None:
+def test_a_plan_takes_each_limit_from_the_keys_own_bucket() -> None:
+    """With all that a store needs worked out."""
+    made = plan(SECOND, HOUR)
+    assert made.limit_set.limits == (SECOND, HOUR)
+    first, second = made.takes
+    assert (first.subject, first.field, first.bucket) == ("key:K1", "per-second", "key:K1:per-second")
+    assert (second.limit, second.cost, second.bucket) == (HOUR, 1, "key:K1:per-hour")
+    bucket = ALGORITHMS["token_bucket"]
+    assert (first.step, first.tell, first.numbers) == (bucket.step, bucket.tell, bucket.prepare(SECOND, 1))
+
+
+def test_no_limits_is_nothing_to_take() -> None:
+    """Such a tier is unlimited."""
+    assert plan().all_takes == ()
+
+
+@pytest.mark.parametrize(
+    ("party", "subject"),
+    [
+        (Per.KEY, "key:K1"),
+        (Per.USER, "user:alice"),
+        (Per.IP, "ip:192.0.2.7"),
+        (Per.ROUTE, "route:orders"),
+        (Per.ALL, "all"),
+    ],
+)
+def test_whose_bucket_it_is(party: Per, subject: str) -> None:
+    """As the limit says whose requests it counts together."""
+    (take,) = plan(per(party), charge=Charge(route="orders")).takes
+    assert take.subject == subject
+    assert take.bucket == f"{subject}:{take.field}"
+
+
+def test_a_request_without_a_key_has_neither_key_nor_user() -> None:
+    """Limits of these don't apply to it, those of its address do."""
+    anonymous = Subjects(address="192.0.2.7")
+    made = plan(per(Per.KEY), per(Per.USER), per(Per.IP), who=anonymous)
+    assert [take.subject for take in made.takes] == ["ip:192.0.2.7"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", True),
+        ("2001:db8:0:1::1", "2001:DB8:0:1::1", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("::ffff:192.0.2.7", "192.0.2.7", True),
+        ("::ffff:192.0.2.8", "192.0.2.7", False),
+        ("192.0.2.8", "192.0.2.7", False),
+        ("unix:", "", True),
+        ("unix:", "192.0.2.7", False),
+    ],
+)
+def test_who_an_address_counts_as(one: str, other: str, same: bool) -> None:  # noqa: FBT001 - a parameter of the table
+    """An IPv6 customer has 64 bits to choose from, an IPv4 address is one however it is written."""
+    found = [buckets(plan(per(Per.IP), who=ALICE._replace(address=address))) for address in (one, other)]
+    assert (found[0] == found[1]) is same
+
+
+@pytest.mark.parametrize("limit", [SECOND, window("per-second", 10, 1_000_000)])
+def test_a_bucket_keeps_its_name_when_its_limit_changes(limit: Limit) -> None:
     """What was counted under the old numbers counts under the new ones."""
-    changed = SECOND._replace(capacity=99, rate=7, period_us=5)
-    assert (
-        bucket_name("AAAAbbbb0001", changed)
-        == bucket_name("AAAAbbbb0001", SECOND)
-        == "key:AAAAbbbb0001:per-second"
+    changed = limit._replace(capacity=99, rate=99, period_us=5, shadow=True, is_quota=True)
+    assert buckets(plan(changed)) == buckets(plan(limit))
+
+
+def test_another_algorithm_has_another_bucket() -> None:
+    """It can't read what the one before counted."""
+    names = ("token_bucket", "sliding_window", "fixed_window")
+    found = [buckets(plan(SECOND._replace(algorithm=name)))[0] for name in names]
+    assert len(set(found)) == 3
+    assert found[0] == "key:K1:per-second"
+
+
+def test_a_key_that_changes_its_tier_takes_its_counts_along() -> None:
+    """Changing back and forth makes no new bucket."""
+    assert buckets(plan(SECOND, who=ALICE._replace(tier="free"))) == buckets(plan(SECOND))
+
+
+@pytest.mark.parametrize("party", [Per.USER, Per.IP, Per.ALL])
+def test_what_keys_of_several_tiers_share_is_counted_for_each_tier(party: Per) -> None:
+    """Limits of the same name in two tiers are two limits."""
+    limit = per(party)
+    assert buckets(plan(limit, who=ALICE._replace(tier="free"))) != buckets(plan(limit))
+
+
+def test_keys_of_one_user_share_the_users_bucket() -> None:
+    """And not that of each key."""
+    limits = (per(Per.USER), SECOND)
+    (of_user, of_key), (user_again, other_key) = (
+        buckets(plan(*limits, who=ALICE._replace(key_id=key_id))) for key_id in ("K1", "K2")
     )
+    assert of_user == user_again
+    assert of_key != other_key
+
+
+@pytest.mark.parametrize("party", [Per.KEY, Per.USER, Per.IP, Per.ALL])
+def test_limits_of_the_same_name_are_apart(party: Per) -> None:
+    """That of the tier, those of two routes, and that of everybody: each has a bucket of its own."""
+    limit = per(party)
+    found = set()
+    for route in ("orders", "/v1/**"):
+        made = plan(limit, charge=Charge(route=route, limits=(limit,)), common=(limit,))
+        assert len(made.takes) == 3
+        found.update(buckets(made))
+    # The tier's and everybody's are the same on both routes.
+    assert len(found) == 4
+
+
+def test_the_callers_limits_come_first_then_the_routes_then_everybodys() -> None:
+    """In this order they are told."""
+    route, common = Limit("route", 1, 1, 1), Limit("common", 1, 1, 1)
+    made = plan(SECOND, HOUR, charge=Charge(route="r", limits=(route,)), common=(common,))
+    assert made.limit_set.limits == (SECOND, HOUR, route, common)
+
+
+def test_a_routes_cost_is_taken_of_each_limit() -> None:
+    """Also of those of everybody."""
+    made = plan(SECOND, charge=Charge(route="r", cost=4, limits=(HOUR,)), common=(HOUR,))
+    assert [take.cost for take in made.takes] == [4, 4, 4]
+    assert made.takes[0].numbers == ALGORITHMS["token_bucket"].prepare(SECOND, 4)
+
+
+def test_a_limit_in_shadow_stands_apart() -> None:
+    """Answers don't tell of it."""
+    shadow = HOUR._replace(shadow=True)
+    made = plan(shadow, SECOND)
+    assert [take.limit for take in made.takes] == [SECOND]
+    assert [take.limit for take in made.shadows] == [shadow]
+    assert made.limit_set.limits == (SECOND,)
+    assert [take.limit for take in made.all_takes] == [SECOND, shadow]
+
+
+def test_on_a_route_in_shadow_no_limit_refuses() -> None:
+    """They count in the same buckets as elsewhere."""
+    made = plan(SECOND, charge=Charge(route="r", limits=(HOUR,), shadow=True), common=(HOUR,))
+    assert made.takes == ()
+    assert all(take.limit.shadow for take in made.shadows)
+    assert buckets(made) == buckets(plan(SECOND, charge=Charge(route="r", limits=(HOUR,)), common=(HOUR,)))
+
+
+@pytest.mark.parametrize("party", Per)
+def test_the_address_is_needed_only_where_it_counts(party: Per) -> None:
+    """Otherwise one plan serves a key wherever it is used from."""
+    limit = per(party)
+    needed = party is Per.IP
+    assert PLANNER.needs_address((SECOND, limit), PLAIN_CHARGE) is needed
+    assert PLANNER.needs_address((SECOND,), Charge(route="r", limits=(limit,))) is needed
+    with_common = Planner({}, parse_own=parse_own_limits, common=(limit,))
+    assert with_common.needs_address((SECOND,), PLAIN_CHARGE) is needed

@@ -9,15 +9,17 @@ import sys
 from pathlib import Path
 
 from extauth.errors import StoreError
-from extauth.limits.plan import Take
 from extauth.model import Limit
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.write_behind import WRITE_EVERY_SECONDS, WriteBehind
 from tests.fakes import FakeClock, MemoryArchive
+from tests.limits import plan_of
 from tests.stores import sqlite_archive
 from tests.waiting import eventually
 
-LIMIT = Limit("per-month", 1_000_000, 1, 2_592_000_000_000)
+# A request each 43 minutes.
+LIMIT = Limit("per-month", 100_000, 1_000, 2_592_000_000_000)
+EACH_US = 2_592_000_000
 
 
 class Rig:
@@ -36,10 +38,15 @@ class Rig:
             on_success=lambda: self.heard.append("fine"),
         )
 
-    def take(self, bucket: str = "a", limit: Limit = LIMIT) -> int:
+    def take(self, key: str = "a", limit: Limit = LIMIT) -> int:
         """Take one, and return how much is spent."""
-        (usage,) = self.store.acquire((Take(bucket, limit),), 1, self.clock.now_us())
+        (usage,) = self.store.acquire(plan_of(limit, key=key), self.clock.now_us()).usages
         return limit.capacity - usage.remaining
+
+    @property
+    def keys(self) -> list[str]:
+        """Whose buckets the archive holds."""
+        return sorted(bucket.split(":")[1] for bucket in self.archive.rows)
 
 
 async def stop(task: asyncio.Task[None]) -> None:
@@ -57,9 +64,9 @@ def test_a_restart_keeps_counts(tmp_path: Path, clock: FakeClock) -> None:
             store = MemoryLimitStore()
             write_behind = WriteBehind(store, archive, clock, on_failure=print, on_success=lambda: None)
             await write_behind.restore()
-            usages = [store.acquire((Take("a", LIMIT),), 1, clock.now_us()) for _ in range(takes)]
+            answers = [store.acquire(plan_of(LIMIT), clock.now_us()) for _ in range(takes)]
             await write_behind.flush()
-            return LIMIT.capacity - usages[-1][0].remaining
+            return LIMIT.capacity - answers[-1].usages[0].remaining
 
     assert asyncio.run(one_server(70)) == 70
     assert asyncio.run(one_server(1)) == 71
@@ -72,7 +79,7 @@ def test_it_writes_without_being_told(clock: FakeClock) -> None:
         rig = Rig(MemoryArchive(), clock)
         rig.take()
         running = asyncio.create_task(rig.write_behind.run())
-        await eventually(lambda: "a" in rig.archive.rows)
+        await eventually(lambda: rig.keys == ["a"])
         await rig.write_behind.flush()
         assert (rig.archive.writes, rig.heard) == (1, ["fine"])
         await stop(running)
@@ -95,8 +102,8 @@ def test_a_failed_write_is_reported_and_tried_again(clock: FakeClock) -> None:
         rig.archive.failure = None
         await rig.write_behind.flush()
         assert rig.heard == ["disk full", "disk full", "fine"]
-        assert sorted(rig.archive.rows) == ["a", "b"]
-        assert rig.archive.rows["a"][0] == 2 * LIMIT.period_us
+        assert rig.keys == ["a", "b"]
+        assert rig.archive.rows[plan_of(LIMIT, key="a").takes[0].bucket][0] == 2 * EACH_US
 
     asyncio.run(scenario())
 
@@ -112,7 +119,7 @@ def test_a_fault_that_nobody_foresaw_does_not_end_the_writing(clock: FakeClock) 
         assert rig.heard == ["OverflowError('planted')"]
         rig.archive.failure = None
         await rig.write_behind.flush()
-        assert "a" in rig.archive.rows
+        assert rig.keys == ["a"]
 
     asyncio.run(scenario())
 
@@ -124,7 +131,7 @@ def test_the_end_writes_the_rest_and_closes(clock: FakeClock) -> None:
         rig = Rig(MemoryArchive(), clock)
         rig.take()
         await rig.write_behind.close()
-        assert "a" in rig.archive.rows
+        assert rig.keys == ["a"]
         assert rig.archive.closed
 
     asyncio.run(scenario())
@@ -142,7 +149,7 @@ def test_a_write_that_the_end_interrupts_is_done_again(clock: FakeClock) -> None
         await stop(writing)
         rig.archive.held = None
         await rig.write_behind.close()
-        assert "a" in rig.archive.rows
+        assert rig.keys == ["a"]
 
     asyncio.run(scenario())
 
@@ -156,10 +163,10 @@ def test_full_buckets_leave_memory_and_archive(clock: FakeClock) -> None:
         rig.take("quick", quick)
         rig.take("slow")
         await rig.write_behind.flush()
-        assert sorted(rig.archive.rows) == ["quick", "slow"]
+        assert rig.keys == ["quick", "slow"]
         clock.advance(seconds=1)
         running = asyncio.create_task(rig.write_behind.run())
-        await eventually(lambda: sorted(rig.archive.rows) == ["slow"])
+        await eventually(lambda: rig.keys == ["slow"])
         await stop(running)
         assert len(rig.store) == 1
 
@@ -189,7 +196,7 @@ _COUNTING_SERVER = """
 import asyncio, sys
 from pathlib import Path
 from extauth.clock import SystemClock
-from extauth.limits.plan import Take
+from extauth.limits.plan import PLAIN_CHARGE, Planner, Subjects
 from extauth.model import Limit
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
@@ -200,9 +207,10 @@ async def main():
     await archive.open()
     behind = WriteBehind(store, archive, clock, on_failure=print, on_success=lambda: None)
     running = asyncio.create_task(behind.run())
-    limit = Limit("per-month", 1_000_000, 1, 2_592_000_000_000)
+    limit = Limit("per-month", 100_000, 1_000, 2_592_000_000_000)
+    plan = Planner({}, parse_own=dict).plan((limit,), PLAIN_CHARGE, Subjects(key_id="a"))
     while True:
-        store.acquire((Take("a", limit),), 1, clock.now_us())
+        store.acquire(plan, clock.now_us())
         print(clock.now_us(), flush=True)
         await asyncio.sleep(0.001)
 
@@ -225,9 +233,9 @@ def test_a_kill_costs_at_most_a_second_of_counting(tmp_path: Path) -> None:
 
     async def counted() -> int:
         async with sqlite_archive(tmp_path) as archive:
-            ((_, spent, _, _, _),) = await archive.load(taken_us[-1])
-            # Rounded up: what refilled in these seconds is less than one request.
-            return -(-spent // 2_592_000_000_000)
+            ((_, owed_us, _, _, _),) = await archive.load(taken_us[-1])
+            # Rounded up: what was refilled in this time is less than one request.
+            return -(-owed_us // EACH_US)
 
     at_least = sum(moment <= taken_us[-1] - 1_000_000 for moment in taken_us)
     assert at_least > 50

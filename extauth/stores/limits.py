@@ -1,0 +1,97 @@
+"""What stores of limits keep to, whatever they count in. Those of key records are in `base.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from extauth.errors import StoreError
+from extauth.limits.algorithm import BucketState
+from extauth.limits.plan import Plan
+from extauth.model import Usage
+
+
+class Taken(NamedTuple):
+    """What came of taking: one usage for each limit of the plan that is not in shadow, in its order.
+
+    `shadowed` names the limits in shadow that would have refused.
+    """
+
+    allowed: bool
+    usages: tuple[Usage, ...]
+    shadowed: tuple[str, ...] = ()
+
+
+class LimitStore(Protocol):
+    """Takes limits. All of one request are taken in one step, or none."""
+
+    def acquire(self, plan: Plan, now_us: int) -> Taken:
+        """Take from every bucket of the plan if all of them have room, else from none.
+
+        Limits in shadow are taken beside that, where they have room, if the request is allowed.
+        """
+        ...
+
+
+# What a shared store has to say: what was taken; None where the key's record has another version, so that
+# nothing was; or why it can't tell.
+Told = Taken | StoreError | None
+OnTold = Callable[[Told], None]
+
+
+class Seen(NamedTuple):
+    """The states of buckets by name, without those that nobody used, and when by the store's clock."""
+
+    now_us: int
+    states: Mapping[str, BucketState]
+
+    def usages(self, plan: Plan) -> tuple[Usage, ...]:
+        """Return how the limits of the plan stand, those in shadow last."""
+        return tuple(take.look(self.states.get(take.bucket), self.now_us) for take in plan.all_takes)
+
+
+class SharedLimitStore(Protocol):
+    """Takes limits that servers share, by its own clock, in one step with a look at the key's record."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the store is not asked at the moment, because it didn't answer lately; empty if it is."""
+        ...
+
+    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold) -> None:
+        """Have the plan taken if the record of the key has this version; 0 where there is no key.
+
+        `on_told` is called once, in a later turn of the loop, within the store's deadline.
+        """
+        ...
+
+    async def look(self, plan: Plan) -> Seen:
+        """Return how the limits of the plan stand, and take nothing. Raises StoreError."""
+        ...
+
+    async def reset(self, plan: Plan) -> None:
+        """Forget what was spent of the limits of the plan. Raises StoreError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+
+class BucketArchive(Protocol):
+    """Where the memory limit store's buckets outlive the process. Every method may raise StoreError."""
+
+    async def load(self, now_us: int) -> Sequence[tuple[str, int, int, int, int]]:
+        """Return rows of a bucket's name and the four numbers of its `BucketState`.
+
+        Those of which nothing is spent any more are dropped.
+        """
+        ...
+
+    async def write(self, states: Mapping[str, BucketState], forgotten: Collection[str]) -> None:
+        """Keep these states and drop the forgotten buckets; durable once it returns."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        ...
