@@ -5,12 +5,14 @@ It knows no section. Cross-field mistakes say where they belong with `mistake_at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
 MISTAKE = "extauth_mistake"
+Path = tuple[str | int, ...]
 
 
 class Section(BaseModel):
@@ -37,6 +39,12 @@ Whole = Annotated[int, BeforeValidator(_refuse_bool)]
 Fraction = Annotated[float, BeforeValidator(_refuse_bool)]
 
 
-def mistake_at(path: tuple[str | int, ...], message: str) -> PydanticCustomError:
+def mistake_at(path: Path, message: str) -> PydanticCustomError:
     """Make the error of a mistake that belongs to `path` (from the root), though it was found elsewhere."""
-    return PydanticCustomError(MISTAKE, "{message}", {"message": message, "at": path})
+    return mistakes_at([(path, message)])
+
+
+def mistakes_at(mistakes: Sequence[tuple[Path, str]]) -> PydanticCustomError:
+    """Make one error of several such mistakes."""
+    message = "; ".join(message for _, message in mistakes)
+    return PydanticCustomError(MISTAKE, "{message}", {"message": message, "mistakes": tuple(mistakes)})

@@ -51,7 +51,7 @@ class HashingSettings(Section):
 
 
 class CacheSettings(Section):
-    """How much is remembered in memory, in entries. A full cache forgets what was used longest ago."""
+    """How much is sure to be remembered in memory, in entries used last; at most twice as many are."""
 
     verified: Whole = Field(
         default=100_000, ge=1, description="Keys whose secret was verified, so argon2id needn't run again."

@@ -19,7 +19,7 @@ from extauth.settings.document import Path as FieldPath
 from extauth.settings.environment import CONFIG_VARIABLE, Overlay, read_environment, variable
 from extauth.settings.keys import NO_SHARED_PEPPER
 from extauth.settings.model import Settings
-from extauth.settings.shape import Kind, is_secret, kind_at
+from extauth.settings.shape import Kind, is_secret, kind_at, may_be_nothing
 
 # Files that must be there and can be read before anything starts.
 _FILES = (
@@ -65,8 +65,8 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        problems += [places.of(messages.path_of(detail), messages.sentence(detail)) for detail in details]
+        for detail in error.errors(include_url=False):
+            problems += [places.of(path, message) for path, message in messages.mistakes_in(detail)]
     else:
         problems += _missing_secrets(settings, places)
         if not problems:
@@ -132,7 +132,9 @@ def _without_empty_sections(value: dict[str, Any], path: FieldPath) -> dict[str,
     kept: dict[str, Any] = {}
     for name, item in value.items():
         inner = (*path, name)
-        if kind_at(inner) in {Kind.SECTION, Kind.MAPPING}:
+        if item is None and may_be_nothing(inner):
+            kept[name] = None
+        elif kind_at(inner) in {Kind.SECTION, Kind.MAPPING}:
             kept[name] = _without_empty_sections(item or {}, inner) if isinstance(item, dict | None) else item
         else:
             kept[name] = item

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from extauth.settings.base import MISTAKE
-from extauth.settings.shape import Kind, Path, is_secret, kind_at, names_at
+from extauth.settings.base import MISTAKE, Path
+from extauth.settings.shape import Kind, is_secret, kind_at, names_at
 
 _WANTED = {
     "bool": "true or false",
@@ -30,18 +30,17 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
 _NO_NAME = "(no name)"
 
 
-def path_of(error: ErrorDetails) -> Path:
-    """Tell which field an error belongs to."""
+def mistakes_in(error: ErrorDetails) -> list[tuple[Path, str]]:
+    """Tell which fields an error belongs to, and say in one line for each what is wrong."""
     if error["type"] == MISTAKE:
-        return tuple(error["ctx"]["at"])
+        return list(error["ctx"]["mistakes"])
     path = tuple(error["loc"])
     # This is how pydantic marks a mistake in the name, not the value, of a mapping's entry.
-    return path[:-1] if path[-1:] == ("[key]",) else path
+    path = path[:-1] if path[-1:] == ("[key]",) else path
+    return [(path, _sentence(error, path))]
 
 
-def sentence(error: ErrorDetails) -> str:
-    """Say what is wrong, in one line."""
-    path = path_of(error)
+def _sentence(error: ErrorDetails, path: Path) -> str:
     context = error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
@@ -50,8 +49,6 @@ def sentence(error: ErrorDetails) -> str:
             return "is needed and has no default"
         case "value_error":
             return str(context["error"])
-        case "extauth_mistake":
-            return str(context["message"])
         case _:
             return _wrong_value(error, hidden=is_secret(path) or kind_at(path) is not Kind.VALUE)
 
@@ -104,9 +101,15 @@ def _hint(kind: str, value: object) -> str:
     return ""
 
 
+def _plain(bound: float) -> float:
+    """Return a bound as it would be written: 1, not 1.0."""
+    return int(bound) if bound == int(bound) else bound
+
+
 _BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "greater_than_equal": lambda context: f"must be at least {context['ge']}",
-    "less_than_equal": lambda context: f"must be at most {context['le']}",
+    "greater_than": lambda context: f"must be more than {_plain(context['gt'])}",
+    "greater_than_equal": lambda context: f"must be at least {_plain(context['ge'])}",
+    "less_than_equal": lambda context: f"must be at most {_plain(context['le'])}",
     "literal_error": lambda context: f"must be {context['expected']}",
     "string_too_long": lambda context: f"must have at most {context['max_length']} characters",
     "too_long": lambda context: f"must have at most {context['max_length']} entries",

@@ -16,19 +16,23 @@ from pydantic import (
     field_validator,
 )
 
+from extauth.model import Per
 from extauth.settings import grammar
-from extauth.settings.base import Fraction, Section, Whole, mistake_at
+from extauth.settings.base import Fraction, Section, Whole, mistake_at, mistakes_at
+from extauth.settings.failure import FailureSettings
 from extauth.settings.keys import (
     DEFAULT_TIER,
-    HIDDEN,
     AuditSettings,
     CacheSettings,
     HashingSettings,
     KeySettings,
     TierName,
 )
-from extauth.settings.redis_url import RedisUrl, hide_password, parse_redis_url
-from extauth.settings.routing import Method, RateSettings, RouteSettings, TierSettings
+from extauth.settings.limits import LimitSettings
+from extauth.settings.meeting import mistakes_of
+from extauth.settings.rates import QuotaSettings, RateSettings
+from extauth.settings.routing import Method, RouteSettings, TierSettings
+from extauth.settings.store import StoreSettings
 from extauth.settings.values import Address, Duration, parse_address
 
 __all__ = [
@@ -36,22 +40,21 @@ __all__ = [
     "AuditSettings",
     "CacheSettings",
     "CredentialSettings",
+    "FailureSettings",
     "HashingSettings",
     "HeaderSettings",
     "KeySettings",
+    "LimitSettings",
     "ListenSettings",
     "LogSettings",
     "ProxySettings",
+    "QuotaSettings",
     "RateSettings",
     "RouteSettings",
     "Settings",
     "StoreSettings",
     "TierSettings",
 ]
-
-
-def _without_password(url: str) -> str:
-    return hide_password(url, HIDDEN) if url.startswith("redis") else url
 
 
 def _to_address(value: object) -> Address:
@@ -105,78 +108,6 @@ class ListenSettings(Section):
         if check is not None and admin.collides_with(check):
             raise ValueError(f"'{admin}' can't be used together with 'listen.check', which is '{check}'")
         return admin
-
-
-class StoreSettings(Section):
-    """Where keys and limiter state are kept: in a file of this machine, or in a Redis that servers share."""
-
-    url: Annotated[
-        str, AfterValidator(grammar.check_store_url), PlainSerializer(_without_password, return_type=str)
-    ] = Field(
-        default="sqlite:///extauth-data/extauth.db",
-        repr=False,
-        description=(
-            "The store. `sqlite:///` is followed by a file's path: relative to the working directory, or "
-            "absolute when it begins with a fourth slash. `redis://[user:password@]host:port/database`, "
-            "`redis+sentinel://host:port,host:port/service/database` and "
-            "`redis+cluster://host:port,host:port` are a Redis; with `rediss` it is asked over TLS."
-        ),
-    )
-    password_file: Path | None = Field(
-        default=None,
-        description=(
-            "A file with the password of Redis, instead of one in the URL. It is read again for each new "
-            "connection."
-        ),
-    )
-    sentinel_password_file: Path | None = Field(
-        default=None, description="A file with the password of the Sentinels, where they want one."
-    )
-    ca_file: Path | None = Field(
-        default=None,
-        description="Certificates of who may vouch for Redis, in PEM; without any, those of the system.",
-    )
-    certificate_file: Path | None = Field(
-        default=None,
-        description="The certificate that is shown to Redis, in PEM, where it asks clients for one.",
-    )
-    private_key_file: Path | None = Field(
-        default=None, description="The private key of that certificate, in PEM."
-    )
-    timeout: Duration = Field(
-        default=timedelta(milliseconds=250),
-        description="How long one question to Redis may take, connecting included.",
-    )
-
-    @field_validator("password_file")
-    @classmethod
-    def _one_source_of_the_password(cls, file: Path | None, info: ValidationInfo) -> Path | None:
-        url = info.data.get("url", "")
-        if file is not None and url.startswith("redis") and parse_redis_url(url).password:
-            raise ValueError("give the password in 'store.url' or in 'store.password_file', not both")
-        return file
-
-    @field_validator("private_key_file")
-    @classmethod
-    def _key_and_certificate(cls, file: Path | None, info: ValidationInfo) -> Path | None:
-        if (file is None) != (info.data.get("certificate_file") is None):
-            raise ValueError("'store.certificate_file' and 'store.private_key_file' belong together")
-        return file
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether the store is a file that one server has for itself."""
-        return self.url.startswith("sqlite:")
-
-    @property
-    def path(self) -> Path:
-        """The file of the embedded store."""
-        return grammar.store_path(self.url)
-
-    @property
-    def redis(self) -> RedisUrl:
-        """What the URL of a Redis says."""
-        return parse_redis_url(self.url)
 
 
 class CredentialSettings(Section):
@@ -263,6 +194,19 @@ class Settings(Section):
         default={DEFAULT_TIER: _DEFAULT_TIER_SETTINGS},
         description="Named sets of limits. The tier `default` exists also when others are listed without it.",
     )
+    limits: LimitSettings = Field(default=LimitSettings(), description="Limits of everybody.")
+    failure: FailureSettings = Field(
+        default=FailureSettings(), description="What is answered while the store fails."
+    )
+    workers: Whole = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description=(
+            "How many processes serve. More than one needs a Redis, because each would keep limits of its "
+            "own in the embedded store."
+        ),
+    )
     headers: HeaderSettings = Field(default=HeaderSettings(), description="Limits in headers.")
     log: LogSettings = Field(default=LogSettings(), description="Log lines.")
     docs_url: Annotated[str, AfterValidator(grammar.check_docs_url)] | None = Field(
@@ -301,3 +245,32 @@ class Settings(Section):
                 ("keys", "default_tier"), f"{keys.default_tier!r} is not among 'tiers' ({known})"
             )
         return tiers
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_can_meet(cls, limits: LimitSettings, info: ValidationInfo) -> LimitSettings:
+        routes, tiers = info.data.get("routes"), info.data.get("tiers")
+        # What could not be read has mistakes of its own.
+        if routes is not None and tiers is not None:
+            mistakes = mistakes_of(routes, tiers, limits)
+            if mistakes:
+                raise mistakes_at(mistakes)
+        return limits
+
+    @field_validator("workers")
+    @classmethod
+    def _workers_share_a_store(cls, workers: int, info: ValidationInfo) -> int:
+        store = info.data.get("store")
+        if workers > 1 and isinstance(store, StoreSettings) and store.is_embedded:
+            raise ValueError(
+                f"{workers} workers need a Redis in 'store.url': with the embedded store each would count "
+                f"limits for itself, and let {workers} times as much pass"
+            )
+        return workers
+
+    @property
+    def counts_routes_apart(self) -> bool:
+        """Whether a limit that stands at no route counts each route for itself."""
+        limits = [limit for tier in self.tiers.values() for limit in tier.to_limits()]
+        limits += self.limits.to_common() + self.limits.to_anonymous()
+        return any(limit.per is Per.ROUTE for limit in limits)

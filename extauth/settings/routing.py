@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    GetJsonSchemaHandler,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
-from extauth.model import Limit
+from extauth.limits.plan import PLAIN_CHARGE, Charge
+from extauth.model import Limit, Per
 from extauth.settings import grammar
 from extauth.settings.base import Section, Whole
-from extauth.settings.values import (
-    LARGEST_COUNT,
-    LONGEST_REFILL,
-    Duration,
-    Rate,
-    format_rate,
-    name_of_period,
-    parse_rate,
-    to_duration,
-)
+from extauth.settings.rates import MOST_RATES, OF_A_ROUTE, QuotaSettings, RateSettings, check_names_differ
+from extauth.settings.values import LARGEST_COUNT
 
 Scope = Annotated[str, AfterValidator(grammar.check_scope)]
 Method = Annotated[str, AfterValidator(grammar.check_method)]
 Host = Annotated[str, AfterValidator(grammar.check_host)]
 _LONGEST_ROUTE_NAME = 64
+_OWN_LIMITS = 'own limits look like {"rates": ["10/second burst 20", "1000/hour"], "quota": "100000/month"}'
 
 
 class RouteSettings(Section):
@@ -65,7 +47,36 @@ class RouteSettings(Section):
     )
     name: (
         Annotated[str, Field(max_length=_LONGEST_ROUTE_NAME), AfterValidator(grammar.check_printable)] | None
-    ) = Field(default=None, description="What logs and metrics call it; without a name, its path.")
+    ) = Field(
+        default=None,
+        description=(
+            "What logs and metrics call it, and what its limits are counted under; without a name, its path."
+        ),
+    )
+    cost: Whole = Field(
+        default=1,
+        ge=0,
+        le=LARGEST_COUNT,
+        description=(
+            "How much one request takes of each limit, the tier's included; 0: nothing. More than the "
+            "smallest of its limits holds could never pass and is a mistake."
+        ),
+    )
+    limits: tuple[RateSettings, ...] = Field(
+        default=(),
+        max_length=MOST_RATES,
+        description=(
+            "Rates of this route's requests, beside the tier's. They count each key for itself unless they "
+            "say. At most 8. Routes that have some need names, or paths, that differ."
+        ),
+    )
+    shadow: bool = Field(
+        default=False,
+        description=(
+            "No limit refuses requests of this route, the tier's neither: they are counted, and what would "
+            "have been refused is told."
+        ),
+    )
 
     @field_validator("auth")
     @classmethod
@@ -77,88 +88,29 @@ class RouteSettings(Section):
             )
         return auth
 
-
-class RateSettings(Section):
-    """One token bucket: `10/second burst 20` or, with a name, `{rate: 10/second burst 20, name: burst}`."""
-
-    count: Whole = Field(ge=1, le=LARGEST_COUNT, description="How many requests each period refills.")
-    period: Duration = Field(description="The time in which `count` requests are refilled, evenly.")
-    burst: Whole = Field(
-        ge=1, le=LARGEST_COUNT, description="How many requests may come at once; default: the count."
-    )
-    name: Annotated[str, AfterValidator(grammar.check_rate_name)] = Field(
-        description="What the RateLimit headers call it; default: after its period, such as `per-second`."
-    )
-
+    @field_validator("limits")
     @classmethod
-    def parse(cls, text: str) -> RateSettings:
-        """Make one from its text form.
+    def _names_differ(cls, limits: tuple[RateSettings, ...]) -> tuple[RateSettings, ...]:
+        check_names_differ([rate.to_limit(OF_A_ROUTE) for rate in limits])
+        return limits
 
-        Raises:
-            ValueError: The text is not a rate.
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.name or self.path
+
+    def to_limits(self) -> tuple[Limit, ...]:
+        """Return the limits of its own."""
+        return tuple(rate.to_limit(OF_A_ROUTE) for rate in self.limits)
+
+    def to_charge(self, *, told_apart: bool = False) -> Charge:
+        """Return what its requests take, the plain charge if it sets nothing.
+
+        `told_apart` says that some limit counts each route for itself.
         """
-        return cls.model_validate(text)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: object) -> object:
-        if isinstance(value, str):
-            return _expanded({}, parse_rate(value))
-        if not isinstance(value, Mapping):
-            return value
-        if "rate" in value:
-            if not isinstance(value["rate"], str):
-                raise ValueError("'rate' must be text such as '10/second burst 20'")
-            return _expanded(
-                {key: item for key, item in value.items() if key != "rate"}, parse_rate(value["rate"])
-            )
-        if not {"count", "period"} <= value.keys():
-            raise ValueError("needs a 'rate', such as {rate: 10/second burst 20, name: burst}")
-        period = to_duration(value["period"])
-        return {"burst": value["count"], "name": name_of_period(period), **value}
-
-    @model_validator(mode="after")
-    def _refills_in_a_lifetime(self) -> RateSettings:
-        # Clients are told how long the refill takes, in fifteen digits at most (RFC 9651 section 3.3.1).
-        if self.period / LONGEST_REFILL * self.burst > self.count:
-            raise ValueError(
-                f"the burst would take more than {LONGEST_REFILL.days} days to refill; "
-                "lower it, or raise the rate"
-            )
-        return self
-
-    @model_serializer
-    def _to_text(self) -> str | dict[str, str]:
-        text = format_rate(Rate(self.count, self.period, self.burst))
-        return text if self.name == name_of_period(self.period) else {"rate": text, "name": self.name}
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """Describe what an operator writes, which is not what the fields hold."""
-        del core_schema, handler
-        rate = {"type": "string", "examples": ["10/second burst 20", "1000/hour", "5/10s"]}
-        name = {"type": "string", "pattern": f"^{grammar.RATE_NAME.pattern}$"}
-        named = {
-            "type": "object",
-            "properties": {"rate": rate, "name": name},
-            "required": ["rate"],
-            "additionalProperties": False,
-        }
-        return {"title": cls.__name__, "description": cls.__doc__, "anyOf": [rate, named]}
-
-    def to_limit(self) -> Limit:
-        """Turn it into the token bucket of the limiter, with the period in microseconds."""
-        return Limit(self.name, self.burst, self.count, self.period // timedelta(microseconds=1))
-
-
-def _expanded(others: Mapping[str, Any], rate: Rate) -> dict[str, Any]:
-    parts = {"count": rate.amount, "period": rate.period, "burst": rate.burst}
-    doubled = others.keys() & parts.keys()
-    if doubled:
-        raise ValueError(f"{min(doubled)!r} is part of 'rate' already")
-    return {"name": name_of_period(rate.period), **others, **parts}
+        if self.cost == 1 and not (self.limits or self.shadow or told_apart):
+            return PLAIN_CHARGE
+        return Charge(route=self.label, cost=self.cost, limits=self.to_limits(), shadow=self.shadow)
 
 
 class TierSettings(Section):
@@ -166,8 +118,22 @@ class TierSettings(Section):
 
     rates: tuple[RateSettings, ...] = Field(
         default=(),
-        max_length=8,
-        description="Rates that all must have room, taken all or nothing; none listed: unlimited.",
+        max_length=MOST_RATES,
+        description=(
+            "Rates that all must have room, taken all or nothing. They count each key for itself unless they "
+            "say. None listed: unlimited. At most 8."
+        ),
+    )
+    quota: QuotaSettings | None = Field(
+        default=None,
+        description=(
+            "How much in each period of the calendar, beside the rates: `100000/month`. Also second, minute, "
+            "hour, day and week; all in UTC, a week begins on Monday."
+        ),
+    )
+    shadow: bool = Field(
+        default=False,
+        description="None of its limits refuses: they are counted, and what they would have refused is told.",
     )
     scopes: tuple[Scope, ...] = Field(
         default=(),
@@ -177,29 +143,46 @@ class TierSettings(Section):
     @field_validator("rates")
     @classmethod
     def _names_differ(cls, rates: tuple[RateSettings, ...]) -> tuple[RateSettings, ...]:
-        names = [rate.name for rate in rates]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(
-                    f"two rates are named {name!r}: name one, as in {{rate: 10/second, name: other}}"
-                )
+        check_names_differ([rate.to_limit() for rate in rates])
         return rates
 
+    @field_validator("quota")
+    @classmethod
+    def _quota_has_its_own_name(
+        cls, quota: QuotaSettings | None, info: ValidationInfo
+    ) -> QuotaSettings | None:
+        if quota is not None:
+            rates: tuple[RateSettings, ...] = info.data.get("rates", ())
+            check_names_differ([*(rate.to_limit() for rate in rates), quota.to_limit()])
+        return quota
+
     def to_limits(self) -> tuple[Limit, ...]:
-        """Turn the rates into token buckets."""
-        return tuple(rate.to_limit() for rate in self.rates)
+        """Return its limits: the rates, then the quota."""
+        limits = [rate.to_limit() for rate in self.rates]
+        if self.quota is not None:
+            limits.append(self.quota.to_limit())
+        return tuple(limit._replace(shadow=limit.shadow or self.shadow) for limit in limits)
 
 
 def parse_own_limits(limits: Mapping[str, object]) -> tuple[Limit, ...]:
-    """Read the limits that a key has instead of its tier's: `{"rates": ["10/second"]}`.
+    """Read the limits that a key has instead of its tier's: `{"rates": ["10/second"], "quota": "1000/day"}`.
+
+    Either of the two is enough.
 
     Raises:
         ValueError: That is no set of limits; the message says what is wrong.
     """
-    if set(limits) != {"rates"} or not isinstance(limits["rates"], list | tuple):
-        raise ValueError('own limits look like {"rates": ["10/second burst 20", "1000/hour"]}')
+    if not limits or not limits.keys() <= {"rates", "quota"}:
+        raise ValueError(_OWN_LIMITS)
+    if not isinstance(limits.get("rates", ()), list | tuple) or limits.get("quota", "") is None:
+        raise ValueError(_OWN_LIMITS)
     try:
-        return TierSettings.model_validate({"rates": limits["rates"]}).to_limits()
+        own = TierSettings.model_validate(dict(limits)).to_limits()
     except ValidationError as error:
         messages = (mistake["msg"].removeprefix("Value error, ") for mistake in error.errors())
         raise ValueError("; ".join(messages)) from None
+    for limit in own:
+        # What several keys share is their tier's to say, since each of them would say it differently.
+        if limit.per is not Per.KEY:
+            raise ValueError(f"own limits count the key alone, so {limit.name!r} can't be per {limit.per}")
+    return own

@@ -11,11 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import SecretStr
 
-from extauth.settings.base import Section
+from extauth.settings.base import Path, Section
 from extauth.settings.model import Settings
-from extauth.settings.routing import RateSettings
-
-Path = tuple[str | int, ...]
 
 
 class Kind(enum.Enum):
@@ -59,8 +56,6 @@ def is_secret(path: Path) -> bool:
 def names_at(path: Path) -> tuple[str, ...]:
     """List the names that an operator may write below a path; empty where it is no section."""
     annotation = _annotation_at(path)
-    if annotation is RateSettings:
-        return ("rate", "name")
     return tuple(annotation.model_fields) if annotation is not None and _is_section(annotation) else ()
 
 

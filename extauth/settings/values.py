@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, NamedTuple
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
+
+from extauth.model import CALENDAR_MONTH
 
 MILLISECOND = timedelta(milliseconds=1)
 LONGEST_DURATION = timedelta(days=36_500)
 # Nobody needs a larger limit, and a zero too many shows early.
 LARGEST_COUNT = 1_000_000_000
-# How long an empty token bucket may take to be full again.
+# How long a limit may take to be as if nothing had been spent.
 LONGEST_REFILL = timedelta(days=3_650)
 
 _UNITS = {
@@ -30,13 +32,17 @@ _UNITS = {
 _DURATION_PATTERN = "".join(rf"(?:(?P<{unit}>[0-9]{{1,15}}){unit}(?![a-z]))?" for unit in _UNITS)
 _DURATION = re.compile(_DURATION_PATTERN)
 _BARE_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_PERIODS = {
+# Months differ in length, so the calendar's has none.
+MONTH = timedelta(microseconds=CALENDAR_MONTH)
+PERIODS = {
     "second": timedelta(seconds=1),
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
+    "week": timedelta(days=7),
+    "month": MONTH,
 }
-_PERIOD_NAMES = {period: name for name, period in _PERIODS.items()}
+_PERIOD_NAMES = {period: name for name, period in PERIODS.items()}
 _RATE = re.compile(r"(?P<count>[0-9]+)/(?P<period>[0-9a-z]+)(?: +burst +(?P<burst>[0-9]+))?")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
@@ -102,15 +108,20 @@ Duration = Annotated[
 
 
 class Rate(NamedTuple):
-    """A token bucket as operators say it: `amount` requests each `period`, `burst` of them at once."""
+    """So many requests for each period, as operators say it; `burst` is None where none was given."""
 
     amount: int
     period: timedelta
-    burst: int
+    burst: int | None = None
+
+    @property
+    def capacity(self) -> int:
+        """How many requests may come at once."""
+        return self.amount if self.burst is None else self.burst
 
 
 def parse_rate(text: str) -> Rate:
-    """Read `10/second burst 20`, `1000/hour` or `5/10s`. Without `burst`, as many as refill may come at once.
+    """Read `10/second burst 20`, `1000/hour`, `100000/month` or `5/10s`.
 
     Raises:
         ValueError: The text is no rate, or one of its numbers is outside 1 to 1000000000.
@@ -119,23 +130,36 @@ def parse_rate(text: str) -> Rate:
     if match is None:
         raise ValueError(f"{text!r} is not a rate such as '10/second burst 20', '1000/hour' or '5/10s'")
     word = match["period"]
-    if word not in _PERIODS and not word[0].isdigit():
-        raise ValueError(f"{word!r} is not a period: write {', '.join(_PERIODS)} or one such as 10s")
+    if word not in PERIODS and not word[0].isdigit():
+        raise ValueError(f"{word!r} is not a period: write {', '.join(PERIODS)} or one such as 10s")
     count = _counted(match["count"], "count")
-    burst = count if match["burst"] is None else _counted(match["burst"], "burst")
-    return Rate(count, _PERIODS.get(word) or parse_duration(word), burst)
+    burst = None if match["burst"] is None else _counted(match["burst"], "burst")
+    return Rate(count, PERIODS[word] if word in PERIODS else parse_duration(word), burst)
+
+
+def to_rate(value: object) -> Rate:
+    """Accept a rate or its text. Raises ValueError as `parse_rate`, and for anything else."""
+    if isinstance(value, Rate):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be text such as '10/second burst 20'")  # noqa: TRY004 - for pydantic
+    return parse_rate(value)
 
 
 def format_rate(rate: Rate) -> str:
-    """Write a rate as `parse_rate` reads it, without a burst that equals the count."""
-    period = _PERIOD_NAMES.get(rate.period) or format_duration(rate.period)
-    burst = "" if rate.burst == rate.amount else f" burst {rate.burst}"
-    return f"{rate.amount}/{period}{burst}"
+    """Write a rate as `parse_rate` reads it."""
+    burst = "" if rate.burst is None else f" burst {rate.burst}"
+    return f"{rate.amount}/{format_period(rate.period)}{burst}"
+
+
+def format_period(period: timedelta) -> str:
+    """Write the period of a rate: `second`, `month`, `10s`."""
+    return _PERIOD_NAMES.get(period) or format_duration(period)
 
 
 def name_of_period(period: timedelta) -> str:
     """Name a rate after its period: `per-second`, `per-10s`."""
-    return f"per-{_PERIOD_NAMES.get(period) or format_duration(period)}"
+    return f"per-{format_period(period)}"
 
 
 def _counted(digits: str, what: str) -> int:
@@ -144,6 +168,15 @@ def _counted(digits: str, what: str) -> int:
     if not 1 <= count <= LARGEST_COUNT:
         raise ValueError(f"the {what} of a rate must be 1 to {LARGEST_COUNT}")
     return count
+
+
+RateText = Annotated[
+    Rate,
+    PlainValidator(to_rate),
+    PlainSerializer(format_rate, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+"""A rate, written as text."""
 
 
 @dataclass(frozen=True, slots=True)

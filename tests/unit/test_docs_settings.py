@@ -60,6 +60,8 @@ def test_the_walk_reaches_all_depths() -> None:
         "keys.cache.verified",
         "routes[].scopes",
         "tiers.NAME.rates",
+        "tiers.NAME.quota",
+        "failure.share",
     } <= FIELDS.keys()
 
 

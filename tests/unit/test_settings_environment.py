@@ -31,8 +31,27 @@ def test_the_environment_wins_field_by_field(tmp_path: Path) -> None:
     }
     loaded = load_settings(file, environ)
     assert (loaded.keys.prefix, loaded.keys.hashing.workers, loaded.keys.hashing.queue) == ("acme", 5, 7)
-    assert [rate.count for rate in loaded.tiers["free"].rates] == [1]
-    assert [rate.burst for rate in loaded.tiers["pro"].rates] == [9, 5]
+    assert [rate.rate.amount for rate in loaded.tiers["free"].rates] == [1]
+    assert [rate.rate.capacity for rate in loaded.tiers["pro"].rates] == [9, 5]
+
+
+def test_a_quota_is_given_as_text_as_a_mapping_or_by_field(tmp_path: Path) -> None:
+    """As in the file; a field lies over the file's mapping, and an empty variable takes the quota away."""
+    file = tmp_path / "extauth.yaml"
+    file.write_text("tiers: {a: {quota: 1/day}, b: {quota: {rate: 1/day, per: user}}, c: {quota: 1/day}}\n")
+    environ = {
+        "EXTAUTH_TIERS__A__QUOTA": "2/month",
+        "EXTAUTH_TIERS__B__QUOTA__NAME": "plan",
+        "EXTAUTH_TIERS__C__QUOTA": "",
+        "EXTAUTH_TIERS__D__QUOTA": "{rate: 3/week, shadow: true}",
+    }
+    tiers = load_settings(file, environ).tiers
+    assert {name: tiers[name].model_dump(mode="json")["quota"] for name in "abcd"} == {
+        "a": "2/month",
+        "b": {"rate": "1/day", "name": "plan", "per": "user"},
+        "c": None,
+        "d": {"rate": "3/week", "shadow": True},
+    }
 
 
 def test_names_are_case_insensitive() -> None:

@@ -81,7 +81,10 @@ EXPECTED = [
     "18: routes[2].scopes[1]: 'order read' is not a scope such as orders:read, orders:* or *",
     "19: routes[3].path: is needed and has no default",
     "19: routes[3].auth: must be 'required', 'optional' or 'none', not 'sometimes'",
-    "21: tiers.free.rates[0]: 'sec' is not a period: write second, minute, hour, day or one such as 10s",
+    (
+        "21: tiers.free.rates[0]: 'sec' is not a period: "
+        "write second, minute, hour, day, week, month or one such as 10s"
+    ),
     "22: tiers.pro.rates: must be a list such as [a, b], not text",
     "23: tiers.Big: 'Big' must be 1 to 32 lower-case letters, digits, '_' and '-', a letter first",
     "24: credentials: must be a section of fields",

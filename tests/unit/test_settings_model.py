@@ -28,7 +28,7 @@ def test_the_defaults_are_safe_to_start_with() -> None:
     assert settings.default_route == "authenticate"
     assert settings.credentials.query_parameter is False
     assert [limit.to_limit() for limit in settings.tiers["default"].rates] == [
-        Limit("per-second", 200, 100, 1_000_000)
+        Limit("per-second", 200, 1, 10_000)
     ]
 
 
@@ -40,14 +40,14 @@ def test_settings_are_frozen() -> None:
 
 def test_rates_become_token_buckets() -> None:
     """The burst is the capacity, the count is refilled each period, the period is in microseconds."""
-    assert rate("10/second burst 20") == Limit("per-second", 20, 10, 1_000_000)
-    assert rate("5/10s") == Limit("per-10s", 5, 5, 10_000_000)
+    assert rate("10/second burst 20") == Limit("per-second", 20, 1, 100_000)
+    assert rate("5/10s") == Limit("per-10s", 5, 1, 2_000_000)
 
 
 def test_a_rate_can_be_named() -> None:
     """A mapping gives a rate the name that clients see."""
     named = RateSettings.model_validate({"rate": "10/second burst 20", "name": "steady"})
-    assert named.to_limit() == Limit("steady", 20, 10, 1_000_000)
+    assert named.to_limit() == Limit("steady", 20, 1, 100_000)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from extauth.settings.values import (
     LARGEST_COUNT,
     LONGEST_DURATION,
     MILLISECOND,
+    MONTH,
+    PERIODS,
     Address,
     Rate,
     format_duration,
@@ -61,8 +63,8 @@ def test_durations_survive_their_text_form(duration: timedelta) -> None:
     assert parse_duration(format_duration(duration)) == duration
 
 
-@given(counts, durations, counts)
-def test_rates_survive_their_text_form(amount: int, period: timedelta, burst: int) -> None:
+@given(counts, durations | st.sampled_from(list(PERIODS.values())), counts | st.none())
+def test_rates_survive_their_text_form(amount: int, period: timedelta, burst: int | None) -> None:
     """What `config show` prints can be given back."""
     rate = Rate(amount, period, burst)
     assert parse_rate(format_rate(rate)) == rate
@@ -135,10 +137,12 @@ def test_what_has_no_text_form_is_no_duration(value: object) -> None:
     ("text", "expected"),
     [
         ("10/second burst 20", Rate(10, timedelta(seconds=1), 20)),
-        ("1000/hour", Rate(1000, timedelta(hours=1), 1000)),
-        ("5/10s", Rate(5, timedelta(seconds=10), 5)),
+        ("1000/hour", Rate(1000, timedelta(hours=1))),
+        ("5/10s", Rate(5, timedelta(seconds=10))),
         ("7/minute burst 1", Rate(7, timedelta(minutes=1), 1)),
-        ("3/day", Rate(3, timedelta(days=1), 3)),
+        ("3/day", Rate(3, timedelta(days=1))),
+        ("3/week", Rate(3, timedelta(days=7))),
+        ("100000/month", Rate(100_000, MONTH)),
     ],
 )
 def test_rates_mean_what_they_say(text: str, expected: Rate) -> None:

@@ -1,0 +1,497 @@
+"""The settings of limits: what is written becomes what is counted, and what could not hold is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import jsonschema_rs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from extauth.compiled import planner, route_table
+from extauth.errors import ConfigError
+from extauth.limits.plan import PLAIN_CHARGE
+from extauth.limits.registry import ALGORITHMS, DEFAULT_ALGORITHM
+from extauth.model import CALENDAR_MONTH, Limit, Per, Target
+from extauth.settings.load import load_settings
+from extauth.settings.model import FailureSettings, RateSettings, Settings, TierSettings
+from extauth.settings.rates import (
+    OF_A_ROUTE,
+    OF_ALL,
+    OF_ANONYMOUS,
+    OF_KEYS,
+    AlgorithmName,
+    Place,
+)
+from extauth.settings.routing import parse_own_limits
+from extauth.settings.schema import effective, settings_schema
+from extauth.settings.values import LARGEST_COUNT, PERIODS, format_period
+from tests.keys import record
+
+LARGEST_NUMBER = 2**53
+PEPPER = "a pepper that is long enough to be one"
+REDIS = {"store": {"url": "redis://localhost"}, "keys": {"peppers": [PEPPER]}}
+SECOND_US = 1_000_000
+DAY_US = 86_400 * SECOND_US
+
+
+def limit(value: Any, place: Place = OF_KEYS) -> Limit:
+    """Turn a rate as it is written into a limit."""
+    return RateSettings.model_validate(value).to_limit(place)
+
+
+def problems_of(folder: Path, text: str) -> list[str]:
+    """Load the text as a file and give the mistakes, each beginning with its line."""
+    file = folder / "extauth.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file, {})
+    return [problem.replace(f"{file}:", "") for problem in caught.value.problems]
+
+
+def test_a_rate_says_how_it_is_counted() -> None:
+    """All of the mapping arrives in the limit."""
+    written = {
+        "rate": "10/minute",
+        "name": "steady",
+        "algorithm": "sliding_window",
+        "per": "ip",
+        "shadow": True,
+    }
+    assert limit(written) == Limit("steady", 10, 10, 60 * SECOND_US, "sliding_window", Per.IP, shadow=True)
+    assert limit({"rate": "10/minute burst 3"}) == Limit("per-minute", 3, 1, 6 * SECOND_US)
+
+
+def test_the_settings_name_all_algorithms_there_are() -> None:
+    """What can be chosen can be counted, and nothing that can be counted can't be chosen."""
+    assert set(get_args(AlgorithmName)) == ALGORITHMS.keys()
+    assert RateSettings.parse("1/second").algorithm == DEFAULT_ALGORITHM
+
+
+@pytest.mark.parametrize(
+    ("period", "expected"),
+    [
+        ("second", SECOND_US),
+        ("minute", 60 * SECOND_US),
+        ("hour", 3600 * SECOND_US),
+        ("day", DAY_US),
+        ("week", 7 * DAY_US),
+        ("month", CALENDAR_MONTH),
+    ],
+)
+def test_fixed_windows_have_the_periods_of_the_calendar(period: str, expected: int) -> None:
+    """A month has no length of its own."""
+    counted = limit({"rate": f"7/{period}", "algorithm": "fixed_window"})
+    assert (counted.capacity, counted.rate, counted.period_us) == (7, 7, expected)
+    assert counted.name == f"per-{period}"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"rate": "1/10s", "algorithm": "fixed_window"}, "its period is second, .* month, not 10s"),
+        ({"rate": "1/30d", "algorithm": "fixed_window"}, "follows the calendar"),
+        ({"rate": "1/second burst 1", "algorithm": "fixed_window"}, "'burst' belongs to the token bucket"),
+        ({"rate": "1/second burst 2", "algorithm": "sliding_window"}, "'burst' belongs to the token bucket"),
+        ({"rate": "1/month", "algorithm": "sliding_window"}, "write 30d, or take 'fixed_window'"),
+        ("1/month", "'token_bucket' can't count by 'month'"),
+        ("1/month burst 2", "write 30d"),
+        ({"rate": "9/3651d", "algorithm": "sliding_window"}, "the period is longer than 3650 days"),
+        ({"rate": "1/second", "algorithm": "leaky_bucket"}, "'token_bucket'"),
+        ({"rate": "1/second", "per": "tier"}, "'key', 'user', 'ip', 'route' or 'all'"),
+        ({"rate": "1/second", "shadow": "perhaps"}, "boolean"),
+    ],
+)
+def test_what_an_algorithm_can_not_count_is_refused(value: object, message: str) -> None:
+    """With what to write instead."""
+    with pytest.raises(ValidationError, match=message):
+        RateSettings.model_validate(value)
+
+
+@pytest.mark.parametrize(
+    ("place", "names"),
+    [
+        (OF_KEYS, ["per-second", "user-per-second", "ip-per-second", "route-per-second", "all-per-second"]),
+        (
+            OF_A_ROUTE,
+            ["route-per-second", "route-user-per-second", "route-ip-per-second", "route-all-per-second"],
+        ),
+        (OF_ALL, ["per-second", "user-per-second", "ip-per-second", "route-per-second", "all-per-second"]),
+    ],
+)
+def test_names_say_whom_a_limit_counts(place: Place, names: list[str]) -> None:
+    """So that limits of one period stay apart without being named; of one route, all are the route's."""
+    written = [limit({"rate": "1/second", "per": per}, place).name for per in Per]
+    assert list(dict.fromkeys(written)) == names
+
+
+@pytest.mark.parametrize(
+    ("place", "per"),
+    [(OF_KEYS, Per.KEY), (OF_A_ROUTE, Per.KEY), (OF_ALL, Per.ALL), (OF_ANONYMOUS, Per.IP)],
+)
+def test_whom_a_limit_counts_follows_from_its_place(place: Place, per: Per) -> None:
+    """Unless it says."""
+    assert limit("1/second", place).per is per
+    assert limit({"rate": "1/second", "per": "route"}, place).per is Per.ROUTE
+
+
+counts = st.integers(1, LARGEST_COUNT)
+periods = st.integers(1, 3_650 * 86_400_000).map("{}ms".format) | st.sampled_from(list(PERIODS))
+written_rates = st.fixed_dictionaries(
+    {"rate": st.builds("{}/{}{}".format, counts, periods, st.just("") | counts.map(" burst {}".format))},
+    optional={
+        "name": st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True),
+        "per": st.sampled_from([per.value for per in Per]),
+        "algorithm": st.sampled_from(get_args(AlgorithmName)),
+        "shadow": st.booleans(),
+    },
+)
+
+
+@given(written_rates, st.sampled_from([OF_KEYS, OF_A_ROUTE, OF_ALL, OF_ANONYMOUS]), counts)
+def test_every_rate_that_is_taken_can_be_counted_and_shown(
+    written: dict[str, Any], place: Place, cost: int
+) -> None:
+    """Lua has its numbers exactly, its name fits the headers, and its text form means the same."""
+    try:
+        rate = RateSettings.model_validate(written)
+    except ValidationError:
+        return
+    counted = rate.to_limit(place)
+    assert len(counted.name) <= 32
+    assert all(
+        abs(number) < LARGEST_NUMBER for number in ALGORITHMS[counted.algorithm].prepare(counted, cost)
+    )
+    assert RateSettings.model_validate(rate.model_dump(mode="json")) == rate
+
+
+def test_a_quota_is_a_fixed_window() -> None:
+    """Per key, called `quota`, and told apart from rates."""
+    assert TierSettings.model_validate({"quota": "100000/month"}).to_limits() == (
+        Limit("quota", 100_000, 100_000, CALENDAR_MONTH, "fixed_window", is_quota=True),
+    )
+    written = {"rate": "5/day", "name": "plan", "per": "user", "shadow": True}
+    assert TierSettings.model_validate({"rates": ["1/second"], "quota": written}).to_limits()[1] == Limit(
+        "plan", 5, 5, DAY_US, "fixed_window", Per.USER, shadow=True, is_quota=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("quota", "message"),
+    [
+        ("100/10s", "follows the calendar"),
+        ("100/month burst 5", "'burst' belongs"),
+        ({"rate": "1/day", "algorithm": "token_bucket"}, "Extra inputs"),
+        ({"rate": "1/day", "name": "per-second"}, "two rates are named 'per-second'"),
+        (5, "must be a rate such as '100000/month'"),
+    ],
+)
+def test_other_quotas_are_refused(quota: object, message: str) -> None:
+    """A quota is a count in a period of the calendar, with a name of its own."""
+    with pytest.raises(ValidationError, match=message):
+        TierSettings.model_validate({"rates": ["1/second"], "quota": quota})
+
+
+def test_a_tier_in_shadow_is_one_with_all_its_limits() -> None:
+    """Rates and quota are counted and never refuse."""
+    tier = {"rates": ["1/second", {"rate": "1/day", "shadow": False}], "quota": "1/month", "shadow": True}
+    assert [each.shadow for each in TierSettings.model_validate(tier).to_limits()] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("own", "names"),
+    [
+        ({"rates": ["1/second"]}, ["per-second"]),
+        ({"quota": "5/month"}, ["quota"]),
+        ({"rates": ["1/second"], "quota": {"rate": "5/week", "name": "plan"}}, ["per-second", "plan"]),
+        ({"rates": []}, []),
+    ],
+)
+def test_a_key_has_rates_or_a_quota_of_its_own(own: dict[str, object], names: list[str]) -> None:
+    """Either of the two is enough, and they are written as in tiers."""
+    assert [each.name for each in parse_own_limits(own)] == names
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({}, "own limits look like"),
+        ({"rates": ["1/second"], "shadow": True}, "own limits look like"),
+        ({"rates": "1/second"}, "own limits look like"),
+        ({"rates": None}, "own limits look like"),
+        ({"quota": None}, "own limits look like"),
+        ({"quota": "often"}, "'often' is not a rate"),
+        ({"rates": [{"rate": "1/second", "per": "user"}]}, "count the key alone"),
+        ({"quota": {"rate": "1/month", "per": "all"}}, "'quota' can't be per all"),
+    ],
+)
+def test_other_own_limits_are_refused(own: dict[str, object], message: str) -> None:
+    """Limits that several keys share are their tier's: each key would have another number for one count."""
+    with pytest.raises(ValueError, match=message):
+        parse_own_limits(own)
+
+
+def charges(**sections: Any) -> list[Any]:
+    """Return the charge of a request for `/a`, then that of the default route."""
+    table = route_table(Settings.model_validate(sections))
+    return [table.find(Target("GET", "", path)).charge for path in ("/a", "/elsewhere")]
+
+
+@pytest.mark.parametrize("route", [{}, {"cost": 1}, {"limits": []}, {"shadow": False}, {"name": "x"}])
+def test_a_route_that_sets_nothing_has_the_plain_charge(route: dict[str, Any]) -> None:
+    """The very same object, so that all that follows from it is worked out once."""
+    assert all(charge is PLAIN_CHARGE for charge in charges(routes=[{"path": "/a", **route}]))
+
+
+def test_a_route_has_a_charge_of_its_own() -> None:
+    """Cost, limits and shadow, under its name or else its path."""
+    route = {"path": "/a", "cost": 5, "limits": ["10/second"], "shadow": True}
+    charge, default = charges(routes=[route])
+    assert (charge.route, charge.cost, charge.shadow) == ("/a", 5, True)
+    assert charge.limits == (Limit("route-per-second", 10, 1, SECOND_US // 10),)
+    assert default is PLAIN_CHARGE
+    assert charges(routes=[{"path": "/a", "cost": 0, "name": "free"}])[0].route == "free"
+    assert charges(routes=[{"path": "/a", "shadow": True}])[0].shadow
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"tiers": {"x": {"rates": [{"rate": "1/second", "per": "route"}]}}},
+        {"tiers": {"x": {"quota": {"rate": "1/day", "per": "route"}}}},
+        {"limits": {"rates": [{"rate": "1/second", "per": "route"}]}},
+        {"limits": {"anonymous": [{"rate": "1/second", "per": "route"}]}},
+    ],
+)
+def test_routes_are_told_apart_where_a_limit_counts_them(sections: dict[str, Any]) -> None:
+    """With one charge for all, their requests would count together."""
+    assert [charge.route for charge in charges(routes=[{"path": "/a"}], **sections)] == ["/a", "default"]
+
+
+def test_the_planner_knows_all_limits() -> None:
+    """Of tiers, of everybody, and of those without a key."""
+    settings = Settings.model_validate(
+        {
+            "tiers": {"free": {"rates": ["1/second"]}},
+            "limits": {"rates": ["9/second"], "anonymous": ["5/minute"]},
+        }
+    )
+    plans = planner(settings)
+    assert [each.name for each in plans.limits_of(record(tier="free"))] == ["per-second"]
+    assert plans.anonymous == (Limit("ip-per-minute", 5, 1, 12 * SECOND_US, per=Per.IP),)
+    assert plans._common == (Limit("all-per-second", 9, 9, SECOND_US, per=Per.ALL),)
+
+
+MEETING = """\
+tiers:
+  default: {rates: [100/second]}
+  free:
+    rates: [{rate: 10/second, name: x}]
+    quota: 15/month
+routes:
+  - path: /twice
+    limits: [1/second]
+    methods: [GET]
+  - path: /twice
+    limits: [1/second]
+    methods: [HEAD]
+  - path: /dear
+    cost: 20
+    limits:
+      - 30/minute
+      - {rate: 5/minute, name: x}
+  - path: /dear/shadow
+    shadow: true
+    cost: 1000
+  - path: /open
+    auth: none
+    cost: 90
+    limits:
+      - 100/minute
+      - {rate: 100/hour, per: ip, name: x}
+      - {rate: 100/day, per: ip, name: keyed}
+  - path: /both
+    auth: optional
+    name: both
+    limits: [{rate: 100/minute, per: all, name: anonymous}, {rate: 100/minute, name: few}]
+  - path: /again
+    name: both
+    limits: [1/day]
+  - path: /twice
+limits:
+  rates:
+    - 1000/second
+    - {rate: 1000/second, name: quota, per: key}
+    - {rate: 1/second, name: told, shadow: true}
+    - {rate: 1000/second, name: keyed, per: key}
+  anonymous:
+    - {rate: 80/minute, name: anonymous}
+    - {rate: 15/hour, name: all-per-second}
+    - {rate: 100/hour, name: quota}
+    - {rate: 100/hour, name: few}
+"""
+EXPECTED = [
+    (
+        "10: routes[1].path: routes[0] has limits and is called '/twice' too: "
+        "they are called by their path, so give them a 'name'"
+    ),
+    (
+        "14: routes[2].cost: 20 could never pass: 'x' of the route holds 5, 'x' of tier 'free' holds 10, "
+        "'quota' of tier 'free' holds 15"
+    ),
+    (
+        "17: routes[2].limits[1]: 'x' is also the name of a limit of tier 'free', and requests may meet "
+        "both: give one of them another 'name'"
+    ),
+    (
+        "23: routes[4].cost: 90 could never pass: 'anonymous' of 'limits.anonymous' holds 80, "
+        "'all-per-second' of 'limits.anonymous' holds 15"
+    ),
+    (
+        "25: routes[4].limits[0]: counts per key, but with 'auth: none' no key is looked at: "
+        "say per: ip, route or all"
+    ),
+    (
+        "31: routes[5].limits[0]: 'anonymous' is also the name of a limit of 'limits.anonymous', and "
+        "requests may meet both: give one of them another 'name'"
+    ),
+    ("33: routes[6].name: routes[5] has limits and is called 'both' too: give one of them another 'name'"),
+    (
+        "39: limits.rates[1]: 'quota' is also the name of a limit of tier 'free', and requests may meet "
+        "both: give one of them another 'name'"
+    ),
+    (
+        "44: limits.anonymous[1]: 'all-per-second' is also the name of a limit of 'limits.rates', and "
+        "requests may meet both: give one of them another 'name'"
+    ),
+]
+
+
+def test_limits_that_meet_are_looked_at_together(tmp_path: Path) -> None:
+    """All mistakes at once, each in the line to change; what can't meet, and what is in shadow, is none."""
+    assert problems_of(tmp_path, MEETING) == EXPECTED
+
+
+WRONG = [
+    ("routes: [{path: /a, cost: -1}]", "1: routes[0].cost: must be at least 0, not -1"),
+    ("routes: [{path: /a, cost: true}]", "1: routes[0].cost: must be a number, not true"),
+    (
+        "routes:\n- path: /a\n  limits: [1/second, 2/second]",
+        (
+            "3: routes[0].limits: two rates are named 'route-per-second': name one, "
+            "as in {rate: 10/second, name: other}"
+        ),
+    ),
+    (
+        "limits:\n  rates: [1/second, 2/second]",
+        (
+            "2: limits.rates: two rates are named 'all-per-second': name one, "
+            "as in {rate: 10/second, name: other}"
+        ),
+    ),
+    (
+        "limits:\n  anonymous:\n  - 1/second\n  - {rate: 2/second, per: user}",
+        "4: limits.anonymous[1]: without a key there is nothing to count per user: take ip, route or all",
+    ),
+    (
+        "tiers:\n  free:\n    quota: {rate: 1/month,\n      pr: ip}",
+        "4: tiers.free.quota.pr: unknown field; did you mean 'per'?",
+    ),
+    (
+        "tiers:\n  free:\n    rates:\n    - 1/second\n    - {name: x}",
+        "5: tiers.free.rates[1].rate: is needed and has no default",
+    ),
+    (
+        "tiers:\n  free:\n    rates:\n    - 5",
+        (
+            "4: tiers.free.rates[0]: must be a rate such as '10/second burst 20', "
+            "or {rate: 10/second burst 20, name: other}"
+        ),
+    ),
+    (
+        "workers: 4",
+        (
+            "1: workers: 4 workers need a Redis in 'store.url': with the embedded store each would count "
+            "limits for itself, and let 4 times as much pass"
+        ),
+    ),
+    ("workers: 65", "1: workers: must be at most 64, not 65"),
+    ("failure: {share: 0}", "1: failure.share: must be more than 0, not 0"),
+    ("failure: {share: 1.5}", "1: failure.share: must be at most 1, not 1.5"),
+    ("failure: {deadline: 11s}", "1: failure.deadline: must be at most 10s"),
+    (
+        "failure:\n  limits: shut",
+        "2: failure.limits: must be 'closed', 'open' or 'degrade', not 'shut'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), WRONG)
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    """In the words of the field that is wrong."""
+    assert problems_of(tmp_path, text) == [expected]
+
+
+def test_without_settings_a_failing_store_lets_nobody_in() -> None:
+    """Availability at the price of security is an operator's choice, never a default."""
+    assert (FailureSettings().authentication, FailureSettings().limits) == ("closed", "closed")
+
+
+def test_a_shared_store_can_have_several_workers() -> None:
+    """There they count together."""
+    assert Settings.model_validate({**REDIS, "workers": 64}).workers == 64
+
+
+FULL = {
+    "tiers": {
+        "free": {
+            "rates": [
+                "10/second burst 20",
+                {"rate": "5/week", "algorithm": "sliding_window", "per": "user", "shadow": True},
+            ],
+            "quota": {"rate": "100/month", "name": "plan"},
+            "shadow": True,
+        },
+        "pro": {"quota": "5/day"},
+    },
+    "routes": [{"path": "/a", "cost": 3, "limits": [{"rate": "9/hour", "per": "ip"}], "shadow": True}],
+    "limits": {"rates": [{"rate": "9/second", "name": "whole"}], "anonymous": ["7/minute"]},
+    "failure": {
+        "authentication": "open",
+        "limits": "degrade",
+        "honour": "5m",
+        "share": 0.5,
+        "deadline": "100ms",
+    },
+    "workers": 1,
+}
+
+
+def test_what_is_shown_means_the_same_and_fits_the_schema() -> None:
+    """`config show` gives a file that loads to the same settings, and `config schema` describes both."""
+    settings = Settings.model_validate(FULL)
+    shown = effective(settings)
+    assert Settings.model_validate(shown) == settings
+    assert shown["tiers"]["free"] == {**FULL["tiers"]["free"], "scopes": []}  # type: ignore[index]
+    assert shown["failure"] == FULL["failure"]
+    schema = jsonschema_rs.validator_for(settings_schema())
+    for values in (FULL, shown):
+        assert [error.message for error in schema.iter_errors(values)] == []
+    assert not schema.is_valid({"tiers": {"free": {"quota": {"rate": "1/day", "algorithm": "token_bucket"}}}})
+    assert not schema.is_valid({"limits": {"rates": [{"rate": "1/day", "per": "tier"}]}})
+
+
+def test_a_quota_can_be_nothing(tmp_path: Path) -> None:
+    """As `config show` prints it where there is none."""
+    file = tmp_path / "extauth.yaml"
+    file.write_text("tiers:\n  free:\n    quota: null\n  pro:\n    quota:\n")
+    tiers = load_settings(file, {}).tiers
+    assert (tiers["free"].quota, tiers["pro"].quota) == (None, None)
+
+
+def test_periods_are_shown_by_name() -> None:
+    """As they are read."""
+    assert [format_period(period) for period in PERIODS.values()] == list(PERIODS)
