@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from extauth.bounded import Memo
+from extauth.limits.plan import PLAIN_CHARGE, Charge
 from extauth.model import LONGEST_REMEMBERED, Target
 from extauth.paths import is_unambiguous
 
@@ -32,7 +33,10 @@ class Access(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Route:
-    """One rule. Empty `methods` or `hosts` mean any; `name` is its bounded label in logs and metrics."""
+    """One rule. Empty `methods` or `hosts` mean any; `name` is its bounded label in logs and metrics.
+
+    `charge` is what its requests take beside the limits of their key.
+    """
 
     name: str
     access: Access
@@ -40,6 +44,7 @@ class Route:
     methods: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    charge: Charge = PLAIN_CHARGE
 
 
 # RFC 3986 section 3.2.2 and RFC 9110 section 7.2, without user information. HTTP/1.0 may name no host at all.

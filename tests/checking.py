@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from extauth import app
-from extauth.app import route_table
-from extauth.callers import Caller
+from extauth import compiled
+from extauth.callers import Caller, plans_without_key
 from extauth.check import Checker
+from extauth.compiled import route_table
 from extauth.dialects.base import Answer, RequestHead
+from extauth.failure import FailureModes, FailurePolicy
 from extauth.keys.directory import CacheSizes, KeyDirectory
 from extauth.keys.hashing import SecretHasher
 from extauth.keys.presented import TextReader
 from extauth.keys.records import KeyRecords
-from extauth.limits.plan import Planner
 from extauth.model import ApiKey, CheckRequest, Code, Decision, Target
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
-from extauth.settings.routing import parse_own_limits
-from extauth.stores.base import LimitStore
+from extauth.stores.limits import LimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
@@ -37,8 +36,7 @@ class Rig:
         self.store = MemoryKeyStore()
         self.hasher = SecretHasher(CHEAP, workers=1, queue=1)
         self.routes = route_table(self.settings)
-        tiers = self.settings.tiers.items()
-        planner = Planner({name: tier.to_limits() for name, tier in tiers}, parse_own=parse_own_limits)
+        planner = compiled.planner(self.settings)
         self.records: KeyRecords[Caller] = KeyRecords(self.store, lambda key: Caller(key, planner), size=100)
         self.keys: KeyDirectory[Caller] = KeyDirectory(
             records=self.records,
@@ -48,11 +46,18 @@ class Rig:
             sizes=CacheSizes(),
         )
         self.limits = limits or MemoryLimitStore()
-        self.checker = Checker(routes=self.routes, keys=self.keys, limits=self.limits, clock=self.clock)
+        self.checker = Checker(
+            routes=self.routes,
+            keys=self.keys,
+            limits=self.limits,
+            plans=plans_without_key(planner),
+            clock=self.clock,
+            failure=FailurePolicy(FailureModes()),
+        )
         self.counts = CheckCounts(PROXIES)
         self.lines = ListedLines()
         self.recorder = Recorder(counts=self.counts, lines=self.lines, clock=self.clock)
-        self.dialects = app._dialects(self.settings, self.clock)
+        self.dialects = compiled.dialects(self.settings, self.clock)
         self.responder = Responder(
             checker=self.checker, dialects=self.dialects, recorder=self.recorder, clock=self.clock
         )
@@ -72,7 +77,11 @@ class Rig:
 
     async def decide(self, request: CheckRequest) -> Decision:
         """Decide as the server does: at once where that is possible."""
-        return self.checker.decide(request, self.clock.now_us()) or await self.checker.decide_later(request)
+        decision = self.checker.decide(request, self.clock.now_us())
+        if decision is None:
+            decision = await self.checker.decide_later(request)
+        assert isinstance(decision, Decision)  # no store is shared here
+        return decision
 
     async def ask(self, path: str = "/", **asked: Any) -> Decision:
         """Decide about a request put together by `request_for`."""

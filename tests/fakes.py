@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from extauth.clock import to_us
 from extauth.errors import ConflictError, InvalidInputError, NotFoundError, StoreError, TooManyKeysError
@@ -27,6 +27,7 @@ from extauth.stores.base import (
     KeyPage,
     KeyUse,
 )
+from extauth.stores.shadowed import Place, ShadowedCount, oldest_kept, place_among
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -70,6 +71,7 @@ class MemoryKeyStore:
         self._calls_in_grace: dict[str, Counter[str]] = {}
         self._claims: dict[str, Claim] = {}
         self._ids = 0
+        self._shadowed: dict[date, Counter[Place]] = {}
 
     async def add(self, key: ApiKey, entry: AuditEntry, *, most_of_user: int | None = None) -> None:
         """Keep a new record. See `KeyStore`."""
@@ -207,6 +209,25 @@ class MemoryKeyStore:
         held = self._claims.get(name)
         if held is not None and held.key_id == claim.key_id:
             del self._claims[name]
+
+    async def note_shadowed(self, counts: Sequence[ShadowedCount]) -> None:
+        """Add counts up. See `ShadowedStore`."""
+        self._called("note_shadowed")
+        for count in counts:
+            places = self._shadowed.setdefault(count.day, Counter())
+            places[place_among(count.place, places.__contains__, len(places))] += count.requests
+        oldest = oldest_kept(max(self._shadowed, default=START.date()))
+        self._shadowed = {day: places for day, places in self._shadowed.items() if day >= oldest}
+
+    async def shadowed(self, since: date, until: date) -> Sequence[ShadowedCount]:
+        """Return the counts of these days. See `ShadowedStore`."""
+        self._called("shadowed")
+        return [
+            ShadowedCount(day=day, place=place, requests=requests)
+            for day, places in self._shadowed.items()
+            if since <= day <= until
+            for place, requests in places.items()
+        ]
 
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return what changed since the cursor. See `KeyStore`."""

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from extauth.stores.base import BucketArchive, KeyStore, LimitStore
+from extauth.stores.base import KeyStore
+from extauth.stores.limits import BucketArchive, LimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
 from tests.fakes import MemoryArchive, MemoryKeyStore
+from tests.redis.limits import Shared, redis_cluster_limits, redis_limits
 from tests.redis.server import redis_cluster_keys, redis_keys
 
 
@@ -67,6 +69,10 @@ ARCHIVES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[BucketArchiv
 }
 LIMIT_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[LimitStore]]] = {
     "memory": _memory_limits,
+}
+SHARED_LIMITS: Mapping[str, Callable[[], AbstractAsyncContextManager[Shared]]] = {
+    "redis": redis_limits,
+    "redis-cluster": redis_cluster_limits,
 }
 
 

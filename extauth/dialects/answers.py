@@ -31,9 +31,11 @@ class AnswerWriter:
 
     def allowed(self, decision: Decision) -> bytes:
         """Return the header lines of an allowed answer: identity for the upstream, limits for the client."""
-        identity = self._identities[decision.key]
+        head = self._identities[decision.key]
         limit_set, usages = decision.limit_set, decision.usages
-        return identity + self._limits(limit_set, usages) if usages and limit_set is not None else identity
+        if usages and limit_set is not None:
+            head += self._limits(limit_set, usages)
+        return head + _degraded(decision) if decision.degraded else head
 
     def denied(self, decision: Decision, request_id: str) -> Answer:
         """Return the refusal with its true status.
@@ -41,6 +43,8 @@ class AnswerWriter:
         A client's limits stand on a 429 only, never on a failed authentication.
         """
         head = self._limited_head(decision) if decision.usages else self._refusal_head(decision)
+        if decision.degraded:
+            head += _degraded(decision)
         body = self._problems.body(decision, request_id)
         return tuple.__new__(Answer, (_STATUSES[decision.code], head, body))
 
@@ -67,3 +71,8 @@ class AnswerWriter:
         return f"content-type: application/problem+json\r\ncache-control: no-store\r\n{line}".encode(
             "latin-1"
         )
+
+
+def _degraded(decision: Decision) -> bytes:
+    """Tell what was decided without the store. It is for operators: proxies keep it from clients."""
+    return f"x-extauth-degraded: {decision.degraded}\r\n".encode("ascii")

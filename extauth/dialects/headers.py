@@ -10,7 +10,7 @@ from email.utils import format_datetime
 
 from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
-from extauth.model import ApiKey, Code, Limit, LimitSet, Usage
+from extauth.model import CALENDAR_MONTH, ApiKey, Code, Limit, LimitSet, Usage
 
 _PREPARED = 16_384
 _NOBODY = b"x-auth-key-id: \r\nx-auth-user-id: \r\nx-auth-scopes: \r\nx-auth-tier: \r\n"
@@ -19,16 +19,17 @@ _NOBODY = b"x-auth-key-id: \r\nx-auth-user-id: \r\nx-auth-scopes: \r\nx-auth-tie
 class HeaderWriter:
     """Writes header lines.
 
-    `epoch_reset` makes X-RateLimit-Reset a moment (GitHub's reading) instead of a duration.
+    `epoch_reset` makes X-RateLimit-Reset a moment (GitHub's reading) instead of a duration. For so many
+    `keys` what is always said of them is remembered.
     """
 
-    def __init__(self, *, realm: str, epoch_reset: bool, clock: Clock) -> None:
+    def __init__(self, *, realm: str, epoch_reset: bool, clock: Clock, keys: int = _PREPARED) -> None:
         self._challenge = f'Bearer realm="{realm}"'
         self.epoch_reset = epoch_reset
         self._clock = clock
         # `identities[key]` says who is calling, for the upstream. All four lines are always there, so that
         # none can be forged.
-        self.identities: Memo[ApiKey | None, bytes] = Memo(_identity, _PREPARED)
+        self.identities: Memo[ApiKey | None, bytes] = Memo(_identity, keys)
         self._templates: Memo[LimitSet, bytes] = Memo(_limit_template, _PREPARED)
 
     def limits(self, limit_set: LimitSet, usages: Sequence[Usage]) -> bytes:
@@ -85,10 +86,12 @@ def ageing(key: ApiKey | None) -> bytes:
 # This and `_limit_template` write the syntax of draft-ietf-httpapi-ratelimit-headers-11. A later draft is a
 # change of these two functions only.
 def _policy(limit: Limit) -> str:
-    """Describe a bucket as a quota `q` in a window `w`.
+    """Describe a limit as a quota `q` in a window `w`.
 
-    Its capacity, and the seconds in which that is refilled.
+    Of a bucket its capacity, and the seconds in which that is refilled. A month is no number of seconds.
     """
+    if limit.period_us == CALENDAR_MONTH:
+        return f'"{limit.name}";q={limit.capacity}'
     window = -(-limit.capacity * limit.period_us // (limit.rate * MICROSECONDS))
     return f'"{limit.name}";q={limit.capacity};w={max(window, 1)}'
 

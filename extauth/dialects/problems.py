@@ -57,6 +57,12 @@ PROBLEMS: Mapping[Code, ProblemKind] = {
         "The rate limit is spent. Wait as many seconds as Retry-After says, then go on more slowly.",
         _QUOTA_EXCEEDED,
     ),
+    Code.QUOTA_EXCEEDED: ProblemKind(
+        429,
+        "Too Many Requests",
+        "The quota is used up. It begins anew in as many seconds as Retry-After says.",
+        _QUOTA_EXCEEDED,
+    ),
     Code.STORE_UNAVAILABLE: ProblemKind(
         503,
         "Service Unavailable",

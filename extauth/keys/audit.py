@@ -20,11 +20,12 @@ class AuditTrimming:
     def __init__(self, store: KeyStore, clock: Clock, retention: timedelta) -> None:
         self._store = store
         self._clock = clock
-        self._retention = retention
+        # May change while the server runs.
+        self.retention = retention
 
     async def trim(self) -> int:
         """Forget what is too old; return how much that was. Raises StoreError."""
-        return await self._store.trim_audit(from_us(self._clock.now_us()) - self._retention)
+        return await self._store.trim_audit(from_us(self._clock.now_us()) - self.retention)
 
     async def run(self) -> None:
         """Trim until cancelled."""

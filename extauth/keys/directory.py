@@ -11,20 +11,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, NamedTuple
 
 from extauth.bounded import BoundedCache
 from extauth.clock import Clock
-from extauth.errors import OverloadedError, SecretMismatchError
+from extauth.errors import OverloadedError, SecretMismatchError, StoreError
 from extauth.keys.hashing import SecretHasher
 from extauth.keys.presented import Candidate, TextReader
-from extauth.keys.records import ABSENT, Entry, KeyRecords
+from extauth.keys.records import ABSENT, Absent, Entry, KeyRecords
 from extauth.keys.token import looks_like_key
 from extauth.limits import token_bucket
 from extauth.limits.algorithm import BucketState
 from extauth.model import ApiKey, Limit
+from extauth.patience import Patience
 
 # How long a text that was refused is refused without looking at it again, in microseconds.
 REJECTED_FOR_US = 60_000_000
@@ -32,6 +34,7 @@ REJECTED_FOR_US = 60_000_000
 UNKNOWN_FOR_US = 2_000_000
 # How many texts without a fitting tag may fail in argon2: 30 at once, and 30 more each minute.
 UNTAGGED_FAILURES = Limit("untagged", 30, 30, 60_000_000)
+_ONE_FAILURE = token_bucket.prepare(UNTAGGED_FAILURES, 1)
 
 
 class Rejection(NamedTuple):
@@ -46,7 +49,7 @@ class Rejection(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheSizes:
-    """How many entries each cache may hold."""
+    """How many of the entries used last each cache is sure to hold."""
 
     verified: int = 100_000
     rejected: int = 10_000
@@ -88,23 +91,41 @@ class KeyDirectory(Generic[Entry]):
         entry = self._at_hand(key_id)
         return Rejection("unknown key id", key_id) if entry is ABSENT else entry
 
-    async def identify(self, text: bytes) -> Entry | Rejection:
+    def recognise(self, text: bytes) -> Entry | Rejection | None:
+        """Do as `recall`, also where the store is shared: whoever uses the entry must have it confirmed."""
+        digest = self._digest(text)
+        key_id = self._verified.get(digest) or self._verified.revive(digest)
+        return self._refuse_early(text, digest) if key_id is None else self._records.remembered(key_id)
+
+    def claimed_id(self, text: bytes) -> str:
+        """Return the id of the key that the text claims to be, where its tag fits; else an empty text."""
+        own = self._reader.own(text)
+        return "" if own is None else own.key_id
+
+    def forget(self, key_id: str) -> None:
+        """Drop what is known of a key's state."""
+        self._records.forget((key_id,))
+
+    async def identify(self, text: bytes, *, patience: Patience | None = None) -> Entry | Rejection:
         """Find out who this is: read the record as it is now, verify the secret.
 
-        Raises StoreError, and OverloadedError where too many secrets wait to be verified.
+        With `patience` the store is waited for no longer than that, and the record may be one that is
+        remembered: whoever uses it must have it confirmed. Raises StoreError, and OverloadedError where too
+        many secrets wait to be verified.
         """
+        read = self._reader_of_records(patience)
         digest = self._digest(text)
         key_id = self._verified.get(digest) or self._verified.revive(digest)
         if key_id is not None:
-            entry = await self._records.current(key_id)
+            entry = await read(key_id)
             return Rejection("unknown key id", key_id) if entry is ABSENT else entry
         if rejection := self._refuse_early(text, digest):
             return rejection
         candidates = self._reader.candidates(text)
         for candidate in candidates:
-            entry = await self._records.current(candidate.key_id)
+            entry = await read(candidate.key_id)
             if entry is not ABSENT:
-                return await self._verify(candidate, digest, entry)
+                return await self._verify(candidate, digest, entry, patience)
         if len(candidates) == 1 and candidates[0].tagged and not self._reader.imported:
             return Rejection("unknown key id", candidates[0].key_id)
         return self._reject(digest, Rejection("unknown key"), UNKNOWN_FOR_US)
@@ -129,10 +150,12 @@ class KeyDirectory(Generic[Entry]):
             return Rejection(reason, key_id)
         return None
 
-    async def _verify(self, candidate: Candidate, digest: bytes, entry: Entry) -> Entry | Rejection:
+    async def _verify(
+        self, candidate: Candidate, digest: bytes, entry: Entry, patience: Patience | None
+    ) -> Entry | Rejection:
         """Compare the secret: once for all who ask at the same time."""
         # A key that may not be used is refused before its secret costs any argon2.
-        if reason := entry.refusal(self._clock.now_us()):
+        if reason := await self._refusal(entry, patience):
             return Rejection(reason, candidate.key_id)
         flight = self._flights.get(digest)
         if flight is None:
@@ -142,8 +165,26 @@ class KeyDirectory(Generic[Entry]):
         if rejection := await asyncio.shield(flight):
             return rejection
         # The key may have changed while argon2 was at work.
-        now = self._at_hand(candidate.key_id) or await self._records.current(candidate.key_id)
+        now = self._at_hand(candidate.key_id) or await self._reader_of_records(patience)(candidate.key_id)
         return Rejection("unknown key id", candidate.key_id) if now is ABSENT else now
+
+    def _reader_of_records(self, patience: Patience | None) -> Callable[[str], Awaitable[Entry | Absent]]:
+        return self._records.current if patience is None else partial(self._records.known, patience=patience)
+
+    async def _refusal(self, entry: Entry, patience: Patience | None) -> str:
+        """Return why a key may not be used, or an empty text.
+
+        A record that is only remembered may be out of date, and a refusal for it is confirmed by nobody else.
+        """
+        reason = entry.refusal(self._clock.now_us())
+        if not reason or patience is None:
+            return reason
+        try:
+            now = await self._records.current(entry.key.key_id, patience)
+        except StoreError:
+            # As far as is known.
+            return reason
+        return "unknown key id" if now is ABSENT else now.refusal(self._clock.now_us())
 
     async def _compare(self, candidate: Candidate, digest: bytes, key: ApiKey) -> Rejection | None:
         if not candidate.tagged:
@@ -165,11 +206,11 @@ class KeyDirectory(Generic[Entry]):
         the holders of old keys.
         """
         now_us = self._clock.now_us()
+        allowed, state = token_bucket.step(self._failures, _ONE_FAILURE, now_us)
         if cost:
-            self._failures, _ = token_bucket.step(self._failures, UNTAGGED_FAILURES, cost, now_us)
-            return
-        _, usage = token_bucket.step(self._failures, UNTAGGED_FAILURES, 1, now_us)
-        if not usage.allowed:
+            self._failures = state
+        elif not allowed:
+            usage = token_bucket.tell(UNTAGGED_FAILURES, 1, allowed, state, now_us)
             wait = -(-usage.retry_us // 1_000_000)
             raise OverloadedError("too many keys without a fitting tag were wrong", retry_after=wait)
 

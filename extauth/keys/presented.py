@@ -28,6 +28,15 @@ class TextReader:
         self.imported = imported
         self._untagged = untagged
 
+    def own(self, text: bytes) -> Candidate | None:
+        """Return what a key of this server says, None unless its tag fits: nobody else could have made it."""
+        try:
+            key = parse_key(text.decode("latin-1"))
+            self._peppers.verify(key.body, key.tag)
+        except (MalformedKeyError, SecretMismatchError):
+            return None
+        return Candidate(key.key_id, key.secret)
+
     def candidates(self, text: bytes) -> tuple[Candidate, ...]:
         """Return the candidates, the likeliest first; none where the text can be no key."""
         try:

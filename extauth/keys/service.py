@@ -77,6 +77,10 @@ class KeyService:
         """What keys may be."""
         return self._rules.policy
 
+    def judge_by(self, rules: KeyRules) -> None:
+        """Judge all changes by these rules from now on."""
+        self._rules = rules
+
     async def create(
         self,
         new: NewKey,

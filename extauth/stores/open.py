@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+from extauth.clock import Clock
 from extauth.settings.model import StoreSettings
-from extauth.stores.base import BucketArchive, KeyStore
+from extauth.stores.base import KeyStore
+from extauth.stores.limits import BucketArchive, SharedLimitStore
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
+from extauth.stores.sqlite_states import ArchivedLimits, open_archived_limits
 
 
 async def open_key_store(settings: StoreSettings) -> KeyStore:
@@ -22,9 +28,34 @@ async def open_key_store(settings: StoreSettings) -> KeyStore:
     return shared
 
 
+async def open_shared_limits(
+    settings: StoreSettings, clock: Clock, *, deadline_seconds: float, on_change: Callable[[str], None]
+) -> SharedLimitStore:
+    """Open the limits that servers share. Raises StoreError."""
+    from extauth.stores.redis.limits.opening import open_limit_store  # noqa: PLC0415 - see above
+
+    return await open_limit_store(settings, clock, deadline_seconds=deadline_seconds, on_change=on_change)
+
+
 async def open_bucket_archive(settings: StoreSettings) -> BucketArchive:
     """Open the archive of the memory limit store, in a file beside the keys. Raises StoreError."""
-    path = settings.path
-    archive = SqliteBucketArchive(path.with_name(f"{path.stem}-limits{path.suffix}"))
+    archive = SqliteBucketArchive(_archive_path(settings))
     await archive.open()
     return archive
+
+
+async def open_limit_states(
+    settings: StoreSettings, clock: Clock, *, to_change: bool
+) -> ArchivedLimits | SharedLimitStore:
+    """Open what says how limits stand, from beside the servers that count. Raises StoreError."""
+    if settings.is_embedded:
+        return await open_archived_limits(_archive_path(settings), clock, to_change=to_change)
+    patience = settings.timeout.total_seconds()
+    return await open_shared_limits(
+        settings, clock, deadline_seconds=patience, on_change=lambda _trouble: None
+    )
+
+
+def _archive_path(settings: StoreSettings) -> Path:
+    path = settings.path
+    return path.with_name(f"{path.stem}-limits{path.suffix}")

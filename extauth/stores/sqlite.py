@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from extauth.clock import from_us, to_us
@@ -25,6 +25,7 @@ from extauth.stores.base import (
     KeyPage,
     KeyUse,
 )
+from extauth.stores.shadowed import ShadowedCount
 from extauth.stores.sqlite_lists import audit_page, key_page
 from extauth.stores.sqlite_rows import (
     AUDIT_COLUMNS,
@@ -35,6 +36,7 @@ from extauth.stores.sqlite_rows import (
     from_row,
     to_row,
 )
+from extauth.stores.sqlite_shadowed import add_shadowed, read_shadowed
 from extauth.stores.sqlite_thread import SqliteThread
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM keys"  # noqa: S608 - constant names, no input
@@ -220,6 +222,14 @@ class SqliteKeyStore:
         await self._thread.transaction(
             lambda connection: connection.execute(query, (name, claim.key_id)), writes=True
         )
+
+    async def note_shadowed(self, counts: Sequence[ShadowedCount]) -> None:
+        """Add counts up. See `ShadowedStore`."""
+        await self._thread.transaction(lambda connection: add_shadowed(connection, counts), writes=True)
+
+    async def shadowed(self, since: date, until: date) -> Sequence[ShadowedCount]:
+        """Return the counts of these days. See `ShadowedStore`."""
+        return await self._thread.transaction(lambda connection: read_shadowed(connection, since, until))
 
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return what changed since the cursor, by whatever process. See `KeyStore`."""

@@ -54,6 +54,13 @@ KEY_SCHEMA = (
         name TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, key_id TEXT NOT NULL, at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID
     """,
+    # Days are written as they sort: 2027-01-31.
+    """
+    CREATE TABLE shadowed (
+        day TEXT NOT NULL, limit_name TEXT NOT NULL, key_id TEXT NOT NULL, route TEXT NOT NULL,
+        requests INTEGER NOT NULL, PRIMARY KEY (day, limit_name, key_id, route)
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 COLUMNS = (
     "key_id", "version", "hashed_key", "hint", "user_id", "name", "tier", "scopes", "environment", "active",

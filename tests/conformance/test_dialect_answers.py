@@ -31,6 +31,7 @@ STATUSES = {
     Code.INSUFFICIENT_SCOPE: 403,
     Code.ROUTE_DENIED: 403,
     Code.RATE_LIMITED: 429,
+    Code.QUOTA_EXCEEDED: 429,
     Code.STORE_UNAVAILABLE: 503,
     Code.OVERLOADED: 503,
     Code.INTERNAL_ERROR: 503,
@@ -48,7 +49,7 @@ def decision_for(code: Code, **changes: Any) -> Decision:
     known: dict[str, Any] = {"key_id": KEY.key_id, "route": "r", "reason": "for operators only"}
     if OUTCOMES[code] in {Outcome.ALLOWED, Outcome.LIMITED}:
         known |= {"key": KEY, "limit_set": LIMITS, "usages": ROOM}
-    if code is Code.RATE_LIMITED:
+    if OUTCOMES[code] is Outcome.LIMITED:
         known |= {"usages": SPENT, "violated": ("per-second",), "retry_after": 1}
     if code is Code.INSUFFICIENT_SCOPE:
         known |= {"key": KEY, "needed_scopes": ("orders:write", "b:*")}
@@ -198,7 +199,7 @@ def test_the_realm_is_a_setting(name: str) -> None:
 def test_retry_after_is_on_429_and_503(spoken: Spoken, code: Code) -> None:
     """Whoever is told to come again is told when."""
     headers = told(spoken, decision_for(code)).headers
-    expected = {Code.RATE_LIMITED: "1"}.get(code, "2" if STATUSES[code] == 503 else None)
+    expected = {429: "1", 503: "2"}.get(STATUSES[code])
     assert headers.get("retry-after") == expected
 
 
@@ -245,12 +246,11 @@ WORST_KEY = record(
 )
 # The longest refill that the settings allow.
 _LONGEST_US = 3_650 * 86_400_000_000
-_SLOWEST = {"rate": 1_000_000_000, "period_us": _LONGEST_US}
 
 
 def worst_decision(code: Code, key: ApiKey = WORST_KEY) -> Decision:
     """Return the largest answer that the settings and the key service allow."""
-    limits = tuple(Limit(f"{'n' * 31}{number}", 1_000_000_000, **_SLOWEST) for number in range(8))
+    limits = tuple(Limit(f"{'n' * 31}{number}", 10**9, 10**9, _LONGEST_US) for number in range(8))
     usages = tuple(Usage(limit, False, 999_999_999, _LONGEST_US, _LONGEST_US) for limit in limits)
     names = tuple(limit.name for limit in limits)
     needed = tuple(f"{number:02}:{'n' * 61}" for number in range(16))

@@ -16,7 +16,8 @@ from extauth.errors import StoreError
 from extauth.stores.redis.store import RedisKeyStore
 from tests.integration.processes import free_ports, wait_until
 from tests.keys import entry, record
-from tests.redis.server import HOST, RedisServer, ask, opened, running, running_cluster
+from tests.redis.sentinels import running_sentinels
+from tests.redis.server import HOST, RedisServer, opened, running, running_cluster
 
 IDS = [f"AAAAbbbb00{number:02}" for number in range(20)]
 SHORT = timedelta(milliseconds=300)
@@ -106,7 +107,7 @@ def test_a_master_that_hangs_is_replaced_by_the_sentinels(tmp_path: Path) -> Non
     """The store asks them for each new connection; a service that they don't know is named."""
 
     async def scenario() -> None:
-        with _sentinels(tmp_path) as (master, replica, url):
+        with running_sentinels(tmp_path) as (master, replica, url):
             with pytest.raises(StoreError, match=f"Redis other of the Sentinels {HOST}:"):
                 async with opened(url.replace("mymaster", "other")):
                     pass
@@ -125,39 +126,3 @@ def test_a_master_that_hangs_is_replaced_by_the_sentinels(tmp_path: Path) -> Non
                     master.child.resume()
 
     asyncio.run(scenario())
-
-
-@contextmanager
-def _sentinels(folder: Path) -> Iterator[tuple[RedisServer, RedisServer, str]]:
-    """Run a master, a replica and two Sentinels; of the three that the URL names, the first is not there."""
-    with contextlib.ExitStack() as stack:
-        master = stack.enter_context(running(RedisServer(folder / "master")))
-        arguments = (*master.arguments, "--replicaof", f"{HOST} {master.port}")
-        replica = stack.enter_context(running(RedisServer(folder / "replica", arguments)))
-        wait_until(
-            lambda: "master_link_status:up" in replica.ask("INFO", "replication"), within=20, what="a replica"
-        )
-        configuration = (
-            f"sentinel monitor mymaster {HOST} {master.port} 1\n"
-            "sentinel down-after-milliseconds mymaster 500\n"
-            "sentinel failover-timeout mymaster 3000\n"
-        )
-        sentinels = [
-            stack.enter_context(
-                running(
-                    RedisServer(folder / f"sentinel{number}", ("--sentinel",), configuration=configuration)
-                )
-            )
-            for number in range(2)
-        ]
-        for sentinel in sentinels:
-            wait_until(lambda port=sentinel.port: _knows_all(port), within=20, what="the Sentinels")  # type: ignore[misc]  # a lambda's default binds the loop's variable
-        (nobody,) = free_ports(1)
-        hosts = ",".join(f"{HOST}:{port}" for port in (nobody, *(one.port for one in sentinels)))
-        yield master, replica, f"redis+sentinel://{hosts}/mymaster/0"
-
-
-def _knows_all(port: int) -> bool:
-    pairs = ask(port, "SENTINEL", "MASTER", "mymaster")
-    known = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    return (known["num-slaves"], known["num-other-sentinels"]) == ("1", "1")

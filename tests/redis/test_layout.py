@@ -12,6 +12,7 @@ from redis.crc import key_slot
 from extauth.errors import StoreError
 from extauth.stores.base import Claim, KeyUse
 from extauth.stores.redis import layout
+from extauth.stores.shadowed import Place, ShadowedCount
 from tests.fakes import START
 from tests.keys import entry, record
 from tests.redis.server import RedisServer, opened
@@ -37,6 +38,8 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
             await store.note_uses([KeyUse(key_id=KEY, last_used=START, calls={"192.0.2.1": 2})])
             claim = Claim(fingerprint="f", key_id=KEY, at=START)
             await store.claim("na{me}", claim, stale_before=START)
+            place = Place("per-second", KEY, "/v1/{id}")
+            await store.note_shadowed([ShadowedCount(day=START.date(), place=place, requests=3)])
 
     asyncio.run(scenario())
     state = everything([server])
@@ -74,7 +77,9 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
         "extauth:{journal}:audit-last": "1",
         "extauth:{journal}:audit-of:AAAAbbbb0001": {change: "1"},
         "extauth:{claim:na%7Bme%7D}": {"fingerprint": "f", "key_id": KEY, "at": created},
+        "extauth:{shadowed}:2026-03-01": {f'["per-second","{KEY}","/v1/{{id}}"]': "3"},
     }
+    assert 0 < server.ask("TTL", "extauth:{shadowed}:2026-03-01") <= 31 * 24 * 3600
     assert 0 < server.ask("PTTL", "extauth:{claim:na%7Bme%7D}") <= 24 * 3600 * 1000
 
 

@@ -38,7 +38,7 @@ class Connected:
     close: Callable[[], Awaitable[None]]
 
 
-class _Credentials(CredentialProvider):
+class Credentials(CredentialProvider):
     """User and password, from a file where there is one: read for each connection, so that it may change."""
 
     def __init__(self, user: str | None, password: str | None, file: Path | None) -> None:
@@ -86,9 +86,17 @@ def _options(settings: StoreSettings, url: RedisUrl) -> dict[str, Any]:
         "socket_connect_timeout": settings.timeout.total_seconds(),
         "max_connections": CONNECTIONS,
     }
-    if url.user is not None or url.password is not None or settings.password_file is not None:
-        options["credential_provider"] = _Credentials(url.user, url.password, settings.password_file)
+    if (who := credentials(settings)) is not None:
+        options["credential_provider"] = who
     return options | _tls(settings, url)
+
+
+def credentials(settings: StoreSettings) -> Credentials | None:
+    """Return user and password as the settings have them; None where there are none."""
+    url = settings.redis
+    if url.user is None and url.password is None and settings.password_file is None:
+        return None
+    return Credentials(url.user, url.password, settings.password_file)
 
 
 def _tls(settings: StoreSettings, url: RedisUrl) -> dict[str, Any]:
@@ -107,7 +115,8 @@ def _tls(settings: StoreSettings, url: RedisUrl) -> dict[str, Any]:
     }
 
 
-def _behind_sentinels(url: RedisUrl, settings: StoreSettings, options: dict[str, Any]) -> Connected:
+def sentinel_of(settings: StoreSettings) -> Sentinel:
+    """Return what asks the Sentinels of the settings which Redis is the master."""
     # One Sentinel that hangs must not use up the time in which another could have answered.
     patience = settings.timeout.total_seconds() / 3
     asking: dict[str, Any] = {
@@ -115,12 +124,17 @@ def _behind_sentinels(url: RedisUrl, settings: StoreSettings, options: dict[str,
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": patience,
         "socket_connect_timeout": patience,
-        **_tls(settings, url),
+        **_tls(settings, settings.redis),
     }
     if settings.sentinel_password_file is not None:
-        asking["credential_provider"] = _Credentials(None, None, settings.sentinel_password_file)
+        asking["credential_provider"] = Credentials(None, None, settings.sentinel_password_file)
     make: Any = Sentinel
-    sentinel = make(list(url.hosts), sentinel_kwargs=asking)
+    sentinel: Sentinel = make(list(settings.redis.hosts), sentinel_kwargs=asking)
+    return sentinel
+
+
+def _behind_sentinels(url: RedisUrl, settings: StoreSettings, options: dict[str, Any]) -> Connected:
+    sentinel: Any = sentinel_of(settings)
     client: Redis = sentinel.master_for(url.service, db=url.database, **options)
 
     async def close() -> None:

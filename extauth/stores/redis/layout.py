@@ -64,9 +64,23 @@ def audit_of_key(key_id: str) -> str:
     return f"extauth:{{journal}}:audit-of:{key_id}"
 
 
+def limits_of(subject: str) -> str:
+    """Name the string with what was spent of the limits of a subject of `limits.plan`: see `take.lua`.
+
+    Those of a key are in the slot of its record.
+    """
+    whose = subject.removeprefix("key:")
+    return f"extauth:{{{_escaped(whose)}}}:limits"
+
+
 def claim(name: str) -> str:
     """Name the hash with who claimed a name."""
     return f"extauth:{{claim:{_escaped(name)}}}"
+
+
+def shadowed(day: str) -> str:
+    """Name the hash with what limits in shadow would have refused on a day, by place: see `shadowed.lua`."""
+    return f"extauth:{{shadowed}}:{day}"
 
 
 def _escaped(text: str) -> str:

@@ -116,12 +116,12 @@ class RedisLink:
         except ResponseError as error:
             raise RefusedError(f"{self.where}: {told(error)}") from error
         except (TimeoutError, SocketTimeoutError) as error:
-            self._look_around()
+            self.look_around()
             # The client has no more patience with a connection than with an answer later.
             patience = self._timeout if isinstance(error, SocketTimeoutError) else seconds
             raise StoreError(f"{self.where}: no answer within {patience * 1000:.0f} ms{otherwise}") from error
         except (RedisError, RedisClusterException, OSError, UnicodeDecodeError) as error:
-            self._look_around()
+            self.look_around()
             raise StoreError(f"{self.where}: {told(error)}{otherwise}") from error
 
     async def _exchange(self, commands: Sequence[Command], *, wait: bool = False) -> list[Any]:
@@ -178,7 +178,21 @@ class RedisLink:
                     f"{_UNKNOWN_OUTCOME}"
                 )
 
-    def _look_around(self) -> None:
+    def address_of(self, slot: int) -> tuple[str, int]:
+        """Return the server of a cluster that has a slot, as far as is known. Raises StoreError."""
+        assert isinstance(self.client, RedisCluster)  # nothing else has slots
+        try:
+            node = self.client.nodes_manager.get_node_from_slot(slot)
+        except RedisClusterException as error:
+            raise StoreError(f"{self.where}: no server is known to have slot {slot}") from error
+        return node.host, int(node.port)
+
+    def primaries(self) -> frozenset[tuple[str, int]]:
+        """Return the servers of a cluster that have slots, as far as is known."""
+        assert isinstance(self.client, RedisCluster)  # nothing else has several
+        return frozenset((node.host, int(node.port)) for node in self.client.get_primaries())
+
+    def look_around(self) -> None:
         """Ask a cluster in the background who is in it now: the server that failed may be out of it."""
         if isinstance(self.client, RedisCluster) and (
             self._looking_around is None or self._looking_around.done()

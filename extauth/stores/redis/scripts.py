@@ -40,6 +40,7 @@ PAGE = Script("page")
 USE = Script("use")
 CLAIM = Script("claim")
 RELEASE = Script("release")
+SHADOWED = Script("shadowed")
 
 
 def with_text(command: Command) -> Command:

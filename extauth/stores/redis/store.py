@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from extauth.clock import from_us, to_us
 from extauth.errors import StoreError
@@ -33,6 +33,8 @@ from extauth.stores.redis.journal import Journal
 from extauth.stores.redis.link import RedisLink
 from extauth.stores.redis.listing import KeyLists
 from extauth.stores.redis.purging import purge
+from extauth.stores.redis.shadowed import add_shadowed, read_shadowed
+from extauth.stores.shadowed import ShadowedCount
 
 # How many keys are written to in one trip.
 _USES_AT_ONCE = 200
@@ -152,6 +154,14 @@ class RedisKeyStore:
     async def release(self, name: str, claim: Claim) -> None:
         """Give a name back. See `KeyStore`."""
         await self._link.write(scripts.RELEASE([layout.claim(name)], claim.key_id))
+
+    async def note_shadowed(self, counts: Sequence[ShadowedCount]) -> None:
+        """Add counts up. See `ShadowedStore`."""
+        await add_shadowed(self._link, counts)
+
+    async def shadowed(self, since: date, until: date) -> Sequence[ShadowedCount]:
+        """Return the counts of these days. See `ShadowedStore`."""
+        return await read_shadowed(self._link, since, until)
 
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return nothing: each check asks for versions. See `KeyStore`."""

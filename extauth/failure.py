@@ -1,0 +1,142 @@
+"""What a check gets while the shared store doesn't answer: the one place that decides it.
+
+Authentication and limits have a policy each. `closed` answers 503. `open` goes on without: a key whose tag
+fits is let in unseen, limits are not counted. `degrade` honours keys that the store confirmed a short while
+ago, and counts each limit on this server alone, which gives out its share of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from fractions import Fraction
+
+from extauth.callers import Caller
+from extauth.limits.plan import Plan, take_for
+from extauth.limits.spent import spent_by
+from extauth.model import ApiKey, Code, Decision, Limit
+from extauth.routes import Route
+from extauth.stores.limits import Taken
+from extauth.stores.memory import SWEPT_AT_ONCE, MemoryLimitStore
+
+# What a client is told to wait when the store is gone: long enough to spare it, short enough to notice its
+# return.
+RETRY_SECONDS = 1
+
+
+class Mode(enum.StrEnum):
+    """What happens without the store."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    DEGRADE = "degrade"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureModes:
+    """The policy. `honour_us` and `share` are for `degrade`."""
+
+    authentication: Mode = Mode.CLOSED
+    limits: Mode = Mode.CLOSED
+    honour_us: int = 60_000_000
+    share: Fraction = Fraction(1, 4)
+
+
+def unavailable(route: Route, reason: str) -> Decision:
+    """Refuse because nobody can tell."""
+    return Decision(Code.STORE_UNAVAILABLE, route=route.name, retry_after=RETRY_SECONDS, reason=reason)
+
+
+class FailurePolicy:
+    """Decides in the store's place."""
+
+    def __init__(self, modes: FailureModes) -> None:
+        self._modes = modes
+        # What this server gives out on its own.
+        self.local = MemoryLimitStore()
+        self._taken = 0
+
+    def with_caller(
+        self, caller: Caller, route: Route, plan: Plan, foreseen: Decision | None, now_us: int, *, why: str
+    ) -> Decision:
+        """Decide about a key whose state is remembered, not confirmed; `foreseen` is its refusal, if any."""
+        mode = self._modes.authentication
+        if mode is Mode.CLOSED or (mode is Mode.DEGRADE and not self._honours(caller, now_us)):
+            return unavailable(route, why)
+        said = f"authentication={mode}"
+        if foreseen is not None:
+            return foreseen._replace(degraded=said)
+        return self._limited(caller.key, route, plan, now_us, why, said=said)
+
+    def _honours(self, caller: Caller, now_us: int) -> bool:
+        if now_us < caller.confirmed_us:
+            # The clock was wrong then, or is now: nobody knows how long ago that was.
+            caller.confirmed_us = 0
+        return now_us - caller.confirmed_us <= self._modes.honour_us
+
+    def without_key(self, route: Route, plan: Plan, now_us: int, why: str) -> Decision:
+        """Decide about a request that needs no key."""
+        return self._limited(None, route, plan, now_us, why, said="")
+
+    def unseen(self, key_id: str, route: Route, why: str) -> Decision:
+        """Decide about a key that nobody can look up; `key_id` is empty unless its tag fits."""
+        modes = self._modes
+        # Which scopes and which limits it has nobody knows; without a tag anybody may have made it up.
+        if not modes.authentication is modes.limits is Mode.OPEN or route.scopes or not key_id:
+            return unavailable(route, why)
+        said = f"authentication={Mode.OPEN},limits={Mode.OPEN}"
+        return Decision(Code.ALLOWED, key_id=key_id, route=route.name, degraded=said)
+
+    def _limited(
+        self, key: ApiKey | None, route: Route, plan: Plan, now_us: int, why: str, *, said: str
+    ) -> Decision:
+        mode = self._modes.limits
+        key_id = "" if key is None else key.key_id
+        if not plan.takes:
+            return Decision(Code.ALLOWED, key, key_id, route.name, degraded=said)
+        if mode is Mode.CLOSED:
+            return unavailable(route, why)
+        said = f"{said},limits={mode}" if said else f"limits={mode}"
+        if mode is Mode.OPEN:
+            return Decision(Code.ALLOWED, key, key_id, route.name, degraded=said)
+        share = self._share_of(plan)
+        spent = share.refused_again(now_us)
+        if spent is None:
+            taken = self._take(share, now_us)
+            if taken.allowed:
+                told = (share.limit_set, taken.usages)
+                return Decision(
+                    Code.ALLOWED, key, key_id, route.name, *told, shadowed=taken.shadowed, degraded=said
+                )
+            spent = share.spent = spent_by(taken.usages, now_us)
+        told = (share.limit_set, spent.usages)
+        return Decision(
+            spent.code, key, key_id, route.name, *told, spent.violated, spent.retry_after, degraded=said
+        )
+
+    def _take(self, share: Plan, now_us: int) -> Taken:
+        self._taken += 1
+        if self._taken % SWEPT_AT_ONCE == 0:
+            self.local.sweep(now_us)
+            # Nobody archives what is counted here.
+            self.local.take_unsaved()
+        return self.local.acquire(share, now_us)
+
+    def _share_of(self, plan: Plan) -> Plan:
+        """Return the plan with what this server may give out of each limit."""
+        if plan.share is None:
+            share = self._modes.share
+            plan.share = Plan(
+                take_for(_scaled(take.limit, share), take.cost, subject=take.subject, field=take.field)
+                for take in plan.all_takes
+            )
+        return plan.share
+
+
+def _scaled(limit: Limit, share: Fraction) -> Limit:
+    """Return a limit of that share, of one request at least."""
+    capacity = max(1, int(limit.capacity * share))
+    if limit.algorithm != "token_bucket":
+        return limit._replace(capacity=capacity, rate=capacity)
+    # The same rate more slowly: whole numbers stay whole.
+    return limit._replace(capacity=capacity, period_us=int(limit.period_us / share))

@@ -1,0 +1,164 @@
+"""Takes as the arguments of `take.lua`, and how to read its reply: worked out once for a plan."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import struct
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
+
+from extauth.limits.algorithm import BucketState, Tell
+from extauth.limits.plan import Take
+from extauth.model import Limit
+from extauth.stores.redis import layout
+from extauth.stores.redis.limits.wire import bulk
+
+_HEAD = struct.Struct(">QBB")
+_LIMIT = struct.Struct(">BQQQQQ")
+_SHADOW = 128
+FIRST_ANSWER = 8
+_LONGEST_NAME = 255
+
+
+class Place(NamedTuple):
+    """Where an answer says whether a limit has room, and where its state begins."""
+
+    room: int
+    state: int
+
+
+Tells = tuple[tuple[Tell, Limit, int, int], ...]
+
+
+class Question(NamedTuple):
+    """What is asked about takes in one slot: arguments ready for the wire, and how to read the answer.
+
+    `enforced` and `shadows` are the takes in the order given, each with its `Place` in the answer; `tells` is
+    what it takes to tell how each of the enforced stands: the algorithm's function, the limit, the cost, and
+    where its state begins. `key` is one of the slot.
+    """
+
+    keys: bytes
+    number_of_keys: int
+    arguments: bytes
+    number_of_arguments: int
+    key: str
+    version: int
+    enforced: tuple[tuple[Take, Place], ...]
+    shadows: tuple[tuple[Take, Place], ...]
+    answer: struct.Struct
+    tells: Tells
+
+
+class Mode(enum.IntEnum):
+    """What is to be done about takes."""
+
+    TAKE = 0
+    LOOK = 1
+    GIVE_BACK = 2
+    RESET = 3
+
+
+def question(
+    takes: Sequence[Take], key_id: str = "", version: int = 0, *, mode: Mode = Mode.TAKE
+) -> Question:
+    """Put takes of one slot in words. With a version of 0 no record is asked about."""
+    ordered = sorted(takes, key=lambda take: take.subject)
+    groups = [(subject, tuple(group)) for subject, group in groupby(ordered, lambda take: take.subject)]
+    spec = _HEAD.pack(version, mode, len(groups))
+    for _, group in groups:
+        spec += bytes([len(group)])
+        for take in group:
+            kind = take.algorithm.number + (_SHADOW if take.limit.shadow else 0)
+            spec += _LIMIT.pack(kind, *take.numbers)
+    keys = [layout.limits_of(subject) for subject, _ in groups]
+    if version:
+        keys.insert(0, layout.record(key_id))
+    names = [_names([_name(take.field) for take in group]) for _, group in groups]
+    order = [ordered.index(take) for take in takes]
+    places = [Place(1 + number, 1 + len(takes) + 4 * number) for number in order]
+    placed = list(zip(takes, places, strict=True))
+    enforced = tuple(pair for pair in placed if not pair[0].limit.shadow)
+    arguments, answer, tells = _in_common(
+        b"".join(map(bulk, (spec, *names))),
+        len(takes),
+        tuple((take.tell, take.limit, take.cost, place.state) for take, place in enforced),
+    )
+    return Question(
+        keys=b"".join(bulk(key.encode()) for key in keys),
+        number_of_keys=len(keys),
+        arguments=arguments,
+        number_of_arguments=1 + len(names),
+        key=keys[0],
+        version=version,
+        enforced=enforced,
+        shadows=tuple(pair for pair in placed if pair[0].limit.shadow),
+        answer=answer,
+        tells=tells,
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _in_common(arguments: bytes, takes: int, tells: Tells) -> tuple[bytes, struct.Struct, Tells]:
+    """Return what the questions of all callers of a tier have in common: the same objects for all of them.
+
+    With many callers that is less memory to go through for each check, and so less to wait for.
+    """
+    return arguments, struct.Struct(f">{1 + takes}B{4 * takes}Q"), tells
+
+
+def _names(fields: Sequence[bytes]) -> bytes:
+    """Return how the string of a subject begins."""
+    return len(fields).to_bytes(2, "big") + b"".join(bytes([len(field)]) + field for field in fields)
+
+
+def _name(field: str) -> bytes:
+    """Return what a limit is called in the string: by its name, unless that is as long as paths may be."""
+    name = field.encode()
+    return name if len(name) <= _LONGEST_NAME else hashlib.blake2b(name, digest_size=24).digest()
+
+
+def time_of(reply: bytes) -> int:
+    """Return the time by Redis's clock, in microseconds. The first answer begins at `FIRST_ANSWER`."""
+    return int.from_bytes(reply[:FIRST_ANSWER], "big")
+
+
+def read_answer(asked: Question, reply: bytes, at: int) -> tuple[tuple[int, ...] | None, int]:
+    """Return what the reply says to this question, and where the next answer begins.
+
+    None where the record has another version: nothing was taken. Else 1 where all had room, for each take 1
+    where it had, then the states: after the takes if they were taken, else before.
+    """
+    version = int.from_bytes(reply[at : at + 8], "big")
+    at += 8
+    if version != asked.version:
+        return None, at
+    return asked.answer.unpack_from(reply, at), at + asked.answer.size
+
+
+def state_at(values: tuple[int, ...], place: Place) -> BucketState | None:
+    """Return the state at this place; None for a bucket nobody has used."""
+    first, second, third, clear_at_us = values[place.state : place.state + 4]
+    return (first, second, third, clear_at_us) if clear_at_us else None
+
+
+class Standing(NamedTuple):
+    """Whether a limit had room, and its state."""
+
+    room: bool
+    state: BucketState | None
+
+
+# By bucket.
+Found = dict[str, Standing]
+
+
+def found_in(asked: Question, values: tuple[int, ...]) -> Found:
+    """Return what an answer says of each limit."""
+    placed = (*asked.enforced, *asked.shadows)
+    return {
+        take.bucket: Standing(bool(values[place.room]), state_at(values, place)) for take, place in placed
+    }

@@ -1,0 +1,91 @@
+"""Makes the limit store that a URL means, and connects it."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+
+from redis.exceptions import RedisError
+
+from extauth.clock import Clock
+from extauth.errors import StoreError
+from extauth.settings.model import StoreSettings
+from extauth.stores.limits import SharedLimitStore
+from extauth.stores.redis.connect import connect, credentials, sentinel_of
+from extauth.stores.redis.limits.cluster import ClusterLimitStore
+from extauth.stores.redis.limits.node import Address, Dialling, Node
+from extauth.stores.redis.limits.store import RedisLimitStore
+from extauth.stores.redis.link import RedisLink
+
+
+async def open_limit_store(
+    settings: StoreSettings, clock: Clock, *, deadline_seconds: float, on_change: Callable[[str], None]
+) -> SharedLimitStore:
+    """Connect to the Redis of the settings. Raises StoreError.
+
+    `on_change` hears why Redis is not asked for a while, and with an empty text that it is again.
+    """
+    url = settings.redis
+
+    def dialling(locate: Callable[[], Awaitable[Address]]) -> Dialling:
+        return Dialling(
+            where=str(url),
+            locate=locate,
+            greeting=lambda: _greeting(settings),
+            tls=_tls(settings) if url.tls else None,
+            deadline_seconds=deadline_seconds,
+        )
+
+    store: RedisLimitStore | ClusterLimitStore
+    if url.kind == "cluster":
+        link = RedisLink(connect(settings), timeout_seconds=settings.timeout.total_seconds())
+        store = ClusterLimitStore(
+            link, dialling, clock, deadline_seconds=deadline_seconds, on_change=on_change
+        )
+    else:
+        store = RedisLimitStore(Node(dialling(_locator(settings)), on_change), clock)
+    try:
+        await store.open()
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def _locator(settings: StoreSettings) -> Callable[[], Awaitable[Address]]:
+    url = settings.redis
+    if url.kind != "sentinel":
+        ((host, port),) = url.hosts
+
+        async def there() -> Address:
+            return host, port
+
+        return there
+    sentinel = sentinel_of(settings)
+
+    async def master() -> Address:
+        try:
+            address: Address = await sentinel.discover_master(url.service)
+        except RedisError as error:
+            raise StoreError(f"no Sentinel knows the master: {error}") from error
+        return address
+
+    return master
+
+
+def _greeting(settings: StoreSettings) -> Sequence[Sequence[str]]:
+    """Return what a new connection says first: the password is read each time, so that it may change."""
+    url = settings.redis
+    greeting: list[Sequence[str]] = []
+    if (who := credentials(settings)) is not None:
+        greeting.append(("AUTH", *who.get_credentials()))
+    if url.database:
+        greeting.append(("SELECT", str(url.database)))
+    return greeting
+
+
+def _tls(settings: StoreSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    if settings.certificate_file is not None:
+        context.load_cert_chain(settings.certificate_file, settings.private_key_file)
+    return context

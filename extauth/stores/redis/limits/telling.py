@@ -1,0 +1,46 @@
+"""What Redis's answers mean: usages in the order of a plan, and what may be held on to of a refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from extauth.limits.plan import Plan
+from extauth.limits.spent import hold
+from extauth.stores.limits import Seen, Taken
+from extauth.stores.redis.limits.asking import FIRST_ANSWER, Found, Question, found_in, read_answer, state_at
+
+
+def taken(asked: Question, values: tuple[int, ...], now_us: int) -> Taken:
+    """Return what an answer says in which all had room."""
+    usages = []
+    for tell, limit, cost, at in asked.tells:
+        state: Any = values[at : at + 4]
+        usages.append(tell(limit, cost, True, state, now_us))
+    if not asked.shadows:
+        return tuple.__new__(Taken, (True, tuple(usages), ()))
+    shadowed = (take.limit.name for take, place in asked.shadows if not values[place.room])
+    return Taken(allowed=True, usages=tuple(usages), shadowed=tuple(shadowed))
+
+
+def refused(plan: Plan, asked: Question, values: tuple[int, ...], now_us: int, asked_us: int) -> Taken:
+    """Nothing was taken. Hold on to what is known, so that a flood against it doesn't get as far as Redis."""
+    states = tuple(state_at(values, place) for _, place in asked.enforced)
+    usages = tuple(
+        take.look(state, now_us, allowed=bool(values[place.room]))
+        for (take, place), state in zip(asked.enforced, states, strict=True)
+    )
+    plan.held = hold(usages, states, asked_us=asked_us, store_now_us=now_us)
+    return Taken(allowed=False, usages=usages)
+
+
+def looked_at(asked: Question, reply: bytes) -> Found:
+    """Return how limits stand that were only looked at."""
+    values, _ = read_answer(asked, reply, FIRST_ANSWER)
+    assert values is not None  # no version was asked about
+    return found_in(asked, values)
+
+
+def seen(found: Found, now_us: int) -> Seen:
+    """Return the same as a store tells it."""
+    states = ((bucket, standing.state) for bucket, standing in found.items())
+    return Seen(now_us, {bucket: state for bucket, state in states if state is not None})
