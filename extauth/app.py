@@ -1,65 +1,60 @@
 """The composition root of a server: opens everything in order, closes it in reverse.
 
-Nothing else constructs services, but for the part of it that manages keys: `management.py`.
+Nothing else constructs services, but for two parts of it: what manages keys is made in `management.py`, and
+what follows from the settings, and changes with them, in `configured.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 
-from extauth.admin.access import Gate
 from extauth.admin.api import AdminApi
-from extauth.admin.endpoint import Services
 from extauth.callers import Caller
-from extauth.check import Checker
 from extauth.clock import Clock, SystemClock
-from extauth.dialects.answers import AnswerWriter
-from extauth.dialects.base import Dialect
+from extauth.compiled import planner
+from extauth.configured import Parts, compiler, configure
 from extauth.dialects.envoy import EnvoyDialect
-from extauth.dialects.headers import HeaderWriter
 from extauth.dialects.nginx import NginxDialect
-from extauth.dialects.problems import ProblemWriter
-from extauth.dialects.requests import RequestReader
 from extauth.errors import StoreError
 from extauth.health import Health
 from extauth.keys.audit import AuditTrimming
 from extauth.keys.directory import CacheSizes, KeyDirectory
 from extauth.keys.hashing import SecretHasher
-from extauth.keys.idempotency import RepeatableCreation
 from extauth.keys.presented import TextReader
 from extauth.keys.records import KeyRecords
 from extauth.keys.rehash import Rehasher
 from extauth.keys.service import KeyService
+from extauth.keys.shadows import ShadowTracker
 from extauth.keys.uses import UseTracker
 from extauth.keys.watcher import KeyWatcher, StoreProbe
-from extauth.limits.plan import Planner
 from extauth.management import KeyManagement, open_key_management
-from extauth.model import ApiKey
-from extauth.routes import Access, Route, RouteTable
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
-from extauth.settings.routing import parse_own_limits
 from extauth.stores.base import KeyStore
+from extauth.stores.limits import SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
-from extauth.stores.open import open_bucket_archive
+from extauth.stores.open import open_bucket_archive, open_shared_limits
 from extauth.stores.write_behind import WriteBehind
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
+from extauth.telemetry.reloads import ReloadCounts
 
-_DEFAULT_ACCESS = {"authenticate": Access.REQUIRED, "deny": Access.DENIED, "allow": Access.NONE}
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class App:
-    """Everything that a running server consists of, opened and ready."""
+    """Everything that a running server consists of, opened and ready.
+
+    `settings` are those in force; what becomes of others is in `reload.py`.
+    """
 
     settings: Settings
+    parts: Parts
     responder: Responder
     health: Health
     recorder: Recorder
@@ -68,7 +63,10 @@ class App:
     limits: MemoryLimitStore
     uses: UseTracker
     keys: KeyService
+    records: KeyRecords[Caller]
+    trimming: AuditTrimming
     admin: AdminApi
+    reloads: ReloadCounts
 
 
 @asynccontextmanager
@@ -78,113 +76,146 @@ async def open_app(
     """Open a server's parts, with the tasks that keep them current. Raises StoreError and ConfigError."""
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        health = Health("keys", "limits", on_change=_log_change)
+        health = Health("keys", "limits", advisory=("config",), on_change=_log_change)
         management = await stack.enter_async_context(open_key_management(settings, clock=clock))
-        limits = MemoryLimitStore()
-        if management.store.is_shared:
-            health.report("limits")  # counted in this process alone
-        else:
-            # Before all else, because it is what refuses a second server on the same file.
-            await _keep_limits(stack, settings, limits, clock, health)
-        keys, uses = await _open_keys(stack, settings, management, clock, health)
-        counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
-        recorder = Recorder(
-            counts=counts,
-            lines=lines,
-            clock=clock,
-            level=settings.log.level,
-            allowed_sample=settings.log.allowed_sample,
-            uses=uses,
-        )
-        # Decisions that are noted and not yet counted count as uses too.
-        stack.callback(recorder.flush)
-        lines.add_source(recorder.flush)
-        responder = _responder(settings, keys, limits, recorder, clock)
-        yield App(
-            settings=settings,
-            responder=responder,
-            health=health,
-            recorder=recorder,
-            counts=counts,
-            hasher=management.hasher,
+        limits, shared = await _open_limits(stack, settings, management.store, clock, health)
+        records = await _open_records(stack, settings, management.store, health, shared)
+        management.service.on_change = records.forget
+        parts = Parts(
+            management=management,
+            keys=_key_directory(stack, settings, management, records, clock),
+            uses=_note_uses(stack, management.store),
             limits=limits,
-            uses=uses,
-            keys=management.service,
-            admin=_admin_api(settings, management, keys, uses, clock),
+            shared=shared,
+            without_store=MemoryLimitStore(),
+            clock=clock,
         )
+        counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
+        recorder = _recorder(stack, settings, counts, lines, parts)
+        trimming = _trim_audit(stack, settings, management.store, clock)
+        yield _put_together(settings, parts, health, recorder, counts, records=records, trimming=trimming)
 
 
-def _responder(
+def _put_together(
     settings: Settings,
-    keys: KeyDirectory[Caller],
-    limits: MemoryLimitStore,
+    parts: Parts,
+    health: Health,
     recorder: Recorder,
-    clock: Clock,
-) -> Responder:
-    checker = Checker(routes=route_table(settings), keys=keys, limits=limits, clock=clock)
-    return Responder(checker=checker, dialects=_dialects(settings, clock), recorder=recorder, clock=clock)
+    counts: CheckCounts,
+    *,
+    records: KeyRecords[Caller],
+    trimming: AuditTrimming,
+) -> App:
+    # Held by nobody else: it is gone once other settings are in force.
+    made = configure(settings, parts)
+    return App(
+        settings=settings,
+        parts=parts,
+        responder=Responder(
+            checker=made.checker, dialects=made.dialects, recorder=recorder, clock=parts.clock
+        ),
+        health=health,
+        recorder=recorder,
+        counts=counts,
+        hasher=parts.management.hasher,
+        limits=parts.limits,
+        uses=parts.uses,
+        keys=parts.management.service,
+        records=records,
+        trimming=trimming,
+        admin=AdminApi(gate=made.gate, services=made.services),
+        reloads=ReloadCounts(parts.clock),
+    )
 
 
-def _admin_api(
+async def _open_limits(
+    stack: AsyncExitStack, settings: Settings, store: KeyStore, clock: Clock, health: Health
+) -> tuple[MemoryLimitStore, SharedLimitStore | None]:
+    limits = MemoryLimitStore()
+    if store.is_shared:
+        return limits, await _open_shared_limits(stack, settings, clock, health)
+    # Before all else, because it is what refuses a second server on the same file.
+    await _keep_limits(stack, settings, limits, clock, health)
+    return limits, None
+
+
+def _recorder(
+    stack: AsyncExitStack, settings: Settings, counts: CheckCounts, lines: LineWriter, parts: Parts
+) -> Recorder:
+    recorder = Recorder(
+        counts=counts,
+        lines=lines,
+        clock=parts.clock,
+        level=settings.log.level,
+        allowed_sample=settings.log.allowed_sample,
+        uses=parts.uses,
+        shadows=_note_shadowed(stack, parts.management.store),
+        keys=settings.keys.cache.records,
+    )
+    # Decisions that are noted and not yet counted count as uses too, and as refusals in shadow.
+    stack.callback(recorder.flush)
+    lines.add_source(recorder.flush)
+    return recorder
+
+
+def _note_shadowed(stack: AsyncExitStack, store: KeyStore) -> ShadowTracker:
+    shadows = ShadowTracker(store)
+    stack.push_async_callback(shadows.close)
+    stack.push_async_callback(_stop, asyncio.create_task(shadows.run()))
+    return shadows
+
+
+async def _open_records(
+    stack: AsyncExitStack,
     settings: Settings,
-    management: KeyManagement,
-    keys: KeyDirectory[Caller],
-    uses: UseTracker,
-    clock: Clock,
-) -> AdminApi:
-    gate = Gate(keys=keys, uses=uses, clock=clock, realm=settings.credentials.realm)
-    services = Services(
-        service=management.service,
-        creation=RepeatableCreation(management.service, management.store, clock),
-        clock=clock,
-        default_tier=settings.keys.default_tier,
-        default_environment=settings.keys.default_environment,
-    )
-    return AdminApi(gate=gate, services=services)
-
-
-async def _open_keys(
-    stack: AsyncExitStack, settings: Settings, management: KeyManagement, clock: Clock, health: Health
-) -> tuple[KeyDirectory[Caller], UseTracker]:
-    """Open what recognises keys, and the tasks that look after their records."""
-    store = management.store
+    store: KeyStore,
+    health: Health,
+    shared: SharedLimitStore | None,
+) -> KeyRecords[Caller]:
+    """Open what knows the records of keys, and the task that keeps it current."""
     structlog.get_logger("extauth.keys").info("store_opened", durability=await store.durability())
-    records = _key_records(settings, store)
-    management.service.on_change = records.forget
-    await _watch_keys(stack, store, records, health)
-    rehasher = Rehasher(store, management.hasher, clock)
-    stack.push_async_callback(rehasher.close)
-    uses = UseTracker(store)
-    stack.push_async_callback(uses.close)
-    stack.push_async_callback(_stop, asyncio.create_task(uses.run()))
-    trimming = AuditTrimming(store, clock, settings.audit.retention)
-    stack.push_async_callback(_stop, asyncio.create_task(trimming.run()))
-    return _key_directory(settings, management, records, clock, rehasher.look), uses
-
-
-def _key_records(settings: Settings, store: KeyStore) -> KeyRecords[Caller]:
-    planner = Planner(
-        {name: tier.to_limits() for name, tier in settings.tiers.items()}, parse_own=parse_own_limits
+    records = KeyRecords(
+        store,
+        compiler(planner(settings)),
+        size=settings.keys.cache.records,
+        # Limits are asked for all the time, and in the same Redis.
+        trouble=lambda: "" if shared is None else shared.trouble,
     )
-    return KeyRecords(store, lambda record: Caller(record, planner), size=settings.keys.cache.records)
+    await _watch_keys(stack, store, records, health)
+    return records
 
 
 def _key_directory(
+    stack: AsyncExitStack,
     settings: Settings,
     management: KeyManagement,
     records: KeyRecords[Caller],
     clock: Clock,
-    on_verified: Callable[[ApiKey, str], None],
 ) -> KeyDirectory[Caller]:
     keys = settings.keys
+    rehasher = Rehasher(management.store, management.hasher, clock)
+    stack.push_async_callback(rehasher.close)
     return KeyDirectory(
         records=records,
         reader=TextReader(management.peppers, imported=keys.imported, untagged=keys.accept_untagged),
         hasher=management.hasher,
         clock=clock,
         sizes=CacheSizes(verified=keys.cache.verified, rejected=keys.cache.rejected),
-        on_verified=on_verified,
+        on_verified=rehasher.look,
     )
+
+
+def _note_uses(stack: AsyncExitStack, store: KeyStore) -> UseTracker:
+    uses = UseTracker(store)
+    stack.push_async_callback(uses.close)
+    stack.push_async_callback(_stop, asyncio.create_task(uses.run()))
+    return uses
+
+
+def _trim_audit(stack: AsyncExitStack, settings: Settings, store: KeyStore, clock: Clock) -> AuditTrimming:
+    trimming = AuditTrimming(store, clock, settings.audit.retention)
+    stack.push_async_callback(_stop, asyncio.create_task(trimming.run()))
+    return trimming
 
 
 async def _watch_keys(
@@ -228,32 +259,18 @@ async def _keep_limits(
     stack.push_async_callback(_stop, asyncio.create_task(write_behind.run()))
 
 
-def _dialects(settings: Settings, clock: Clock) -> tuple[Dialect, ...]:
-    reader = RequestReader(
-        trusted_hops=settings.proxy.trusted_hops, query_parameter=settings.credentials.query_parameter
+async def _open_shared_limits(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, health: Health
+) -> SharedLimitStore:
+    shared = await open_shared_limits(
+        settings.store,
+        clock,
+        deadline_seconds=settings.failure.deadline.total_seconds(),
+        on_change=lambda trouble: health.report("limits", trouble),
     )
-    headers = HeaderWriter(
-        realm=settings.credentials.realm, epoch_reset=settings.headers.reset == "epoch", clock=clock
-    )
-    writer = AnswerWriter(headers, ProblemWriter(docs_url=settings.docs_url))
-    return (EnvoyDialect(reader, writer), NginxDialect(reader, writer))
-
-
-def route_table(settings: Settings) -> RouteTable:
-    """Compile the routes of the settings."""
-    routes = [
-        Route(
-            name=route.name or route.path,
-            access=Access(route.auth),
-            template=route.path,
-            methods=route.methods,
-            hosts=route.hosts,
-            scopes=route.scopes,
-        )
-        for route in settings.routes
-    ]
-    default = Route(name="default", access=_DEFAULT_ACCESS[settings.default_route])
-    return RouteTable(routes, default=default, methods=settings.proxy.methods)
+    stack.push_async_callback(shared.close)
+    health.report("limits")
+    return shared
 
 
 def _log_change(part: str, problem: str) -> None:

@@ -18,8 +18,10 @@ from extauth.keys.service import KeyService
 from extauth.keys.token import Peppers
 from extauth.settings.model import Settings, StoreSettings
 from extauth.settings.routing import parse_own_limits
+from extauth.stores import open as opening
 from extauth.stores.base import KeyStore
 from extauth.stores.open import open_key_store
+from extauth.stores.states import LimitStates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,18 @@ async def open_store(settings: StoreSettings) -> AsyncIterator[KeyStore]:
         yield store
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def open_limit_states(
+    settings: StoreSettings, *, clock: Clock, to_change: bool = False
+) -> AsyncIterator[LimitStates]:
+    """Open what says how limits stand. Raises StoreError, also where a running server alone may change it."""
+    states = await opening.open_limit_states(settings, clock, to_change=to_change)
+    try:
+        yield states
+    finally:
+        await states.close()
 
 
 @asynccontextmanager

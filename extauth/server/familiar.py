@@ -112,6 +112,10 @@ class FamiliarHeads:
         self._forms: BoundedCache[tuple[_Place, ...], Form] = BoundedCache(_MOST_FORMS)
         self._parsed = 0
 
+    def forget(self) -> None:
+        """Forget what was read, though not the forms: connections hold on to theirs."""
+        self._skeletons.forget_all()
+
     def learn(self, read: bytes, question: Question) -> Form | None:
         """Remember now and then a head that was read whole; return its form."""
         self._parsed += 1

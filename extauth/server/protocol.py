@@ -39,9 +39,9 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
     """One connection of a proxy. See `uvicorn.Config(http=…)` for who constructs it."""
 
     __slots__ = (
-        "_active", "_answer", "_answering", "_between", "_connections", "_deaf_since", "_ending", "_finish",
-        "_form", "_gone_by", "_idle_since", "_learn", "_parser", "_put", "_queue", "_read", "_reads_on",
-        "_refusal", "_rest", "_server_connections", "_tasks", "_transport", "_unfinished",
+        "_active", "_answer", "_answering", "_begin", "_between", "_connections", "_deaf_since", "_due",
+        "_ending", "_form", "_gone_by", "_idle_since", "_learn", "_parser", "_paused", "_put", "_queue",
+        "_read", "_reads_on", "_refusal", "_rest", "_server_connections", "_transport", "_unfinished",
         "_unfinished_since", "_unread", "_waits", "_whole",
     )  # fmt: skip
 
@@ -51,11 +51,10 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._learn = responder.familiar.learn
         self._answer = responder.answer
         self._put = connections.outbox.put
-        self._finish = responder.finish
+        self._begin = responder.begin
         self._connections = connections
-        # uvicorn waits at shutdown until both of these are empty.
+        # uvicorn waits at shutdown until it is empty.
         self._server_connections: set[Any] = server_state.connections
-        self._tasks: set[asyncio.Task[None]] = server_state.tasks
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         # The message being read.
@@ -65,9 +64,11 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._unfinished = 0  # bytes of this head in the reads that ended inside it
         self._rest = b""  # of a large read, which is parsed piece by piece
         self._reads_on = False  # its next piece has its place in the loop
+        self._paused = False  # nothing is read at the moment
         self._unfinished_since = 0.0
         # The answers that are due.
         self._answering = False  # one is being waited for
+        self._due = (b"", _PLAIN)  # to which method, and how it is framed
         self._waits = False  # what comes now has to wait for its turn
         self._queue: deque[FramedRequest] = deque()
         self._refusal: Refusal | None = None  # to be written after the answers that are due
@@ -89,10 +90,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
             self._refuse(Refusal.TOO_MANY_CONNECTIONS)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Forget the connection.
-
-        A verification under way goes on for those who ask next; its answer here goes nowhere.
-        """
+        """Forget the connection; a verification under way goes on for those who ask next."""
         self._server_connections.discard(self)
         self._connections.discard(self)
         self._transport = None
@@ -243,21 +241,25 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         elif self._rest:
             self._read_on_soon()
         else:
+            self._paused = False
             self._transport.resume_reading()
 
     def _wait_for(self, pending: Pending, method: bytes, framing: Framing) -> None:
         self._answering = self._waits = True
-        task = asyncio.get_running_loop().create_task(self._answer_later(pending, method, framing))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._due = (method, framing)
+        self._begin(pending, self._answered)
 
-    async def _answer_later(self, pending: Pending, method: bytes, framing: Framing) -> None:
-        answer = await self._finish(pending)
+    def _answered(self, answer: Answer) -> None:
         self._answering = False
-        self._write(answer, method, framing)
-        self._go_on()
+        self._write(answer, *self._due)
+        if self._queue or self._paused or self._ending or self._deaf_since is not None:
+            self._go_on()
+        else:
+            # The commonest case: nothing came meanwhile.
+            self._waits = False
 
     def _pause_reading(self) -> None:
+        self._paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
@@ -266,10 +268,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
             self._put(self._transport, to_bytes(answer, method, framing, self._connections.date_line))
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer what is no check, and end the connection.
-
-        After a malformed request nobody knows where the next one begins.
-        """
+        """Answer what is no check, and end the connection: nobody knows where the next request begins."""
         self._connections.refused[refusal] += 1
         self._ending = True
         # What was read of it may be large, and the connection lingers.

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from extauth.check import RETRY_SECONDS, Checker
+from extauth.check import Asked, Checker
 from extauth.clock import Clock
 from extauth.dialects.base import Answer, Dialect, RequestHead
+from extauth.failure import RETRY_SECONDS
 from extauth.model import CheckRequest, Code, Decision, Target
 from extauth.server.familiar import FamiliarHeads, Question
 from extauth.server.refusals import Refusal, refuse
+from extauth.stores.limits import Told
 from extauth.telemetry.recorder import Recorder
 
 
 class Pending(NamedTuple):
-    """A check that has to wait for the store or for argon2; `Responder.finish` completes it."""
+    """A check that has to wait for the store or for argon2; `Responder.begin` completes it.
+
+    `asked` is what the shared store has to be asked, None where the key has to be looked up first. Checker
+    and dialect are those that it began with: others may have taken their places by the time it is answered.
+    """
 
     dialect: Dialect
     request: CheckRequest
     started_us: int
+    asked: Asked | None
+    checker: Checker
 
 
 class Responder:
@@ -31,13 +41,23 @@ class Responder:
     def __init__(
         self, *, checker: Checker, dialects: Sequence[Dialect], recorder: Recorder, clock: Clock
     ) -> None:
+        self._checker = checker
         self._decide = checker.decide
-        self._decide_later = checker.decide_later
+        self._looking_up: set[asyncio.Task[None]] = set()
         self._dialects = tuple((dialect.prefix, dialect) for dialect in dialects)
         self._recorder = recorder
         self._now_us = clock.now_us
         self.familiar = FamiliarHeads()
         self.not_found = 0  # requests for no dialect
+
+    def go_by(self, checker: Checker, dialects: Sequence[Dialect]) -> None:
+        """Answer all checks that begin from now on with these; those under way end as they began."""
+        self._checker.retired = True
+        self._checker = checker
+        self._decide = checker.decide
+        self._dialects = tuple((dialect.prefix, dialect) for dialect in dialects)
+        # What is remembered of heads names the dialects that read them.
+        self.familiar.forget()
 
     def respond(self, head: RequestHead) -> Answer | Pending:
         """Read and answer, at once where that is possible."""
@@ -62,24 +82,57 @@ class Responder:
         started_us = self._now_us()
         try:
             decision = self._decide(request, started_us)
-            if decision is None:
-                return Pending(dialect, request, started_us)
+            if not isinstance(decision, Decision):
+                return tuple.__new__(Pending, (dialect, request, started_us, decision, self._checker))
             answer = dialect.render(request, decision)
         except Exception as fault:  # noqa: BLE001 - see above
             return self._fault(dialect, request, fault, started_us)
         self._recorder.record(request, decision, started_us)
         return answer
 
+    def begin(self, pending: Pending, done: Callable[[Answer], None]) -> None:
+        """See to a check that has to wait; `done` gets the answer, in a later turn of the loop."""
+        if pending.asked is None:
+            self._look_up(pending, done)
+        else:
+            pending.checker.ask(pending.asked, partial(self._told, pending, done))
+
     async def finish(self, pending: Pending) -> Answer:
-        """Answer a check that had to wait."""
-        dialect, request, started_us = pending
+        """Answer a check that has to wait."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.begin(pending, lambda said: None if answer.done() else answer.set_result(said))
+        return await answer
+
+    def _told(self, pending: Pending, done: Callable[[Answer], None], told: Told) -> None:
+        dialect, request, started_us, asked, checker = pending
+        assert asked is not None  # else nobody told anything
         try:
-            decision = await self._decide_later(request)
+            decision = checker.conclude(asked, told, self._now_us())
+            if decision is None:
+                self._look_up(pending, done)
+                return
             answer = dialect.render(request, decision)
         except Exception as fault:  # noqa: BLE001 - see `respond`
-            return self._fault(dialect, request, fault, started_us)
+            done(self._fault(dialect, request, fault, started_us))
+            return
         self._recorder.record(request, decision, started_us)
-        return answer
+        done(answer)
+
+    def _look_up(self, pending: Pending, done: Callable[[Answer], None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer_later(pending, done))
+        self._looking_up.add(task)
+        task.add_done_callback(self._looking_up.discard)
+
+    async def _answer_later(self, pending: Pending, done: Callable[[Answer], None]) -> None:
+        dialect, request, started_us, _, checker = pending
+        try:
+            decision = await checker.decide_later(request, self._now_us() - started_us)
+            answer = dialect.render(request, decision)
+        except Exception as fault:  # noqa: BLE001 - see `respond`
+            done(self._fault(dialect, request, fault, started_us))
+            return
+        self._recorder.record(request, decision, started_us)
+        done(answer)
 
     def _fault(self, dialect: Dialect, request: CheckRequest, fault: Exception, started_us: int) -> Answer:
         decision = Decision(Code.INTERNAL_ERROR, retry_after=RETRY_SECONDS, reason=type(fault).__name__)

@@ -8,24 +8,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from extauth.app import App
+from extauth.health import Readiness
 from extauth.server.connections import Connections
 from extauth.server.refusals import Refusal
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import LabelledReading, MetricsCollector, Reading
 
 
-def collector_for(app: App, connections: Connections, lines: LineWriter) -> MetricsCollector:
-    """Return the collector of a running server."""
+def collector_for(
+    app: App, connections: Connections, lines: LineWriter, *, health: Readiness | None = None
+) -> MetricsCollector:
+    """Return the collector of a running server. `health` is that of the app, unless more than that counts."""
     return MetricsCollector(
         app.counts,
-        (*_service(app), *_listener(connections, lines)),
+        (*_service(app, health or app.health), *_listener(connections, lines)),
         _by_label(app, connections),
         bring_up_to_date=app.recorder.flush,
     )
 
 
-def _service(app: App) -> Iterable[Reading]:
-    hasher, limits, health = app.hasher, app.limits, app.health
+def _service(app: App, health: Readiness) -> Iterable[Reading]:
+    hasher, limits = app.hasher, app.limits
     compared, refused = "Secrets that argon2 compared.", "Secrets that found the argon2 queue full."
     return (
         Reading("extauth_ready", "Whether every part works.", "gauge", lambda: float(health.ready)),
@@ -49,9 +52,13 @@ def _by_label(app: App, connections: Connections) -> Iterable[LabelledReading]:
     def refusals() -> Iterable[tuple[str, float]]:
         return [*connections.refused.items(), (Refusal.NOT_FOUND.value, app.responder.not_found)]
 
-    faults = app.counts.faults
+    faults, degraded, shadowed = app.counts.faults, app.counts.degraded, app.counts.shadowed
+    unasked = "Checks decided without the store, by what decided."
+    in_shadow = "Requests that a limit in shadow would have refused."
     before = "Requests refused before they could be checks."
     return (
         LabelledReading("extauth_http_refusals_total", before, "reason", refusals),
         LabelledReading("extauth_faults_total", "Faults that nobody foresaw.", "listener", faults.items),
+        LabelledReading("extauth_degraded_checks_total", unasked, "decided", degraded.items),
+        LabelledReading("extauth_shadow_refusals_total", in_shadow, "limit", shadowed.items),
     )

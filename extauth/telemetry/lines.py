@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 
 WRITE_EVERY_SECONDS = 0.05
@@ -22,10 +23,20 @@ _END = b""
 
 
 class LineWriter:
-    """Takes whole lines and writes them to a file descriptor, in order and never torn."""
+    """Takes whole lines and writes them to a file descriptor, in order and never torn.
 
-    def __init__(self, descriptor: int, *, capacity: int = CAPACITY) -> None:
+    `turn` is held while it writes: where other processes write there too it keeps their lines apart.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        capacity: int = CAPACITY,
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._descriptor = descriptor
+        self._turn = turn
         self._capacity = capacity
         self._lines: list[bytes] = []
         self._sources: list[Callable[[], None]] = []
@@ -94,7 +105,8 @@ class LineWriter:
 
     def _write_chunks(self) -> None:
         while chunk := self._chunks.get():
-            self._write_all(chunk)
+            with self._turn():
+                self._write_all(chunk)
             self._written += len(chunk)
 
     def _write_all(self, chunk: bytes) -> None:

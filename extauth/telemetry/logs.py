@@ -19,10 +19,18 @@ MASK = "********"
 _SECRET_NAME = re.compile(r"secret|pepper|password|token|authorization|api_?key|hashed", re.IGNORECASE)
 
 
-def configure_logging(lines: LineWriter, *, level: str) -> None:
-    """Send all structlog and standard library log records to the writer. Called once, by the server."""
-    threshold = logging.getLevelNamesMapping()[level.upper()]
+def configure_logging(lines: LineWriter, *, level: str, fields: Mapping[str, Any] | None = None) -> None:
+    """Send all structlog and standard library log records to the writer. Called once, by the server.
+
+    `fields` stand in each line: they say which process of several it is from.
+    """
+    own = dict(fields or {})
+
+    def add_fields(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {**event, **own}
+
     shared: list[structlog.typing.Processor] = [
+        add_fields,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -30,14 +38,19 @@ def configure_logging(lines: LineWriter, *, level: str) -> None:
     ]
     structlog.configure(
         processors=[*shared, _render],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: _Sink(lines),
         cache_logger_on_first_use=False,
     )
     handler = _StandardHandler(lines, shared)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(threshold)
+    logging.getLogger().handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log from this level on, also by loggers that somebody holds already."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
+    logging.getLogger().setLevel(threshold)
     # uvicorn's own lines about starting and stopping say nothing that ours don't.
     logging.getLogger("uvicorn").setLevel(max(threshold, logging.WARNING))
 

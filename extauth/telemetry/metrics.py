@@ -44,11 +44,14 @@ class DialectCounts:
 
 
 class CheckCounts:
-    """What is counted while checking: decisions by dialect, and faults by listener."""
+    """What is counted while checking: decisions by dialect, faults by listener, and what is rare."""
 
     def __init__(self, dialects: Iterable[str]) -> None:
         self.by_dialect = {name: DialectCounts() for name in dialects}
         self.faults: Counter[str] = Counter(check=0, admin=0)
+        # By the name of the limit in shadow, and by what was decided without the store.
+        self.shadowed: Counter[str] = Counter()
+        self.degraded: Counter[str] = Counter()
 
 
 class Reading(NamedTuple):

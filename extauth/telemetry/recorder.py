@@ -18,6 +18,7 @@ import structlog
 
 from extauth.bounded import Memo
 from extauth.clock import Clock
+from extauth.keys.shadows import ShadowTracker
 from extauth.keys.token import mask_keys
 from extauth.keys.uses import UseTracker
 from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome, Target
@@ -60,14 +61,15 @@ class Recorder:
         allowed_sample: float = 1.0,
         draw: Callable[[], float] = random.random,
         uses: UseTracker | None = None,
+        shadows: ShadowTracker | None = None,
+        keys: int = _REMEMBERED,
     ) -> None:
-        self._faults = counts.faults
+        self._counts = counts
         self._write_line = lines.write
         self._now_us = clock.now_us
-        self._samples = allowed_sample < 1.0
-        self._allowed_sample = allowed_sample
         self._draw = draw
         self._uses = uses
+        self._shadows = shadows
         self._log = structlog.get_logger("extauth.check")
         self._second = -1
         self._second_start = b""
@@ -76,12 +78,17 @@ class Recorder:
         self._targets: Memo[Target, bytes] = Memo(
             _target_fields, _REMEMBERED, worth_keeping=attrgetter("short")
         )
-        self._keys: Memo[ApiKey, bytes] = Memo(_user_fields, _REMEMBERED)
-        self._whys: Memo[tuple[str, tuple[str, ...]], bytes] = Memo(_why, _REMEMBERED)
+        self._keys: Memo[ApiKey, bytes] = Memo(_user_fields, keys)
+        self._whys: Memo[_Why, bytes] = Memo(_why, _REMEMBERED)
         self._noted: list[tuple[CheckRequest, Decision, int, int]] = []
-        self._dialects = {
-            dialect: (own, _starts(dialect, LEVELS[level])) for dialect, own in counts.by_dialect.items()
-        }
+        self.log_from(level, allowed_sample=allowed_sample)
+
+    def log_from(self, level: str, *, allowed_sample: float) -> None:
+        """Write lines from this level on, and of allowed decisions this share."""
+        self._samples = allowed_sample < 1.0
+        self._allowed_sample = allowed_sample
+        threshold, dialects = LEVELS[level], self._counts.by_dialect.items()
+        self._dialects = {dialect: (own, _starts(dialect, threshold)) for dialect, own in dialects}
 
     def record(self, request: CheckRequest, decision: Decision, started_us: int) -> None:
         """Note a decision. It is counted and logged by the next `flush`, once its answer is on the way."""
@@ -97,12 +104,14 @@ class Recorder:
         routes, addresses, uses = self._routes, self._addresses, self._uses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _ = request
-            code, key, key_id, route, _, _, violated, _, _, reason = decision
+            code, key, key_id, route, _, _, violated, _, _, reason, shadowed, degraded = decision
             counts, starts = self._dialects[dialect]
             duration_us = decided_us - started_us if decided_us > started_us else 0
             counts.decisions[code] += 1
             counts.durations[bisect_left(DURATION_BOUNDS_US, duration_us)] += 1
             counts.duration_sum_us += duration_us
+            if shadowed or degraded:
+                self._count_rare(decision, decided_us)
             if uses is not None and key is not None:
                 uses.seen[key_id] = decided_us
                 if key.grace_until is not None:
@@ -123,9 +132,19 @@ class Recorder:
                 addresses[client_ip],
                 _masked(request_id),
                 duration_us,
-                whys[reason, violated],
+                whys[reason, violated, shadowed, degraded],
             )
             write(_LINE % fields)
+
+    def _count_rare(self, decision: Decision, decided_us: int) -> None:
+        shadowed, degraded = decision.shadowed, decision.degraded
+        for name in shadowed:
+            self._counts.shadowed[name] += 1
+        if degraded:
+            # What a server's share of a limit would have refused says nothing about the limit.
+            self._counts.degraded[degraded] += 1
+        elif self._shadows is not None:
+            self._shadows.see(shadowed, decision.key_id, decision.route, decided_us)
 
     def _begin_second(self, second: int) -> None:
         self._second = second
@@ -135,7 +154,7 @@ class Recorder:
 
     def fault(self, request: CheckRequest, fault: BaseException) -> None:
         """Count a fault that nobody foresaw and log it whole under the request's id."""
-        self._faults["check"] += 1
+        self._counts.faults["check"] += 1
         self._log.error(
             "fault", request_id=mask_keys(request.request_id), dialect=request.dialect, exc_info=fault
         )
@@ -158,11 +177,20 @@ def _user_fields(key: ApiKey) -> bytes:
     return _fields(key_id=key.key_id, user_id=key.user_id)
 
 
-def _why(refusal: tuple[str, tuple[str, ...]]) -> bytes:
-    reason, violated = refusal
+# The reason, the limits that refused, those in shadow that would have, and what was decided without the
+# store.
+_Why = tuple[str, tuple[str, ...], tuple[str, ...], str]
+
+
+def _why(why: _Why) -> bytes:
+    reason, violated, shadowed, degraded = why
     fields: dict[str, object] = {"reason": mask_keys(reason)} if reason else {}
     if violated:
         fields["violated"] = violated
+    if shadowed:
+        fields["shadowed"] = shadowed
+    if degraded:
+        fields["degraded"] = degraded
     return b"," + _fields(**fields) if fields else b""
 
 

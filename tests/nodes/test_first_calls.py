@@ -22,7 +22,12 @@ def sections(name: str) -> dict[str, Any]:
         return {}
     server = shared_server()
     server.ask("FLUSHALL")
-    return {"store": {"url": server.url, "timeout": "5s"}, "keys": {"peppers": [PEPPER]}}
+    return {
+        "store": {"url": server.url, "timeout": "5s"},
+        # A thousand at once take longer than a check may wait.
+        "failure": {"deadline": "5s"},
+        "keys": {"peppers": [PEPPER]},
+    }
 
 
 async def ask(world: World, key: str) -> Answer:

@@ -55,12 +55,18 @@ class Echo:
         self._answers[number] = answer
         return cast("Pending", (number, None, None))
 
-    async def finish(self, pending: Pending) -> Answer:
+    def begin(self, pending: Pending, done: Callable[[Answer], None]) -> None:
         """Answer once released."""
         released = asyncio.get_running_loop().create_future()
         self.waiting.append(released)
-        await released
-        return self._answers[cast("int", pending[0])]
+        answer = self._answers[cast("int", pending[0])]
+        released.add_done_callback(lambda _: done(answer))
+
+    async def finish(self, pending: Pending) -> Answer:
+        """Do the same for those who await it."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.begin(pending, answer.set_result)
+        return await answer
 
 
 def _echo(head: RequestHead) -> dict[str, Any]:

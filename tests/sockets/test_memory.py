@@ -89,4 +89,4 @@ def test_a_million_wrong_keys_and_paths_fill_no_memory(flood: _Flood) -> None:
     caches = [thing for thing in gc.get_objects() if isinstance(thing, BoundedCache)]
     assert len(caches) >= 3
     for cache in caches:
-        assert cache.held <= 2 * cache._half
+        assert cache.held <= 2 * cache._size

@@ -1,0 +1,142 @@
+"""The two listeners: how their addresses are taken, and the uvicorn server of each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from extauth.app import App
+from extauth.clock import MICROSECONDS, Clock
+from extauth.errors import ConfigError
+from extauth.server.asgi import CheckApp
+from extauth.server.connections import SWEEP_EVERY_SECONDS, ConnectionLimits, Connections
+from extauth.server.protocol import CheckProtocol
+from extauth.settings.model import Address, Settings
+
+BACKLOG = 2_048
+# How long checks under way may take to finish once the server is told to stop, in seconds.
+SHUTDOWN_SECONDS = 5
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server beside others: the process's signals are handled once, by who runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def connections_for(settings: Settings, app: App) -> Connections:
+    """Return what holds the connections of a check listener."""
+    listen = settings.listen
+    limits = ConnectionLimits(
+        connections=listen.max_connections,
+        idle_seconds=listen.idle_timeout.total_seconds(),
+        head_seconds=listen.head_timeout.total_seconds(),
+    )
+    return Connections(limits, now=time.monotonic(), afterwards=app.recorder.flush)
+
+
+async def sweep(connections: Connections, clock: Clock) -> None:
+    """Sweep again and again until cancelled."""
+    while True:
+        connections.sweep(time.monotonic(), clock.now_us() / MICROSECONDS)
+        await asyncio.sleep(SWEEP_EVERY_SECONDS)
+
+
+def check_server(app: App, connections: Connections) -> Server:
+    """Return the server of the check listener."""
+
+    def connect(*, server_state: Any, **_unused: Any) -> CheckProtocol:
+        return CheckProtocol(responder=app.responder, connections=connections, server_state=server_state)
+
+    protocol: Callable[..., asyncio.Protocol] = connect
+    return Server(
+        uvicorn.Config(
+            CheckApp(app.responder),
+            http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+    )
+
+
+def admin_server(application: ASGIApp) -> Server:
+    """Return the server of the admin listener."""
+    return Server(
+        uvicorn.Config(
+            application,
+            http="httptools",
+            # The audit log names who is connected, not who they claim to be.
+            proxy_headers=False,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+    )
+
+
+def bind(setting: str, address: Address) -> socket.socket:
+    """Take the address before anything else is opened. Raises ConfigError, naming the setting to change."""
+    try:
+        if address.is_unix:
+            return _bind_unix(Path(address.path))
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+    except OSError as error:
+        variable = f"EXTAUTH_{setting.replace('.', '__').upper()}"
+        raise ConfigError(
+            [
+                (
+                    f"{setting}: can't listen on {address}: {error.strerror}; "
+                    f"set another address there or in {variable}"
+                )
+            ]
+        ) from error
+    return listener
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_socket() and not _is_answered(path):
+            path.unlink()  # left behind by a server that was killed
+    listener.bind(str(path))
+    # Proxies run as other users; who may connect is decided by the directory.
+    path.chmod(0o666)
+    return listener
+
+
+def _is_answered(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        return True
+
+
+def name_of(listener: socket.socket) -> str:
+    """Return the address that was taken."""
+    name = listener.getsockname()
+    if isinstance(name, tuple):
+        return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+    return f"unix:{name}"

@@ -1,0 +1,105 @@
+"""The process above several workers: it takes the sockets, answers on the admin listener, and checks nothing.
+
+The workers are fresh interpreters that inherit the listening socket for checks. All of them accept from the
+one socket, which this process keeps open: connections that wait there survive a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from contextlib import AsyncExitStack
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from extauth import __version__
+from extauth.admin.app import admin_app
+from extauth.app import App, open_app
+from extauth.server.board import Board
+from extauth.server.fleet import Fleet, FleetHealth
+from extauth.server.listeners import Server, admin_server, bind, connections_for, name_of
+from extauth.server.process import open_lines, spawn, stop_on_signal
+from extauth.server.reloading import ConfigSource, Reloader
+from extauth.server.reports import SummedCollector, Totals
+from extauth.server.slot import Shared
+from extauth.settings.model import Settings
+from extauth.telemetry.collector import collector_for
+from extauth.telemetry.lines import LineWriter
+
+
+async def supervise(settings: Settings, source: ConfigSource) -> None:
+    """Run until SIGTERM or SIGINT. Raises ConfigError and StoreError where it or all workers can't start."""
+    workers = settings.workers
+    async with AsyncExitStack() as stack:
+        board = Board.make(workers)
+        lines = open_lines(stack, settings, turn=board.turn)
+        check_socket = bind("listen.check", settings.listen.check)
+        admin_socket = bind("listen.admin", settings.listen.admin)
+        app = await stack.enter_async_context(open_app(settings, lines=lines))
+        gc.freeze()
+        totals = Totals()
+        shared = Shared(
+            settings=share_of(settings, processors=os.cpu_count() or 1),
+            listener=check_socket,
+            board=board,
+            totals=totals,
+            stopping=asyncio.Event(),
+        )
+        fleet = Fleet(workers, shared)
+        stack.push_async_callback(fleet.close)
+        admin = _admin_server(app, fleet, totals, lines)
+        _stop_on_signal(fleet, admin)
+        names = {"check": name_of(check_socket), "admin": name_of(admin_socket)}
+        await fleet.start()
+
+        async def hand_on(settings: Settings) -> None:
+            await fleet.go_by(share_of(settings, processors=os.cpu_count() or 1))
+
+        spawn(stack, source.watch.run(Reloader(app, source.load, hand_on=hand_on).reload))
+        log = structlog.get_logger("extauth")
+        log.info("started", version=__version__, **names, pid=os.getpid(), workers=workers)
+        await asyncio.gather(admin.serve(sockets=[admin_socket]), fleet.run())
+        log.info("stopped")
+
+
+def share_of(settings: Settings, *, processors: int) -> Settings:
+    """Return the settings of one worker: what the machine has, and what a listener may hold, is divided."""
+    listen, keys, hashing = settings.listen, settings.keys, settings.keys.hashing
+    connections = -(-listen.max_connections // settings.workers)
+    threads = hashing.workers or max(1, processors // settings.workers)
+    hashing = hashing.model_copy(update={"workers": threads})
+    return settings.model_copy(
+        update={
+            "listen": listen.model_copy(update={"max_connections": connections}),
+            "keys": keys.model_copy(update={"hashing": hashing}),
+        }
+    )
+
+
+def _admin_server(app: App, fleet: Fleet, totals: Totals, lines: LineWriter) -> Server:
+    health = FleetHealth(app.health, fleet)
+    # It has no connections of proxies, and shows those of its workers.
+    own = collector_for(app, connections_for(app.settings, app), lines, health=health)
+    registry = CollectorRegistry()
+    registry.register(SummedCollector(own, totals, fleet.about_workers))
+    registry.register(app.admin.counts)
+    registry.register(app.reloads)
+    return admin_server(
+        admin_app(
+            health=health,
+            registry=registry,
+            counts=app.counts,
+            routes=app.admin.routes(),
+            before_metrics=fleet.refresh,
+        )
+    )
+
+
+def _stop_on_signal(fleet: Fleet, admin: Server) -> None:
+    def stop() -> None:
+        admin.should_exit = True
+        fleet.stop()
+
+    stop_on_signal(stop)

@@ -1,0 +1,164 @@
+"""One worker: a process that answers checks on the listening socket of its supervisor, and does nothing else.
+
+The supervisor starts it as `python -m extauth.server.worker`, with the numbers of what it inherits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import sys
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from extauth.app import App, open_app
+from extauth.clock import SystemClock
+from extauth.configured import configure
+from extauth.errors import ConfigError, ExtauthError
+from extauth.reload import put_in_force
+from extauth.server.accepting import Acceptor
+from extauth.server.board import Board
+from extauth.server.connections import Connections
+from extauth.server.link import Link
+from extauth.server.listeners import BACKLOG, check_server, connections_for, sweep
+from extauth.server.process import on_hangup, open_lines, spawn, stop_on_signal
+from extauth.server.protocol import CheckProtocol
+from extauth.server.reports import report_of
+from extauth.settings.model import Settings
+from extauth.telemetry.collector import collector_for
+from extauth.telemetry.lines import LineWriter
+
+REPORT_EVERY_SECONDS = 0.5
+
+
+class Worker:
+    """What runs in the process, once everything is opened."""
+
+    def __init__(
+        self, number: int, app: App, connections: Connections, lines: LineWriter, link: Link
+    ) -> None:
+        self._number = number
+        self._app = app
+        self._connections = connections
+        self._link = link
+        self._server = check_server(app, connections)
+        self._registry = CollectorRegistry()
+        self._registry.register(collector_for(app, connections, lines))
+        self._acceptor: Acceptor | None = None
+
+    async def run(self, listener: socket.socket, board: Board, stopping: asyncio.Event) -> None:
+        """Answer checks until told to stop, then until those under way are answered."""
+        acceptor = Acceptor(
+            listener, worker=self._number, board=board, connections=self._connections, connect=self._connect
+        )
+        async with asyncio.TaskGroup() as group:
+            acceptor.start(BACKLOG)
+            self.report()
+            reporting = group.create_task(self._report_on(acceptor))
+            # It has no socket of its own: the acceptor gives it its connections.
+            serving = group.create_task(self._server.serve(sockets=[]))
+            await stopping.wait()
+            acceptor.close()
+            self._server.should_exit = True
+            await serving
+            reporting.cancel()
+        # What was counted to the end isn't lost with the process.
+        self.report()
+        await self._link.flush()
+
+    def report(self, asked: int = 0) -> None:
+        """Tell the supervisor how this process is and what it has counted, in answer to a question or not."""
+        self._link.send(
+            asked=asked, problems=dict(self._app.health.parts), families=report_of(self._registry)
+        )
+
+    async def _report_on(self, acceptor: Acceptor) -> None:
+        while True:
+            await asyncio.sleep(REPORT_EVERY_SECONDS)
+            acceptor.note()
+            self.report()
+            await self._link.flush()
+
+    def _connect(self) -> CheckProtocol:
+        return CheckProtocol(
+            responder=self._app.responder,
+            connections=self._connections,
+            server_state=self._server.server_state,
+        )
+
+    async def obey(self, stopping: asyncio.Event) -> None:
+        """Do what the supervisor says, until it says no more: then it has ended, or wants this to end."""
+        try:
+            async for message in self._link.messages():
+                if "report" in message:
+                    self.report(message["report"])
+                elif not await self._go_by(await self._link.take_settings()):
+                    break
+        except EOFError:
+            pass  # it ended in the middle of its settings
+        finally:
+            stopping.set()
+
+    async def _go_by(self, settings: Settings) -> bool:
+        """Go by other settings; tell whether that worked. Else a worker that begins with them is better."""
+        try:
+            put_in_force(self._app, await asyncio.to_thread(configure, settings, self._app.parts))
+        except Exception as fault:  # noqa: BLE001 - whatever it is, nobody may be checked by old rules
+            structlog.get_logger("extauth").error("fault", exc_info=fault)
+            return False
+        return True
+
+
+async def work(number: int, link: Link, listener: socket.socket, board: Board) -> int:
+    """Run a worker from its settings to its end; return the exit code."""
+    settings = await link.take_settings()
+    stopping = asyncio.Event()
+    stop_on_signal(stopping.set)
+    # The supervisor says when there are other settings.
+    on_hangup(lambda: None)
+    async with AsyncExitStack() as stack:
+        try:
+            app, lines = await _open(stack, number, settings, board)
+        except ExtauthError as error:
+            # The supervisor tells it, once for all workers.
+            problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+            link.send(failed=problems)
+            await link.flush()
+            return 1
+        gc.freeze()
+        connections = connections_for(settings, app)
+        spawn(stack, sweep(connections, SystemClock()))
+        worker = Worker(number, app, connections, lines, link)
+        spawn(stack, worker.obey(stopping))
+        log = structlog.get_logger("extauth")
+        log.info("worker_started", pid=os.getpid())
+        await worker.run(listener, board, stopping)
+        log.info("worker_stopped", pid=os.getpid())
+    return 0
+
+
+async def _open(
+    stack: AsyncExitStack, number: int, settings: Settings, board: Board
+) -> tuple[App, LineWriter]:
+    lines = open_lines(stack, settings, fields={"worker": number}, turn=board.turn)
+    return await stack.enter_async_context(open_app(settings, lines=lines)), lines
+
+
+async def _begin(number: int, link: int, listener: int, board: int) -> int:
+    end = await Link.over(socket.socket(fileno=link))
+    return await work(number, end, socket.socket(fileno=listener), Board(board))
+
+
+def main() -> None:
+    """Run the worker that the arguments describe: its number, and three descriptors that it inherits."""
+    number, link, listener, board = map(int, sys.argv[1:])
+    sys.exit(uvloop.run(_begin(number, link, listener, board)))
+
+
+if __name__ == "__main__":
+    main()
