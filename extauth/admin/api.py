@@ -41,6 +41,11 @@ class AdminApi:
         self._services = services
         self._log = structlog.get_logger("extauth.admin")
 
+    def go_by(self, *, gate: Gate, services: Services) -> None:
+        """Answer all further requests with these."""
+        self._gate = gate
+        self._services = services
+
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, one for each path."""
         paths: defaultdict[str, dict[str, Endpoint]] = defaultdict(dict)
@@ -81,7 +86,7 @@ class AdminApi:
             return by
         call = await _read(endpoint, request, by)
         outcome = call if isinstance(call, Problem) else await self._act(endpoint, call)
-        if endpoint.changes:
+        if endpoint.changes and endpoint.logged:
             self._note(endpoint, request, by, outcome)
         return outcome
 

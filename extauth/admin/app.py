@@ -20,19 +20,31 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from extauth.admin.problems import NO_STORE, AdminCode, Problem, ProblemResponse
-from extauth.health import Health
+from extauth.health import Readiness
 from extauth.telemetry.metrics import CheckCounts
 
 # The only statuses that Starlette itself refuses with.
 _REFUSALS = {404: AdminCode.NOT_FOUND, 405: AdminCode.METHOD_NOT_ALLOWED}
 
 
+async def _at_once() -> None:
+    """Wait for nothing."""
+
+
 def admin_app(
-    *, health: Health, registry: CollectorRegistry, counts: CheckCounts, routes: Sequence[BaseRoute] = ()
+    *,
+    health: Readiness,
+    registry: CollectorRegistry,
+    counts: CheckCounts,
+    routes: Sequence[BaseRoute] = (),
+    before_metrics: Callable[[], Awaitable[None]] = _at_once,
 ) -> ASGIApp:
-    """Return the ASGI application of the admin listener, with further routes."""
+    """Return the ASGI application of the admin listener, with further routes.
+
+    `before_metrics` is awaited before each page of metrics: it gathers what other processes have counted.
+    """
     app = Starlette(
-        routes=[*_own_routes(health, registry), *routes],
+        routes=[*_own_routes(health, registry, before_metrics), *routes],
         exception_handlers={Exception: _fault_handler(counts), HTTPException: _refused},
     )
     # A path with a slash too many is another path, which is not there.
@@ -46,7 +58,9 @@ def admin_app(
     return without_repetition
 
 
-def _own_routes(health: Health, registry: CollectorRegistry) -> Sequence[BaseRoute]:
+def _own_routes(
+    health: Readiness, registry: CollectorRegistry, before_metrics: Callable[[], Awaitable[None]]
+) -> Sequence[BaseRoute]:
 
     async def livez(_request: Request) -> Response:
         """The process runs and its event loop turns."""
@@ -55,12 +69,12 @@ def _own_routes(health: Health, registry: CollectorRegistry) -> Sequence[BaseRou
     async def readyz(_request: Request) -> Response:
         """Every part works; a proxy may send checks."""
         status = 200 if health.ready else 503
-        parts = {part: problem or "ok" for part, problem in health.parts.items()}
-        body = {"status": "ready" if health.ready else "not ready", "parts": parts}
+        body = {"status": "ready" if health.ready else "not ready", **health.page()}
         return Response(orjson.dumps(body), status, media_type="application/json", headers=NO_STORE)
 
     async def metrics(_request: Request) -> Response:
         """All metrics, in Prometheus's text format."""
+        await before_metrics()
         return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST, **NO_STORE})
 
     return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]

@@ -15,6 +15,9 @@ from extauth.keys.asked import ALL_READ, Actor, Misread
 from extauth.keys.idempotency import RepeatableCreation
 from extauth.keys.service import KeyService
 from extauth.model import ApiKey
+from extauth.reporting.explain import Explainer
+from extauth.reporting.standing import KeyLimits
+from extauth.stores.shadowed import ShadowedStore
 
 Input = TypeVar("Input", bound=Asked)
 
@@ -28,6 +31,9 @@ class Services:
     clock: Clock
     default_tier: str
     default_environment: str
+    limits: KeyLimits
+    explainer: Explainer
+    shadowed: ShadowedStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,8 @@ class Endpoint:
     description: str = ""
     needs_body: bool = True
     judged: bool = False
+    # Whether its log line is wanted; a question that needs a body changes nothing either.
+    logged: bool = True
     # Which of the further headers and refusals there are.
     conditional: bool = False
     repeatable: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from extauth.admin import audit, keys
 from extauth.admin.endpoint import Endpoint
+from extauth.admin.limits import LIMIT_ENDPOINTS
 from extauth.admin.models import (
     AuditQuery,
     KeyChangeBody,
@@ -199,4 +200,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         asked=NoParameters,
         answers={200: PepperList},
     ),
+    *LIMIT_ENDPOINTS,
 )

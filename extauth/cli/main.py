@@ -12,7 +12,9 @@ from extauth.cli.audit import audit_group
 from extauth.cli.completion import completion_command
 from extauth.cli.config import config_group
 from extauth.cli.demo import demo_command
+from extauth.cli.explain import explain_command
 from extauth.cli.keys.group import keys_group
+from extauth.cli.limits import limits_group
 from extauth.cli.migrate import migrate_command
 from extauth.cli.pepper import pepper_group
 from extauth.cli.serve import serve_command
@@ -35,6 +37,8 @@ def root(context: click.Context, config: Path | None) -> None:
 root.add_command(serve_command)
 root.add_command(keys_group)
 root.add_command(audit_group)
+root.add_command(explain_command)
+root.add_command(limits_group)
 root.add_command(pepper_group)
 root.add_command(migrate_command)
 root.add_command(config_group)

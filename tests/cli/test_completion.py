@@ -52,7 +52,7 @@ def test_a_shell_gets_commands_and_options(shell: Shell) -> None:
         assert done.stderr == ""
         return {line.partition(",")[2] for line in done.stdout.splitlines()}
 
-    assert complete("extauth keys r", 2) == {"revoke", "rotate"}
+    assert complete("extauth keys r", 2) == {"reset-limits", "revoke", "rotate"}
     assert "--grace" in complete("extauth keys rotate --", 3)
 
 

@@ -7,6 +7,7 @@ import click
 from extauth.cli.keys.change import disable, enable, update
 from extauth.cli.keys.end import purge, revoke
 from extauth.cli.keys.issue import create, rotate
+from extauth.cli.keys.limits import limits, reset_limits
 from extauth.cli.keys.look import grace, list_keys, show
 from extauth.cli.keys.move import export_keys, import_keys
 
@@ -26,6 +27,8 @@ for _command in (
     revoke,
     rotate,
     grace,
+    limits,
+    reset_limits,
     purge,
     export_keys,
     import_keys,
