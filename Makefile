@@ -38,8 +38,8 @@ test: test-packages lint types ## Everything that a change must pass: lint, type
 	@$(PY) -m pytest
 
 .PHONY: unit
-unit: $(INSTALLED)dev ## The tests that need no other program, in seconds
-	@$(PY) -m pytest -m 'not servers' tests/unit tests/conformance tests/property
+unit: $(INSTALLED)dev ## Unit and conformance tests that need no other program, in seconds
+	@$(PY) -m pytest -m 'not servers' tests/unit tests/conformance
 
 .PHONY: lint
 lint: $(INSTALLED)dev ## Look for mistakes and for another format than ruff's
@@ -122,7 +122,8 @@ test-packages:
 .PHONY: bench-packages
 bench-packages:
 	@$(DEBIAN)
-	need wrk
+	need wrk redis-server nginx
+	if [ ! -e /usr/lib/nginx/modules/ngx_http_lua_module.so ]; then install_packages libnginx-mod-http-lua; fi
 
 # Shell functions for Debian's packages. `need` takes programs whose packages have the same name.
 #

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.load import CheckRequest, check_request
+from benchmarks.cores import Cores
+from benchmarks.load import CheckRequest, check_request, check_request_of_each, probe
+from benchmarks.many import ManyKeys
+from benchmarks.redis_server import RedisServer, start_redis
+from benchmarks.rival import start_rival
 from benchmarks.servers import Server, start_uvicorn
 from benchmarks.service import DecisionLog, Keys, Service
 
@@ -20,6 +25,11 @@ TITLES = {
     "limited": "extauth, rate limit spent",
     "unknown": "extauth, forged key",
     "peer": "FastAPI with slowapi",
+    "redis-allowed": "extauth on Redis, allowed",
+    "redis-limited": "extauth on Redis, rate limit spent",
+    "redis-keys": "extauth on Redis, many keys in turn",
+    "rival": "nginx with Lua on Redis",
+    "redis-single": "extauth on Redis, one caller alone",
 }
 # The status that each must answer, and for extauth the code that its decision lines must hold.
 _EXTAUTH_ANSWERS = {
@@ -28,37 +38,51 @@ _EXTAUTH_ANSWERS = {
     "limited": (429, "rate_limited"),
     "unknown": (401, "invalid_key"),
 }
+_REDIS_ANSWERS = {
+    "redis-allowed": (200, "allowed"),
+    "redis-limited": (429, "rate_limited"),
+    "redis-keys": (200, "allowed"),
+    "redis-single": (200, "allowed"),
+}
+# Whose limits are in Redis.
+ON_REDIS = frozenset((*_REDIS_ANSWERS, "rival"))
+MEMORY = "redis-memory"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """One server and the checks that it is asked; `log` and `code` where it writes decision lines."""
+    """One server and the checks that it is asked; `log` and `code` where it writes decision lines.
+
+    `keys` instead of `key` where each check carries the next one; `redis` is the Redis that it asks.
+    """
 
     name: str
     server: Server
     status: int
     key: str = field(repr=False)
+    keys: tuple[str, ...] = field(default=(), repr=False)
     log: DecisionLog | None = None
     code: str = ""
+    redis: Server | None = None
 
     def request(self) -> CheckRequest:
         """Return the check with this contender's key, under request ids that were never used before."""
+        if self.keys:
+            return check_request_of_each(self.keys)
         return check_request(self.key, fresh_path=self.name == "fresh")
 
 
-def start_contenders(
+def start_embedded(
     stack: ExitStack, wanted: Collection[str], *, service: Service, keys: Keys, core: int, folder: Path
 ) -> list[Contender]:
-    """Start the servers of the wanted contenders, in the order of a round; the stack stops them.
+    """Start the floor and those with limits in memory, in the order of a round; the stack stops them.
 
     Raises:
         ServerError: One of them did not start.
     """
-    contenders = []
-    if FLOOR in wanted:
-        server = start_uvicorn("benchmarks.floor:app", core=core, folder=folder)
-        stack.callback(server.stop)
-        contenders.append(Contender(name=FLOOR, server=server, status=200, key=keys.allowed))
+    server = start_uvicorn("benchmarks.floor:app", core=core, folder=folder)
+    stack.callback(server.stop)
+    contenders = [Contender(name=FLOOR, server=server, status=200, key=keys.allowed)]
     if any(name in wanted for name in _EXTAUTH_ANSWERS):
         server = service.serve(core=core)
         stack.callback(server.stop)
@@ -72,6 +96,40 @@ def start_contenders(
     return contenders
 
 
+def start_on_redis(
+    stack: ExitStack, wanted: AbstractSet[str], *, many: ManyKeys, cores: Cores, folder: Path
+) -> tuple[list[Contender], float | None]:
+    """Start Redis on the core of the load, and those with limits in it; the stack stops them.
+
+    Where many keys are wanted each is checked once. Then it also returns the bytes that each takes in Redis
+    for its limits, else None.
+
+    Raises:
+        ServerError: One of them did not start.
+    """
+    folder = folder / "redis"
+    folder.mkdir()
+    redis = start_redis(core=cores.load, folder=folder)
+    stack.callback(redis.server.stop)
+    service = many.service(folder, redis)
+    keys = service.create_keys()
+    contenders, bytes_each = [], None
+    if wanted & {*_REDIS_ANSWERS, MEMORY}:
+        many.put_in(redis)
+        server = service.serve(core=cores.server)
+        stack.callback(server.stop)
+        contenders += _on_redis(server, service.log, keys, many, redis)
+        if wanted & {"redis-keys", MEMORY}:
+            bytes_each = _bytes_each(contenders[0], many, redis)
+    if "rival" in wanted:
+        server = start_rival(redis, key=keys.allowed, core=cores.server, folder=folder)
+        stack.callback(server.stop)
+        contenders.append(
+            Contender(name="rival", server=server, status=200, key=keys.allowed, redis=redis.server)
+        )
+    return [one for one in contenders if one.name in wanted], bytes_each
+
+
 def _of_extauth(server: Server, log: DecisionLog, keys: Keys) -> list[Contender]:
     """All three ask one and the same process: a decision must not be cheaper because others never come."""
     key_of = {"allowed": keys.allowed, "fresh": keys.allowed, "limited": keys.spent, "unknown": keys.forged}
@@ -79,3 +137,30 @@ def _of_extauth(server: Server, log: DecisionLog, keys: Keys) -> list[Contender]
         Contender(name=name, server=server, status=status, key=key_of[name], log=log, code=code)
         for name, (status, code) in _EXTAUTH_ANSWERS.items()
     ]
+
+
+def _on_redis(
+    server: Server, log: DecisionLog, keys: Keys, many: ManyKeys, redis: RedisServer
+) -> list[Contender]:
+    return [
+        Contender(
+            name=name,
+            server=server,
+            status=status,
+            key=keys.spent if name == "redis-limited" else keys.allowed,
+            keys=many.texts if name == "redis-keys" else (),
+            log=log,
+            code=code,
+            redis=redis.server,
+        )
+        for name, (status, code) in _REDIS_ANSWERS.items()
+    ]
+
+
+def _bytes_each(contender: Contender, many: ManyKeys, redis: RedisServer) -> float:
+    """Have each key checked once, and return what memory Redis took for that."""
+    # The first of all checks has Redis learn the script.
+    probe(contender.server.port, contender.request())
+    before = redis.used_bytes()
+    many.ask_once(contender.server.port)
+    return (redis.used_bytes() - before) / len(many.texts)

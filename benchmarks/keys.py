@@ -17,7 +17,7 @@ import sqlite3
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -86,9 +86,7 @@ async def load(store: KeyStore, settings: StoreSettings, first: int, last: int) 
     """Put records straight in."""
     if isinstance(store, RedisKeyStore):
         for keys in batches(first, last):
-            commands = [("HSET", layout.record(key.key_id), *to_fields(key)) for key in keys]
-            indexes = [command for key in keys for command in places.commands(key.key_id, key, ())]
-            await store._link.write(*commands, *indexes)  # noqa: SLF001 - past the changes, which would audit
+            await put_in_redis(store, keys)
         return
     columns = f"sequence, {', '.join(COLUMNS)}"
     insert = f"INSERT INTO keys ({columns}) VALUES (:sequence, {', '.join(f':{name}' for name in COLUMNS)})"  # noqa: S608 - constant names
@@ -97,6 +95,13 @@ async def load(store: KeyStore, settings: StoreSettings, first: int, last: int) 
             connection.executemany(insert, [{**to_row(key), "sequence": int(key.key_id)} for key in keys])
         connection.execute("UPDATE counter SET last = ?", (last,))
     connection.close()
+
+
+async def put_in_redis(store: RedisKeyStore, keys: Sequence[ApiKey]) -> None:
+    """Put records straight into Redis, in one trip."""
+    commands = [("HSET", layout.record(key.key_id), *to_fields(key)) for key in keys]
+    indexes = [command for key in keys for command in places.commands(key.key_id, key, ())]
+    await store._link.write(*commands, *indexes)  # noqa: SLF001 - past the changes, which would audit
 
 
 async def timed(name: str, ask: Callable[[], Awaitable[object]], samples: int = _SAMPLES) -> Figures:

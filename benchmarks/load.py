@@ -9,6 +9,7 @@ import resource
 import socket
 import subprocess
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +21,14 @@ _NUMBER_DIGITS = 12
 # How long wrk may take beyond the measured time: its start, and the answers that it waits for at the end.
 _GRACE_SECONDS = 15
 _PROBE_SECONDS = 5.0
+# How many checks with keys not seen before are under way: fewer than extauth lets wait for argon2.
+_AT_ONCE = 32
 
 _SCRIPT = """\
 local pieces, number = {{{pieces}}}, 0
 function request()
   number = number + 1
-  return table.concat(pieces, string.format("%0{digits}x", number))
+  return {beginning}table.concat(pieces, string.format("%0{digits}x", number))
 end
 function done(summary, latency)
   local errors = summary.errors
@@ -37,29 +40,45 @@ end
 """
 
 
+# What comes before, where each check carries another key.
+_KEYS = """\
+local keys = {{}}
+for key in io.lines({file}) do keys[#keys + 1] = key end
+"""
+_BEGINNING = "{start} .. keys[number % #keys + 1] .. "
+
+
 class LoadError(Exception):
     """wrk could not be run, or did not say what it measured."""
 
 
 class CheckRequest(NamedTuple):
-    """The text of a check around the places of the number that makes it unlike all others. It holds a key."""
+    """The text of a check around the places of the number that makes it unlike all others. It holds a key.
+
+    With `keys` each check carries the next one of them, between `start` and `pieces`.
+    """
 
     pieces: tuple[str, ...]
+    start: str = ""
+    keys: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "CheckRequest(…)"
 
     def numbered(self, number: int) -> bytes:
         """Return one whole request."""
-        return f"{number:0{_NUMBER_DIGITS}x}".join(self.pieces).encode("ascii")
+        key = self.keys[number % len(self.keys)] if self.keys else ""
+        return f"{self.start}{key}{f'{number:0{_NUMBER_DIGITS}x}'.join(self.pieces)}".encode("ascii")
 
-    def script(self) -> str:
+    def script(self, keys_file: Path) -> str:
         """Return the Lua script that makes wrk send these requests and report in one line.
 
-        JSON's escapes of such text mean the same in Lua.
+        Where there are `keys`, it reads them from the file. JSON's escapes of such text mean the same in Lua.
         """
         pieces = ", ".join(map(json.dumps, self.pieces))
-        return _SCRIPT.format(pieces=pieces, digits=_NUMBER_DIGITS)
+        before = _KEYS.format(file=json.dumps(str(keys_file))) if self.keys else ""
+        beginning = _BEGINNING.format(start=json.dumps(self.start)) if self.keys else ""
+        return before + _SCRIPT.format(pieces=pieces, digits=_NUMBER_DIGITS, beginning=beginning)
 
 
 def check_request(key: str, *, fresh_path: bool = False) -> CheckRequest:
@@ -70,14 +89,23 @@ def check_request(key: str, *, fresh_path: bool = False) -> CheckRequest:
     Names and order are those of Envoy 1.40 with an HTTP service. Each call begins new request ids: a service
     that takes a repeated id for a repeated check must not get its answers cheaper than in real life.
     """
-    order = ("GET /envoy/v1/orders/", "") if fresh_path else ("GET /envoy/v1/orders/42",)
-    before = (
-        " HTTP/1.1\r\n"
-        "host: api.example.com\r\n"
-        "content-length: 0\r\n"
-        f"authorization: Bearer {key}\r\n"
-        f"x-request-id: {str(uuid.uuid4())[:-_NUMBER_DIGITS]}"
+    line = (
+        ("GET /envoy/v1/orders/", _BEFORE_KEY) if fresh_path else (f"GET /envoy/v1/orders/42{_BEFORE_KEY}",)
     )
+    request_id, after = _after_key()
+    return CheckRequest((*line[:-1], f"{line[-1]}{key}{request_id}", after))
+
+
+def check_request_of_each(keys: tuple[str, ...]) -> CheckRequest:
+    """Return the same check, with one key after the other."""
+    return CheckRequest(_after_key(), f"GET /envoy/v1/orders/42{_BEFORE_KEY}", keys)
+
+
+_BEFORE_KEY = " HTTP/1.1\r\nhost: api.example.com\r\ncontent-length: 0\r\nauthorization: Bearer "
+
+
+def _after_key() -> tuple[str, str]:
+    """Return what follows the key: up to the number in the request id, and all that comes after it."""
     after = (
         "\r\n"
         "x-forwarded-proto: https\r\n"
@@ -86,7 +114,7 @@ def check_request(key: str, *, fresh_path: bool = False) -> CheckRequest:
         "x-envoy-expected-rq-timeout-ms: 1000\r\n"
         "\r\n"
     )
-    return CheckRequest((*order[:-1], order[-1] + before, after))
+    return f"\r\nx-request-id: {str(uuid.uuid4())[:-_NUMBER_DIGITS]}", after
 
 
 def probe(port: int, request: CheckRequest) -> int:
@@ -98,10 +126,34 @@ def probe(port: int, request: CheckRequest) -> int:
     """
     with socket.create_connection((HOST, port), timeout=_PROBE_SECONDS) as connection:
         connection.sendall(request.numbered(0))
-        answer = http.client.HTTPResponse(connection, method="GET")
-        answer.begin()
-        answer.read()
-        return answer.status
+        return _status_of_answer(connection)
+
+
+def ask_each(port: int, request: CheckRequest) -> list[int]:
+    """Send one check with each key, several at once, and return the status of each answer.
+
+    Raises as `probe` does.
+    """
+    statuses: list[int] = []
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection((HOST, port), timeout=_PROBE_SECONDS))
+            for _ in range(_AT_ONCE)
+        ]
+        for first in range(0, len(request.keys), _AT_ONCE):
+            numbers = range(first, min(first + _AT_ONCE, len(request.keys)))
+            asked = list(zip(connections, numbers, strict=False))
+            for connection, number in asked:
+                connection.sendall(request.numbered(number))
+            statuses += [_status_of_answer(connection) for connection, _ in asked]
+    return statuses
+
+
+def _status_of_answer(connection: socket.socket) -> int:
+    answer = http.client.HTTPResponse(connection, method="GET")
+    answer.begin()
+    answer.read()
+    return answer.status
 
 
 class LoadResult(NamedTuple):
@@ -128,8 +180,9 @@ def run_wrk(
         LoadError: wrk did not end, or did not say what it measured.
     """
     # The key stands in a file of a private folder, because everybody may read command lines.
-    script = folder / "checks.lua"
-    script.write_text(request.script())
+    script, keys = folder / "checks.lua", folder / "keys.txt"
+    keys.write_text("".join(f"{key}\n" for key in request.keys))
+    script.write_text(request.script(keys))
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
     before = _children_cpu_seconds()
     try:
@@ -145,6 +198,7 @@ def run_wrk(
         raise LoadError(f"wrk did not end within {seconds + _GRACE_SECONDS} s") from None
     finally:
         script.unlink()
+        keys.unlink()
     used = _children_cpu_seconds() - before
     return parse_wrk(done.stdout, cpu_seconds=used)
 

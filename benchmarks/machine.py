@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -13,13 +14,15 @@ _LIBRARIES = ("extauth", "uvicorn", "uvloop", "httptools", "orjson", "fastapi", 
 
 
 def describe_machine() -> dict[str, str]:
-    """Return cores, load before the run, kernel, Python, wrk and library versions, each under its name."""
+    """Return cores, load before the run, kernel and all versions, each under its name."""
     return {
         "cores": f"{len(os.sched_getaffinity(0))} x {_processor()}",
         "load": f"{os.getloadavg()[0]:.2f} before the run",
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "wrk": _wrk_version(),
+        "wrk": _version(["wrk", "--version"]),
+        "redis": _version(["redis-server", "--version"]),
+        "nginx": _version(["/usr/sbin/nginx", "-v"]),
         **{name: metadata.version(name) for name in _LIBRARIES},
     }
 
@@ -29,7 +32,11 @@ def _processor() -> str:
     return model[1] if model else platform.machine()
 
 
-def _wrk_version() -> str:
-    # wrk has no option that prints its version and succeeds.
-    printed = subprocess.run(["wrk", "--version"], capture_output=True, text=True, check=False).stdout
-    return printed.split()[1] if printed else "unknown"
+def _version(command: Sequence[str]) -> str:
+    """Return the first word with digits of what a program says about itself; some say it as an error."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "none"
+    found = re.search(r"\S*\d+\.\d\S*", done.stdout + done.stderr)
+    return found[0].rpartition("=")[2].rpartition("/")[2] if found else "unknown"

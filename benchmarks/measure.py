@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.contenders import Contender
 from benchmarks.load import CheckRequest, LoadError, LoadResult, probe, run_wrk
+from benchmarks.servers import Server
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # The first checks of a key read the store and run argon2, or spend what is to be spent.
@@ -22,7 +23,8 @@ class Measurement:
     """What one contender did in one round. Where `faults` is not empty it is void, and no figure may be used.
 
     `cpu_us` is the CPU time of the server process, user and system, for each check; `server_busy` and
-    `load_busy` are the parts of the time, 0 to 1, in which server and wrk used their cores.
+    `load_busy` are the parts of the time, 0 to 1, in which server and wrk used their cores. `redis_us` is the
+    CPU time of Redis for each check, 0 where none is asked.
     """
 
     contender: str
@@ -36,6 +38,7 @@ class Measurement:
     p99_us: float = 0.0
     server_busy: float = 0.0
     load_busy: float = 0.0
+    redis_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +64,12 @@ def measure(contender: Contender, conditions: Conditions, *, number: int) -> Mea
     if contender.log is not None:
         contender.log.wait_until_still()
         contender.log.clear()
-    ticks = _cpu_ticks(contender.server.pid)
+    used = _used_us(contender)
     try:
         load = _load(contender, conditions, request)
     except LoadError as error:
         return _void(contender, conditions, number, [*faults, str(error)])
-    cpu_us = (_cpu_ticks(contender.server.pid) - ticks) * 1_000_000 / _TICKS_PER_SECOND
+    cpu_us, redis_us = (now - before for now, before in zip(_used_us(contender), used, strict=True))
     faults += _wrong_answers(contender, load) + _probe(contender, "after")
     faults += _missing_lines(contender, load, conditions.connections)
     return Measurement(
@@ -81,6 +84,7 @@ def measure(contender: Contender, conditions: Conditions, *, number: int) -> Mea
         p99_us=load.p99_us,
         server_busy=cpu_us / load.duration_us,
         load_busy=load.busy,
+        redis_us=redis_us / load.requests,
     )
 
 
@@ -138,8 +142,13 @@ def _missing_lines(contender: Contender, load: LoadResult, connections: int) -> 
     return []
 
 
-def _cpu_ticks(pid: int) -> int:
-    return parse_cpu_ticks(Path(f"/proc/{pid}/stat").read_text())
+def _used_us(contender: Contender) -> tuple[float, float]:
+    """Return the CPU time that the server has used, and its Redis."""
+    return _cpu_us(contender.server), 0.0 if contender.redis is None else _cpu_us(contender.redis)
+
+
+def _cpu_us(server: Server) -> float:
+    return parse_cpu_ticks(Path(f"/proc/{server.pid}/stat").read_text()) * 1_000_000 / _TICKS_PER_SECOND
 
 
 def parse_cpu_ticks(stat: str) -> int:

@@ -11,6 +11,9 @@ from benchmarks.measure import Measurement
 
 METRICS = ("checks_per_second", "cpu_us", "p50_us", "p99_us")
 START_SECONDS = 1.0
+REDIS_BYTES = 500
+# By how much a server may vary from round to round that does the same each time: the greatest to the least.
+_STEADY = 1.25
 
 
 class Spread(NamedTuple):
@@ -19,6 +22,16 @@ class Spread(NamedTuple):
     median: float
     least: float
     greatest: float
+
+
+class Extras(NamedTuple):
+    """What is no contender's: the seconds of each start, and what Redis holds for the limits of a key in use.
+
+    Both are empty or None where they were not measured.
+    """
+
+    starts: Sequence[float] = ()
+    bytes_each: float | None = None
 
 
 class Target(NamedTuple):
@@ -44,6 +57,13 @@ TARGETS = (
     Target("limited", "p99_us", FLOOR, 1.0, more_is_better=False),
     Target("unknown", "checks_per_second", "allowed", 1.0, more_is_better=True),
     Target("unknown", "p99_us", FLOOR, 1.0, more_is_better=False),
+    Target("redis-allowed", "checks_per_second", FLOOR, 0.9, more_is_better=True),
+    Target("redis-allowed", "cpu_us", FLOOR, 1.2, more_is_better=False),
+    Target("redis-allowed", "p99_us", FLOOR, 3.0, more_is_better=False),
+    Target("redis-allowed", "checks_per_second", "rival", 1.5, more_is_better=True),
+    Target("redis-limited", "checks_per_second", FLOOR, 1.2, more_is_better=True),
+    Target("redis-keys", "checks_per_second", "redis-allowed", 0.85, more_is_better=True),
+    Target("redis-single", "checks_per_second", FLOOR, 0.35, more_is_better=True),
 )
 
 
@@ -76,3 +96,9 @@ def ratios(
         for one in valid(measurements, contender)
         if base.get(one.round)
     )
+
+
+def is_steady(measurements: Sequence[Measurement]) -> bool:
+    """Tell whether the floor, which does the same each time, was as fast in all rounds."""
+    found = values(measurements, FLOOR, "checks_per_second")
+    return found is None or found.greatest <= found.least * _STEADY

@@ -50,9 +50,9 @@ def start(
     core: int,
     folder: Path,
     environment: Mapping[str, str] | None = None,
-    ready: Callable[[], bool] | None = None,
+    ready: Callable[[int], bool] | None = None,
 ) -> Server:
-    """Start `python <command>` on one core and wait until it answers a check and, if given, is `ready`.
+    """Start a program on one core and wait until it is `ready` at its port, by default to answer checks.
 
     Raises:
         ServerError: It ended, or was not ready in time; with the end of its output.
@@ -60,7 +60,7 @@ def start(
     output = folder / f"output-{port}.txt"
     with output.open("wb") as log, pinned(core):
         process = subprocess.Popen(
-            [sys.executable, *command],
+            command,
             cwd=folder,
             env={**clean_environment(), **(environment or {})},
             stdin=subprocess.DEVNULL,
@@ -69,7 +69,7 @@ def start(
         )
     server = Server(process, port)
     try:
-        if _becomes_ready(process, lambda: answers(port) and (ready is None or ready())):
+        if _becomes_ready(process, lambda: (ready or answers)(port)):
             return server
     except BaseException:
         server.stop()
@@ -104,7 +104,7 @@ def start_uvicorn(
         "warning",
     ]
     where = ["--app-dir", str(REPOSITORY), "--host", HOST, "--port", str(port)]
-    command = ["-m", "uvicorn", application, *where, *options]
+    command = [sys.executable, "-m", "uvicorn", application, *where, *options]
     return start(command, port=port, core=core, folder=folder, environment=environment)
 
 

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.load import HOST
-from benchmarks.servers import Server, ServerError, clean_environment, free_ports, start
+from benchmarks.servers import Server, ServerError, answers, clean_environment, free_ports, start
 
 _COMMAND_SECONDS = 30.0
 # The log is written every 50 ms: what stands still for this long is complete.
@@ -33,11 +34,18 @@ class Keys(NamedTuple):
 
 
 class Service:
-    """One installation of extauth in a folder: embedded store, routes with scopes, all lines on."""
+    """One installation of extauth in a folder: embedded store, routes with scopes, all lines on.
 
-    def __init__(self, folder: Path) -> None:
+    `changes` take the place of sections of its configuration; `module` is what Python runs.
+    """
+
+    def __init__(
+        self, folder: Path, *, changes: Mapping[str, object] | None = None, module: str = "extauth"
+    ) -> None:
         self.log = DecisionLog(folder / "decisions.log")
         self._folder = folder
+        self._changes = changes or {}
+        self._module = module
         self._config = folder / "extauth.yaml"
         self._check_port, self._admin_port = free_ports(2)
         # JSON is YAML too.
@@ -51,7 +59,14 @@ class Service:
     def serve(self, *, core: int) -> Server:
         """Start the server: ready when `/readyz` says so and a check is answered. Raises ServerError."""
         command = [*self._command(), "serve"]
-        return start(command, port=self._check_port, core=core, folder=self._folder, ready=self._is_ready)
+        port = self._check_port
+        return start(
+            command,
+            port=port,
+            core=core,
+            folder=self._folder,
+            ready=lambda _: answers(port) and self._is_ready(),
+        )
 
     def _settings(self) -> dict[str, object]:
         return {
@@ -70,12 +85,13 @@ class Service:
                 "spent": {"rates": ["1000000/second", "1/day"]},
             },
             "log": {"file": str(self.log.path)},
+            **self._changes,
         }
 
     def _create_key(self, tier: str) -> str:
         who = ["--user-id", "benchmark", "--name", "benchmark", "--tier", tier, "--scope", "orders:read"]
         done = subprocess.run(
-            [sys.executable, *self._command(), "keys", "create", *who, "--json"],
+            [*self._command(), "keys", "create", *who, "--json"],
             cwd=self._folder,
             env=clean_environment(),
             capture_output=True,
@@ -88,7 +104,7 @@ class Service:
         return str(json.loads(done.stdout)["key"])
 
     def _command(self) -> list[str]:
-        return ["-m", "extauth", "--config", str(self._config)]
+        return [sys.executable, "-m", self._module, "--config", str(self._config)]
 
     def _is_ready(self) -> bool:
         try:

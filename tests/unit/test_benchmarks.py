@@ -11,9 +11,11 @@ from benchmarks import measure as measuring
 from benchmarks import report, service
 from benchmarks.contenders import Contender
 from benchmarks.cores import choose_cores, pinned
-from benchmarks.load import LoadError, LoadResult, check_request, parse_wrk
+from benchmarks.load import LoadError, LoadResult, check_request, check_request_of_each, parse_wrk
+from benchmarks.many import ManyKeys
 from benchmarks.measure import Measurement, parse_cpu_ticks
-from benchmarks.ratios import TARGETS, Spread, Target, ratios, spread, values
+from benchmarks.ratios import TARGETS, Extras, Spread, Target, ratios, spread, values
+from benchmarks.run import series_of
 from benchmarks.servers import Server, clean_environment
 from benchmarks.service import DecisionLog, Keys, forge
 from extauth.errors import SecretMismatchError
@@ -45,19 +47,27 @@ def load_result(*, requests: int = 1_000, refused: int = 0, broken: int = 0) -> 
 
 
 def measurement(
-    contender: str, number: int, *, cpu: float = 10.0, speed: float = 1_000.0, busy: float = 1.0
+    contender: str,
+    number: int,
+    *,
+    cpu: float = 10.0,
+    speed: float = 1_000.0,
+    busy: float = 1.0,
+    connections: int = 64,
+    redis: float = 0.0,
 ) -> Measurement:
     """Return a measurement that isn't void."""
     return Measurement(
         contender=contender,
         round=number,
-        connections=64,
+        connections=connections,
         faults=(),
         checks_per_second=speed,
         cpu_us=cpu,
         p50_us=1_000.0,
         p99_us=2_000.0,
         server_busy=busy,
+        redis_us=redis,
     )
 
 
@@ -66,12 +76,10 @@ def void(contender: str, number: int) -> Measurement:
     return Measurement(contender=contender, round=number, connections=64, faults=("wrong",), cpu_us=1_000.0)
 
 
-def contender(status: int, log: DecisionLog | None = None) -> Contender:
+def contender(status: int, log: DecisionLog | None = None, *, name: str = "limited") -> Contender:
     """Return a contender whose server is never asked."""
     server = Server.__new__(Server)
-    return Contender(
-        name="limited", server=server, status=status, key=key_text(), log=log, code="rate_limited"
-    )
+    return Contender(name=name, server=server, status=status, key=key_text(), log=log, code="rate_limited")
 
 
 def write_decisions(path: Path, *codes: str) -> DecisionLog:
@@ -155,16 +163,62 @@ def test_the_check_is_the_one_that_envoy_sends() -> None:
 def test_the_script_sends_the_same_bytes() -> None:
     """What wrk sends differs from the probes in the number only: the text in Lua holds the same escapes."""
     request = check_request("the-key")
-    script = request.script()
+    script = request.script(Path("unused"))
     for part in request.pieces:
         assert '"' + part.replace("\r\n", "\\r\\n") + '"' in script
     assert 'string.format("%012x", number)' in script
+    assert "unused" not in script
+
+
+def test_each_check_carries_the_next_key() -> None:
+    """After the last key comes the first again, and but for the key the check is the one that all get."""
+    request = check_request_of_each(("first", "second", "third"))
+    sent = [request.numbered(number) for number in range(4)]
+    keys = [head.partition(b"Bearer ")[2].partition(b"\r\n")[0] for head in sent]
+    assert keys == [b"first", b"second", b"third", b"first"]
+    assert len(set(sent)) == 4
+    names = [line.partition(b":")[0] for line in sent[0].split(b"\r\n")]
+    assert names == [line.partition(b":")[0] for line in check_request("k").numbered(0).split(b"\r\n")]
+
+
+def test_the_script_reads_the_keys_from_their_file(tmp_path: Path) -> None:
+    """So many keys fit into no Lua function: they stand one a line in a file, and none in the script."""
+    script = check_request_of_each(("one-key", "another-key")).script(tmp_path / "keys.txt")
+    assert f'io.lines("{tmp_path / "keys.txt"}")' in script
+    assert 'Bearer " .. keys[number % #keys + 1] .. table.concat(' in script
+    assert "-key" not in script
+
+
+def test_many_keys_are_well_formed_and_differ() -> None:
+    """Their ids are their numbers, and one secret serves all: it has to be hashed once only."""
+    texts = ManyKeys(3).texts
+    parts = [parse_key(text) for text in texts]
+    assert [part.key_id for part in parts] == ["000000000000", "000000000001", "000000000002"]
+    assert len({part.secret for part in parts}) == 1
+    assert len({part.tag for part in parts}) == 3
+    assert {len(text) for text in texts} == {len(key_text())}
+
+
+def test_each_series_has_the_floor_and_only_those_measured_with_it() -> None:
+    """Ratios are made within a series, so the floor takes its turn in each, at as many connections."""
+    names = ("floor", "allowed", "redis-allowed", "rival", "redis-single")
+    all_of_them = [contender(200, name=name) for name in names]
+    found = series_of(all_of_them, latency=True)
+    assert [(size, [one.name for one in members]) for size, members in found] == [
+        (64, ["floor", "allowed"]),
+        (64, ["floor", "redis-allowed", "rival"]),
+        (1, ["floor", "redis-single"]),
+        (1, ["floor", "allowed"]),
+    ]
+    assert [size for size, _ in series_of(all_of_them[:1], latency=False)] == [64]
+    assert [size for size, _ in series_of([all_of_them[0], all_of_them[4]], latency=False)] == [1]
 
 
 def test_keys_do_not_show_in_representations() -> None:
     """A traceback or a debugging line with these values holds no key."""
     key = key_text()
-    shown = repr([check_request(key), Keys(key, key, key), contender(200)])
+    many = check_request_of_each((key,))
+    shown = repr([check_request(key), many, Keys(key, key, key), contender(200)])
     assert "_live_" not in shown
 
 
@@ -222,17 +276,64 @@ def test_report_judges_targets() -> None:
         measurement("floor", 1, cpu=20.0, speed=1_000.0),
         measurement("allowed", 1, cpu=17.0, speed=1_400.0),
     ]
-    lines = list(report.targets(rounds, [0.9, 0.4, 1.2]))
-    assert len(lines) == len(TARGETS) + 1
-    assert [line.split()[0] for line in lines] == ["met", "MISSED", "met", "-", "-", "-", "-", "met"]
+    lines = list(report.targets([rounds], Extras([0.9, 0.4, 1.2], 500.4)))
+    assert len(lines) == len(TARGETS) + 2
+    verdicts = [line.split()[0] for line in lines]
+    assert verdicts == ["met", "MISSED", "met", *["-"] * (len(TARGETS) - 3), "MISSED", "met"]
     assert lines[0].endswith("checks/s >= 1.3 x floor                       1.40 (1.40..1.40)")
     assert lines[-1].endswith("0.90 (0.40..1.20)")
+
+
+def test_each_target_is_judged_in_its_own_series() -> None:
+    """A floor at another number of connections, or of another quarter of an hour, is no base of a ratio."""
+    embedded = [measurement("floor", 1, speed=1_000.0), measurement("allowed", 1, speed=1_400.0)]
+    single = [
+        measurement("floor", 1, speed=100.0, connections=1, busy=0.5),
+        measurement("redis-single", 1, speed=40.0, connections=1, busy=0.6),
+    ]
+    lines = list(report.targets([embedded, single], Extras()))
+    assert lines[0].split()[0] == "met"
+    assert lines[-1].split()[0] == "met"
+    assert lines[-1].endswith("0.40 (0.40..0.40)")
+
+
+def test_what_waits_for_redis_is_judged_by_the_core_of_the_floor() -> None:
+    """A server that waits for Redis is idle meanwhile, which tells nothing of its core; the floor is not."""
+    waiting = measurement("redis-allowed", 1, speed=950.0, busy=0.7, redis=12.0)
+    quiet = [measurement("floor", 1, busy=0.97), waiting]
+    noisy = [measurement("floor", 1, busy=0.6), waiting]
+    verdicts = [
+        next(line.split()[0] for line in report.targets([rounds], Extras()) if "on Redis, allowed" in line)
+        for rounds in (quiet, noisy)
+    ]
+    assert verdicts == ["met", "unsure"]
+    assert not [line for line in report.series(quiet) if line.startswith("Note")]
+
+
+def test_one_connection_is_judged_by_how_steady_the_floor_is() -> None:
+    """One caller keeps no server busy: there the floor's own figures tell that the machine was not quiet."""
+    rounds = [
+        measurement(name, number, speed=speed, connections=1, busy=0.5)
+        for number, speed in ((1, 100.0), (2, 130.0))
+        for name in ("floor", "redis-single")
+    ]
+    assert list(report.targets([rounds], Extras()))[-1].split()[0] == "unsure"
+    assert list(report.targets([rounds[:2]], Extras()))[-1].split()[0] == "met"
+
+
+def test_the_cost_of_redis_is_shown_where_it_is_asked() -> None:
+    """The table of those on Redis has a column more, and the floor none of its figures."""
+    rounds = [measurement("floor", 1), measurement("redis-allowed", 1, redis=12.34)]
+    headings, floor, asking = list(report.series(rounds))[1:4]
+    assert headings.endswith("Redis µs/check")
+    assert (floor.split()[-1], asking.split()[-1]) == ("-", "12.3")
+    assert "Redis" not in "".join(report.series(rounds[:1]))
 
 
 def test_report_does_not_judge_speed_of_a_server_without_its_core() -> None:
     """Where other work took a part of a core, checks/s and times prove nothing, but CPU time does."""
     rounds = [measurement("floor", 1, busy=0.6), measurement("allowed", 1, cpu=8.0)]
-    verdicts = [line.split()[0] for line in report.targets(rounds, ())]
+    verdicts = [line.split()[0] for line in report.targets([rounds], Extras())]
     assert verdicts[:3] == ["unsure", "met", "unsure"]
     assert any("bare ASGI function" in line for line in report.series(rounds) if line.startswith("Note"))
 
