@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from extauth import app
+from extauth import compiled
 from extauth.clock import Clock
 from extauth.dialects.base import Answer, Dialect, RequestHead
 from extauth.model import CheckRequest
@@ -59,7 +59,7 @@ class Spoken:
 
     def __init__(self, name: str, *, clock: Clock | None = None, **sections: Any) -> None:
         self.proxy = PROXIES[name]
-        dialects = app._dialects(Settings.model_validate(sections), clock or FakeClock())
+        dialects = compiled.dialects(Settings.model_validate(sections), clock or FakeClock())
         self.dialect: Dialect = {dialect.name: dialect for dialect in dialects}[name]
 
     def read(self, target: str = "/", *, method: str = "GET", **headers: str) -> CheckRequest:

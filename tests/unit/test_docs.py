@@ -46,6 +46,8 @@ def rows(text: str) -> list[list[str]]:
 PROBLEM_SECTIONS = sections(page("problems"))
 DENIALS = [code for code in Code if code is not Code.ALLOWED]
 
+VIOLATED = {Code.RATE_LIMITED: ("per-second",), Code.QUOTA_EXCEEDED: ("quota",)}
+
 
 @pytest.mark.parametrize("code", DENIALS)
 def test_every_problem_code_is_explained(code: Code) -> None:
@@ -56,7 +58,7 @@ def test_every_problem_code_is_explained(code: Code) -> None:
     assert "**What to do.**" in section
     (example,) = re.findall(r"^```json\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     shown = json.loads(example)
-    decision = Decision(code, violated=("per-second",) if code is Code.RATE_LIMITED else ())
+    decision = Decision(code, violated=VIOLATED.get(code, ()))
     assert shown == json.loads(ProblemWriter(docs_url=None).body(decision, shown["request_id"]))
 
 
@@ -96,7 +98,9 @@ def all_metrics(folder: Path) -> list[Metric]:
         async with open_world(folder) as world:
             connections = Connections(ConnectionLimits(), now=0)
             connections.refused["not_found"] += 1
-            collectors = (collector_for(world.app, connections, world.lines), world.app.admin.counts)
+            world.app.counts.degraded["limits=open"] = world.app.counts.shadowed["a limit"] = 1
+            app = world.app
+            collectors = (collector_for(app, connections, world.lines), app.admin.counts, app.reloads)
             return [metric for collector in collectors for metric in collector.collect()]
 
     return asyncio.run(collect())

@@ -44,6 +44,18 @@ def test_a_change_is_told_once() -> None:
     assert heard == [("keys", ""), ("keys", "gone"), ("keys", "still gone"), ("keys", "")]
 
 
+def test_an_advisory_part_is_shown_and_keeps_nobody_from_being_ready() -> None:
+    """It starts well; what is wrong with it stands on the page of a server that is ready."""
+    heard: list[str] = []
+    health = Health("keys", advisory=("config",), on_change=lambda part, _problem: heard.append(part))
+    assert health.parts["config"] == ""
+    health.report("keys")
+    health.report("config", "line 3")
+    assert is_ready(health)
+    assert health.page()["parts"] == {"keys": "ok", "config": "line 3"}
+    assert heard == ["keys"]
+
+
 def test_nobody_reports_for_a_part_that_is_not_there() -> None:
     """A misspelt name would never make the server ready."""
     with pytest.raises(KeyError):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
 
-from extauth.limits.plan import Take
-from extauth.model import Usage
+from extauth.limits.plan import Plan
+from extauth.stores.limits import Taken
 from tests.answers import Reply
 from tests.checking import Rig
 from tests.dialects import PROXIES
@@ -36,9 +36,9 @@ async def broken_later(*_arguments: Any) -> NoReturn:
 class BrokenLimits:
     """A limit store that fails as no store should."""
 
-    def acquire(self, takes: Sequence[Take], cost: int, now_us: int) -> tuple[Usage, ...]:
+    def acquire(self, plan: Plan, now_us: int) -> Taken:
         """Fail."""
-        return broken(takes, cost, now_us)
+        return broken(plan, now_us)
 
 
 def faulty(rig: Rig, name: str, path: bytes = b"/open/x", **headers: bytes) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from extauth.app import route_table
+from extauth.compiled import route_table
 from extauth.model import Target
 from extauth.routes import Access, Route, RouteTable, normalise_host
 from extauth.settings.model import Settings
@@ -18,9 +18,11 @@ def found(*routes: Route, method: str = "GET", host: str = "api.example.com", pa
     return table.find(Target(method, host, path)).name
 
 
-def route(template: str = "/**", *, name: str = "wanted", **rules: tuple[str, ...]) -> Route:
+def route(
+    template: str = "/**", *, name: str = "wanted", methods: tuple[str, ...] = (), hosts: tuple[str, ...] = ()
+) -> Route:
     """Make a route."""
-    return Route(name=name, access=Access.REQUIRED, template=template, **rules)
+    return Route(name=name, access=Access.REQUIRED, template=template, methods=methods, hosts=hosts)
 
 
 MATCHES = [
