@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -78,9 +79,9 @@ class WrittenLimit(Section):
     )
 
     @property
+    @abstractmethod
     def counted_by(self) -> AlgorithmName:
         """The algorithm."""
-        raise NotImplementedError
 
     @model_validator(mode="before")
     @classmethod
