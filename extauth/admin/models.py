@@ -64,7 +64,7 @@ class Nothing(Asked):
 _USER_ID = {"minLength": 1, "maxLength": LONGEST_USER_ID, "pattern": "^[!-~]+$"}
 _NAME = {"minLength": 1, "maxLength": LONGEST_NAME}
 _SCOPES = {"maxItems": MOST_SCOPES}
-_LIMITS = 'Rates of its own instead of its tier\'s: `{"rates": ["10/second burst 20"]}`.'
+_LIMITS = 'Rates or a quota instead of its tier\'s: `{"rates": ["10/second"], "quota": "100000/month"}`.'
 _METADATA = "Whatever belongs to the key, up to 4096 bytes of JSON. No secrets: it is shown."
 _EXAMPLE: dict[str, Any] = {
     "user_id": "alice",
