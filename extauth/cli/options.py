@@ -93,9 +93,15 @@ def read_rates(_context: click.Context, _option: click.Parameter, texts: tuple[s
     return rates
 
 
-def own_limits(rates: list[object]) -> dict[str, object]:
+def read_quota(context: click.Context, option: click.Parameter, text: str | None) -> object:
+    """Read a quota as the settings write it: `100000/month`, or a mapping. None where none is given."""
+    return None if text is None else read_rates(context, option, (text,))[0]
+
+
+def own_limits(rates: list[object], quota: object) -> dict[str, object]:
     """Return the limits of a key's own, as records hold them."""
-    return {"rates": rates} if rates else {}
+    limits: dict[str, object] = {"rates": rates} if rates else {}
+    return limits if quota is None else {**limits, "quota": quota}
 
 
 def exclusive(**given: Any) -> None:
@@ -117,6 +123,12 @@ limits_option = click.option(
     multiple=True,
     metavar="RATE",
     help="A rate of the key's own instead of its tier's, such as '10/second burst 20'. Repeatable.",
+)
+quota_option = click.option(
+    "--quota",
+    callback=read_quota,
+    metavar="QUOTA",
+    help="A quota of the key's own, beside its own rates and instead of its tier's limits: 100000/month.",
 )
 metadata_option = click.option(
     "--metadata",

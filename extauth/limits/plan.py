@@ -6,7 +6,7 @@ Worked out once for all requests that are alike.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -161,7 +161,22 @@ class Planner:
         takes = [_take(limit, charge, who, scope=_scope_of_tier(limit, who)) for limit in limits]
         takes += [_take(limit, charge, who, scope=f"route:{charge.route}/") for limit in charge.limits]
         takes += [_take(limit, charge, who, scope="*/") for limit in self._common]
-        return Plan(take for take in takes if take is not None)
+        return Plan(_told_apart(take for take in takes if take is not None))
+
+
+def _told_apart(takes: Iterable[Take]) -> Iterator[Take]:
+    """Give limits that repeat a name another one to be told by: `name-2`. Buckets keep theirs.
+
+    A key's own limits may be called like those of settings that came into force after them.
+    """
+    told: set[str] = set()
+    for take in takes:
+        name, number = take.limit.name, 1
+        while name in told:
+            number += 1
+            name = f"{take.limit.name}-{number}"
+        told.add(name)
+        yield take if number == 1 else take._replace(limit=take.limit._replace(name=name))
 
 
 @lru_cache(maxsize=1_024)

@@ -53,6 +53,7 @@ def test_a_shell_gets_commands_and_options(shell: Shell) -> None:
         return {line.partition(",")[2] for line in done.stdout.splitlines()}
 
     assert complete("extauth keys r", 2) == {"reset-limits", "revoke", "rotate"}
+    assert "--quota" in complete("extauth keys update --", 3)
     assert "--grace" in complete("extauth keys rotate --", 3)
 
 

@@ -188,6 +188,8 @@ def test_a_fault_is_told_on_stderr_with_exit_code_1(shell: Shell, arguments: lis
         ["update", "x", "--scope", "a", "--add-scope", "b"],
         ["update", "x", "--scope", "a", "--remove-scope", "b"],
         ["update", "x", "--limit", "1/second", "--tier-limits"],
+        ["update", "x", "--quota", "1/month", "--tier-limits"],
+        ["update", "x", "--quota", "{rate: 1/month"],
         ["update", "x", "--limit", "{rate: 1/second"],
         ["update", "x", "--expires", "5d", "--never-expires"],
         ["rotate", "x", "--grace", "soon"],
@@ -210,6 +212,16 @@ def test_wrong_usage_has_exit_code_2(shell: Shell, arguments: list[str]) -> None
     assert (done.code, done.out) == (2, "")
     assert "Usage: extauth keys" in done.err
     assert not (shell.folder / "data").exists()
+
+
+def test_create_takes_a_quota(shell: Shell) -> None:
+    """Of the key's own, alone or beside rates, in each form; a mistake in it is told, and nothing is made."""
+    assert shell.create("ada", "--quota", "5/month")["limits"] == {"quota": "5/month"}
+    named = shell.create("ada", "--limit", "1/second", "--quota", "{rate: 5/day, name: daily}")
+    assert named["limits"] == {"rates": ["1/second"], "quota": {"rate": "5/day", "name": "daily"}}
+    done = shell.run("keys", "create", "--user-id", "x", "--name", "y", "--quota", "often")
+    assert (done.code, done.out) == (1, "")
+    assert "often" in done.err
 
 
 def test_a_mistake_in_the_configuration_is_told(shell: Shell) -> None:

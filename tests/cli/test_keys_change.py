@@ -81,6 +81,8 @@ def test_update_changes_what_was_asked_and_nothing_else(shell: Shell) -> None:
         (("--expires", "2099-01-31T12:00:00Z"), {"expires_at": "2099-01-31T12:00:00Z"}),
         (("--never-expires",), {"expires_at": None}),
         (("--limit", "2/day"), {"limits": {"rates": ["2/day"]}}),
+        (("--quota", "9/month"), {"limits": {"quota": "9/month"}}),
+        (("--limit", "2/day", "--quota", "9/month"), {"limits": {"rates": ["2/day"], "quota": "9/month"}}),
         (("--tier-limits",), {"limits": {}}),
         (("--metadata", "p=q"), {"metadata": {"p": "q"}}),
         (("--metadata", "{}"), {"metadata": {}}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,6 +66,14 @@ class Answer(NamedTuple):
         return self.reply.status
 
 
+async def timed(asked: Awaitable[Reply]) -> Answer:
+    """Wait for an answer, and measure it."""
+    loop = asyncio.get_running_loop()
+    waited, began = waited_for_cpu(), loop.time()
+    reply = await asked
+    return Answer(reply, loop.time() - began - (waited_for_cpu() - waited))
+
+
 class Served:
     """The server, its Redis, the wire between them, and keys: one that is known, and some never seen yet."""
 
@@ -86,10 +94,7 @@ class Served:
 
     async def check(self, key: str | None, path: str = "/v1/x") -> Answer:
         """Check, and measure it."""
-        loop = asyncio.get_running_loop()
-        waited, began = waited_for_cpu(), loop.time()
-        reply = await self.world.ask(path, key=key)
-        return Answer(reply, loop.time() - began - (waited_for_cpu() - waited))
+        return await timed(self.world.ask(path, key=key))
 
     async def round(self) -> dict[str, Answer]:
         """Ask once in each way, all at the same time."""

@@ -204,3 +204,17 @@ def test_the_address_is_needed_only_where_it_counts(party: Per) -> None:
     assert PLANNER.needs_address((SECOND,), Charge(route="r", limits=(limit,))) is needed
     with_common = Planner({}, parse_own=parse_own_limits, common=(limit,))
     assert with_common.needs_address((SECOND,), PLAIN_CHARGE) is needed
+
+
+def test_limits_of_one_name_are_told_apart_and_keep_their_buckets() -> None:
+    """A key's own may be called like the route's or everybody's; clients must know which one they met."""
+    made = plan(SECOND, charge=Charge(route="r", limits=(SECOND,)), common=(per(Per.ALL), HOUR))
+    names = [limit.name for limit in made.limit_set.limits]
+    assert names == ["per-second", "per-second-2", "per-second-3", "per-hour"]
+    assert [take.look(None, 0).limit.name for take in made.takes] == names
+    assert buckets(made) == [
+        "key:K1:per-second",
+        "key:K1:route:r/per-second",
+        "all:*/per-second",
+        "key:K1:*/per-hour",
+    ]

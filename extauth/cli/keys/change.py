@@ -17,6 +17,7 @@ from extauth.cli.options import (
     metadata_option,
     never_expires_option,
     own_limits,
+    quota_option,
 )
 from extauth.cli.output import print_json, print_record
 from extauth.errors import InvalidInputError
@@ -36,6 +37,7 @@ from extauth.model import ApiKey
 @expires_option
 @never_expires_option
 @limits_option
+@quota_option
 @click.option("--tier-limits", is_flag=True, help="Its tier's limits again, instead of its own.")
 @metadata_option
 @as_json_option
@@ -52,6 +54,7 @@ def update(
     expires: datetime | timedelta | None,
     never_expires: bool,
     rates: list[object],
+    quota: object,
     tier_limits: bool,
     metadata: dict[str, object] | None,
     as_json: bool,
@@ -62,6 +65,7 @@ def update(
     """
     exclusive(expires=expires, never_expires=never_expires)
     exclusive(limit=rates, tier_limits=tier_limits)
+    exclusive(quota=quota is not None, tier_limits=tier_limits)
     exclusive(scope=scopes, add_scope=add_scope)
     exclusive(scope=scopes, remove_scope=remove_scope)
     change = KeyChange(
@@ -69,7 +73,7 @@ def update(
         tier=UNSET if tier is None else tier,
         scopes=scopes or UNSET,
         expires_at=None if never_expires else UNSET if expires is None else from_now(expires),
-        limits=own_limits(rates) if rates or tier_limits else UNSET,
+        limits=own_limits(rates, quota) if rates or quota is not None or tier_limits else UNSET,
         metadata=UNSET if metadata is None else metadata,
     )
     if change == KeyChange() and not add_scope and not remove_scope:

@@ -15,6 +15,7 @@ from extauth.cli.options import (
     metadata_option,
     never_expires_option,
     own_limits,
+    quota_option,
     read_grace,
     scopes_option,
     yes_option,
@@ -36,6 +37,7 @@ from extauth.model import ApiKey
 @expires_option
 @never_expires_option
 @limits_option
+@quota_option
 @metadata_option
 @as_json_option
 @click.pass_context
@@ -50,6 +52,7 @@ def create(
     expires: datetime | timedelta | None,
     never_expires: bool,
     rates: list[object],
+    quota: object,
     metadata: dict[str, object] | None,
     as_json: bool,
 ) -> None:
@@ -65,7 +68,7 @@ def create(
         lifetime=expires if isinstance(expires, timedelta) else None,
         expires_at=expires if isinstance(expires, datetime) else None,
         never=never_expires,
-        limits=own_limits(rates),
+        limits=own_limits(rates, quota),
         metadata=metadata or {},
     )
     issued = run(settings, lambda management: management.service.create(new, actor()))

@@ -79,7 +79,10 @@ class ClusterLimitStore:
 
     @property
     def trouble(self) -> str:
-        """Nothing: which server a check needs is known once its slots are. See `SharedLimitStore`."""
+        """Nothing, ever: which server a check needs is known only from its slots, and the others go on.
+
+        What is wrong with any of them is what `on_change` hears. See `SharedLimitStore`.
+        """
         return ""
 
     async def open(self) -> None:
@@ -169,6 +172,7 @@ class ClusterLimitStore:
         async def still_there() -> Address:
             if address not in self._link.primaries():
                 self._nodes.pop(address, None)
+                self._tell()
                 raise GoneError(f"{address[0]}:{address[1]} has no slots any more")
             self._link.look_around()
             return address
@@ -178,9 +182,17 @@ class ClusterLimitStore:
     def _changed(self, trouble: str) -> None:
         if trouble:
             self._link.look_around()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say what is wrong with the first server that has slots and doesn't work."""
         known = self._link.primaries()
-        troubles = (node.trouble for address, node in self._nodes.items() if address in known)
-        self._on_change(next(filter(None, troubles), ""))
+        wrong = (
+            f"{host}:{port}: {node.told}"
+            for (host, port), node in self._nodes.items()
+            if node.told and (host, port) in known
+        )
+        self._on_change(next(wrong, ""))
 
     async def _take_in_turn(self, plan: Plan, parts: tuple[_Part, ...], on_told: OnTold) -> None:
         """Take one slot after the other; give all back where one refuses or doesn't answer."""

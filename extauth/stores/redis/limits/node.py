@@ -69,6 +69,11 @@ class Node:
         """Why the server is not asked at the moment; empty if it is."""
         return self._trouble
 
+    @property
+    def told(self) -> str:
+        """What `on_change` heard last: what is wrong with the server, empty if nothing is."""
+        return self._told
+
     async def open(self) -> None:
         """Connect for the first time. Raises StoreError."""
         await self._dial(_OPENED_WITHIN_SECONDS)
