@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import NamedTuple
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from extauth.throttle.slots import Concurrency, Slots
@@ -99,7 +99,19 @@ def histories(draw: st.DrawFn) -> list[Step]:
     return steps
 
 
+def _taking_turns() -> list[Step]:
+    """Have a newcomer come while a round is on that has gone past its beginning."""
+    limit = Concurrency(1, _LEASE_US, 9, _WAIT_US)
+    history = (
+        "ask x0, ask a0, ask a1, ask b0, ask b1, let go x0, ask a0, let go a0, ask b0, let go b0, "
+        "ask a1, ask c0, let go a1"
+    )
+    words = (entry.rpartition(" ") for entry in history.split(", "))
+    return [Step(what, name, name[0], limit, _START_US) for what, _, name in words]
+
+
 @given(steps=histories())
+@example(steps=_taking_turns())
 def test_any_history(server: RedisServer, steps: list[Step]) -> None:
     """The same happens to each request, and the same ones are called after it."""
     assert _in_lua(server, steps) == _in_python(steps)
