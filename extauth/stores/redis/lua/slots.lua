@@ -1,0 +1,130 @@
+-- The slots of one concurrency limit, as `throttle/slots.py` and `throttle/queue.py` have them: a module for scripts.
+--
+-- All keys of a limit begin alike and are in one slot. What is kept:
+--   <base>:leases   sorted set of leases by when they end, in microseconds since 1970
+--   <base>:order    sorted set of waiters by turn, then by number: members are the number, 16 digits, and the name
+--   <base>:until    sorted set of waiters by when they give up
+--   <base>:waiting  hash: `w<name>` turn, number and client of a waiter; `c<client>` how many wait, and the last turn;
+--                   `round` and `came`, whose loss with the last waiter does no harm
+-- All of it ends by itself once nobody holds or waits any more.
+local call, format, ceil = redis.call, string.format, math.ceil
+
+local function keys_of(base)
+  return base .. ':leases', base .. ':order', base .. ':until', base .. ':waiting'
+end
+
+local function member_of(number, name)
+  return format('%016d', number) .. name
+end
+
+-- Has a sorted set end with the last of its members.
+local function end_with_last(key)
+  local last = call('ZRANGE', key, -1, -1, 'WITHSCORES')
+  if last[2] then call('PEXPIREAT', key, ceil(last[2] / 1000)) end
+  return last[2]
+end
+
+local function leave(base, name, served)
+  local _, order, ends, waiting = keys_of(base)
+  local waiter = call('HGET', waiting, 'w' .. name)
+  if not waiter then return false end
+  local turn, number, client = string.match(waiter, '^(%d+) (%d+) (.*)$')
+  call('HDEL', waiting, 'w' .. name)
+  call('ZREM', order, member_of(number, name))
+  call('ZREM', ends, name)
+  if served and tonumber(turn) > tonumber(call('HGET', waiting, 'round') or 0) then
+    call('HSET', waiting, 'round', turn)
+  end
+  local count, last = string.match(call('HGET', waiting, 'c' .. client), '^(%d+) (%d+)$')
+  if count == '1' then
+    call('HDEL', waiting, 'c' .. client)
+  else
+    call('HSET', waiting, 'c' .. client, format('%d %s', count - 1, last))
+  end
+  return true
+end
+
+local function expire(base, now_us)
+  local leases, _, ends = keys_of(base)
+  call('ZREMRANGEBYSCORE', leases, '-inf', format('%d', now_us))
+  for _, name in ipairs(call('ZRANGEBYSCORE', ends, '-inf', format('%d', now_us))) do
+    leave(base, name, false)
+  end
+end
+
+local function turn_of_next(base, client)
+  local _, _, _, waiting = keys_of(base)
+  local round = tonumber(call('HGET', waiting, 'round') or 0)
+  local known = call('HGET', waiting, 'c' .. client)
+  if not known then return round end
+  return math.max(round, tonumber(string.match(known, ' (%d+)$')) + 1)
+end
+
+local slots = {leave = leave, expire = expire}
+
+-- Whether there is a slot for this one, and nobody waits who comes before it.
+function slots.has_turn(base, name, most)
+  local leases, order, _, waiting = keys_of(base)
+  local free = most - call('ZCARD', leases)
+  if free <= 0 then return false end
+  local waiter = call('HGET', waiting, 'w' .. name)
+  if not waiter then return call('ZCARD', order) < free end
+  local number = string.match(waiter, '^%d+ (%d+)')
+  return call('ZRANK', order, member_of(number, name)) < free
+end
+
+-- Takes a slot, for one whose turn it is.
+function slots.lease(base, name, until_us)
+  local leases = keys_of(base)
+  leave(base, name, true)
+  call('ZADD', leases, format('%d', until_us), name)
+  end_with_last(leases)
+end
+
+-- Waits for a slot; returns whether there was room to wait, and who had to give way for it.
+function slots.wait(base, name, client, room, until_us)
+  local _, order, ends, waiting = keys_of(base)
+  if call('HEXISTS', waiting, 'w' .. name) == 1 then return true end
+  local turn, ousted = turn_of_next(base, client), nil
+  if call('ZCARD', order) >= room then
+    local last = call('ZRANGE', order, -1, -1, 'WITHSCORES')
+    if not last[1] or tonumber(last[2]) <= turn then return false end
+    ousted = string.sub(last[1], 17)
+    leave(base, ousted, false)
+  end
+  local number = call('HINCRBY', waiting, 'came', 1)
+  local count = string.match(call('HGET', waiting, 'c' .. client) or '0', '^%d+')
+  call('HSET', waiting, 'w' .. name, format('%d %d %s', turn, number, client),
+    'c' .. client, format('%d %d', count + 1, turn))
+  call('ZADD', order, turn, member_of(number, name))
+  call('ZADD', ends, format('%d', until_us), name)
+  local last_us = end_with_last(ends)
+  call('PEXPIREAT', order, ceil(last_us / 1000))
+  call('PEXPIREAT', waiting, ceil(last_us / 1000))
+  return true, ousted
+end
+
+-- Ends a lease, or the wait for one; returns whether there was a lease.
+function slots.let_go(base, name)
+  local leases = keys_of(base)
+  leave(base, name, false)
+  return call('ZREM', leases, name) == 1
+end
+
+-- Has a lease that is still held last longer.
+function slots.renew(base, name, until_us)
+  local leases = keys_of(base)
+  if call('ZADD', leases, 'XX', 'CH', format('%d', until_us), name) == 1 then end_with_last(leases) end
+end
+
+-- Returns those whose turn has come.
+function slots.called(base, most)
+  local leases, order = keys_of(base)
+  local free = most - call('ZCARD', leases)
+  if free <= 0 then return {} end
+  local names = call('ZRANGE', order, 0, free - 1)
+  for place, member in ipairs(names) do names[place] = string.sub(member, 17) end
+  return names
+end
+
+return slots

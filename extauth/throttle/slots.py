@@ -1,0 +1,117 @@
+"""The slots of one concurrency limit: a pure structure that knows no store, no clock and no key.
+
+A lease is held until it is let go of or ends by itself. Whoever finds no slot may wait; a slot that is free
+belongs to those who wait before it belongs to anybody who comes. Nothing is handed out to a waiter: it is
+told that its turn has come and asks again, so that one whose server died only holds up the others until it
+would have given up.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from extauth.throttle.queue import FairQueue
+
+
+class Concurrency(NamedTuple):
+    """How many requests may be in flight at once, and how many more may wait for how long (microseconds).
+
+    `lease_us` is how long a request is taken to be in flight whose end nobody reports.
+    """
+
+    most: int
+    lease_us: int
+    queue: int
+    wait_us: int
+
+
+class Waiting(NamedTuple):
+    """Whether somebody may wait; `ousted` is who has to give up waiting for that, if anybody has."""
+
+    accepted: bool
+    ousted: str | None = None
+
+
+class Slots:
+    """Leases and waiters of one subject's limit, by name."""
+
+    def __init__(self) -> None:
+        self._leases: dict[str, int] = {}
+        self.queue = FairQueue()
+
+    def in_flight(self, now_us: int) -> int:
+        """Return how many leases are held."""
+        return sum(until_us > now_us for until_us in self._leases.values())
+
+    def has_turn(self, name: str, limit: Concurrency, now_us: int) -> bool:
+        """Tell whether there is a slot for this one, and nobody waits who comes before it."""
+        self._expire(now_us)
+        free = limit.most - len(self._leases)
+        if free <= 0:
+            return False
+        if name in self.queue:
+            return any(waiter.name == name for waiter in self.queue.first(free))
+        return len(self.queue) < free
+
+    def lease(self, name: str, limit: Concurrency, now_us: int) -> None:
+        """Take a slot, for one whose turn it is."""
+        self.queue.leave(name, served=True)
+        self._leases[name] = now_us + limit.lease_us
+
+    def wait(self, name: str, client: str, limit: Concurrency, now_us: int) -> Waiting:
+        """Wait for a slot, if there is room to wait. Whoever waits already goes on."""
+        self._expire(now_us)
+        if name in self.queue:
+            return Waiting(accepted=True)
+        ousted = None
+        if len(self.queue) >= limit.queue:
+            ousted = self._to_oust(client)
+            if ousted is None:
+                return Waiting(accepted=False)
+            self.queue.leave(ousted)
+        self.queue.join(name, client, now_us + limit.wait_us)
+        return Waiting(accepted=True, ousted=ousted)
+
+    def let_go(self, name: str) -> bool:
+        """End a lease, or the wait for one; tell whether there was a lease. Nothing is freed twice."""
+        self.queue.leave(name)
+        return self._leases.pop(name, None) is not None
+
+    def renew(self, name: str, limit: Concurrency, now_us: int) -> None:
+        """Have a lease that is still held last longer."""
+        if self._leases.get(name, 0) > now_us:
+            self._leases[name] = now_us + limit.lease_us
+
+    def called(self, limit: Concurrency, now_us: int) -> list[str]:
+        """Return those whose turn has come: as many waiters as there are free slots."""
+        self._expire(now_us)
+        free = max(limit.most - len(self._leases), 0)
+        return [waiter.name for waiter in self.queue.first(free)]
+
+    def holds(self, name: str, now_us: int) -> bool:
+        """Tell whether a lease is held."""
+        return self._leases.get(name, 0) > now_us
+
+    def is_empty(self, now_us: int) -> bool:
+        """Tell whether nobody holds a lease and nobody waits."""
+        self._expire(now_us)
+        return not self._leases and not self.queue
+
+    def next_end_us(self) -> int | None:
+        """Return when the first lease ends by itself; None where there is none."""
+        return min(self._leases.values(), default=None)
+
+    def _to_oust(self, client: str) -> str | None:
+        """Return who gives way where the queue is full: whoever would be served later than the newcomer.
+
+        Else one client that floods a shared limit would keep all others from waiting at all.
+        """
+        if not self.queue:
+            return None
+        last = self.queue.last()
+        return last.name if last.turn > self.queue.turn_of_next(client) else None
+
+    def _expire(self, now_us: int) -> None:
+        for name in [name for name, until_us in self._leases.items() if until_us <= now_us]:
+            del self._leases[name]
+        self.queue.expire(now_us)

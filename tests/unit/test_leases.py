@@ -1,0 +1,72 @@
+"""Leases of requests: all slots or none, ended once, by whichever name the proxy knows."""
+
+from __future__ import annotations
+
+from extauth.throttle.memory import Blocked, Candidate, MemoryLeases, Place
+from extauth.throttle.slots import Concurrency
+
+LIMIT = Concurrency(most=1, lease_us=1_000, queue=2, wait_us=100)
+KEY = Place("key:a:concurrency", LIMIT)
+ROUTE = Place("route:exports:concurrency", LIMIT)
+
+
+def candidate(name: str) -> Candidate:
+    """Return somebody who asks for the lease of this name."""
+    return Candidate(name, "a", f"request-of-{name}")
+
+
+def test_all_slots_are_taken_or_none() -> None:
+    """A request that one limit has no slot for takes none of the others."""
+    leases = MemoryLeases()
+    assert leases.take(candidate("L1"), [ROUTE], 0) is None
+    assert leases.take(candidate("L2"), [KEY, ROUTE], 0) == Blocked(ROUTE, waits=True)
+    assert leases.in_flight(KEY.bucket, 0) == 0
+    assert leases.take(candidate("L3"), [KEY], 0) is None
+
+
+def test_a_lease_ends_by_its_name_or_by_its_request() -> None:
+    """The end of a request frees its slots once, whichever of its names is reported."""
+    leases = MemoryLeases()
+    for lease in ("L1", ""):
+        leases.take(candidate("L1"), [KEY, ROUTE], 0)
+        assert leases.end("request-of-L1", lease) == [KEY, ROUTE]
+        assert leases.end("request-of-L1", lease) == []
+        assert leases.end("request-of-L1") == []
+    assert leases.in_flight(KEY.bucket, 0) == leases.in_flight(ROUTE.bucket, 0) == 0
+
+
+def test_two_leases_of_one_request_end_apart() -> None:
+    """A proxy that asks twice about one request, as after a redirect, ends each lease for itself."""
+    leases = MemoryLeases()
+    other = Place("key:b:concurrency", LIMIT)
+    leases.take(Candidate("L1", "a", "r"), [KEY], 0)
+    leases.take(Candidate("L2", "b", "r"), [other], 0)
+    assert leases.end("r", "L1") == [KEY]
+    assert leases.in_flight(other.bucket, 0) == 1
+    assert leases.end("r") == [other]
+
+
+def test_whoever_waits_is_called_when_a_slot_is_free() -> None:
+    """The end of one request calls the first that waits; the next one stays."""
+    leases = MemoryLeases()
+    leases.take(candidate("L1"), [KEY], 0)
+    for name in ("L2", "L3"):
+        leases.take(candidate(name), [KEY], 0)
+    assert leases.called(KEY, 0) == []
+    leases.end("request-of-L1")
+    assert leases.called(KEY, 0) == ["L2"]
+    assert leases.take(candidate("L3"), [KEY], 0) == Blocked(KEY, waits=True)
+    leases.give_up("L2", [KEY])
+    assert leases.take(candidate("L3"), [KEY], 0) is None
+
+
+def test_a_lease_whose_end_nobody_reports_ends_by_itself() -> None:
+    """A lost signal costs a slot until the lease expires, and is counted; progress makes it last longer."""
+    leases = MemoryLeases()
+    leases.take(candidate("L1"), [KEY], 0)
+    leases.renew("request-of-L1", "", 500)
+    assert leases.sweep(1_499) == 0
+    assert leases.in_flight(KEY.bucket, 1_499) == 1
+    assert leases.in_flight(KEY.bucket, 1_500) == 0
+    assert leases.sweep(1_500) == 1
+    assert leases.end("request-of-L1") == []
