@@ -28,6 +28,7 @@ _ATTEMPTS = 5
 
 # Looking a member up in its enumeration costs more than comparing it.
 _ALLOWED = Code.ALLOWED
+_COOLING_DOWN = Code.COOLING_DOWN
 _REQUIRED = Access.REQUIRED
 
 
@@ -255,6 +256,7 @@ def _counted(key: ApiKey | None, route: Route, plan: Plan, taken: Taken, now_us:
 
 
 def _limited(key: ApiKey | None, route: Route, plan: Plan, spent: Spent) -> Decision:
-    told = (plan.limit_set, spent.usages, spent.violated, spent.retry_after, (), "", (), "")
+    limit_set = plan.cooling_set if spent.code is _COOLING_DOWN else plan.limit_set
+    told = (limit_set, spent.usages, spent.violated, spent.retry_after, (), "", (), "")
     key_id = "" if key is None else key.key_id
     return tuple.__new__(Decision, (spent.code, key, key_id, route.name, *told))

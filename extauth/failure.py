@@ -128,7 +128,7 @@ class FailurePolicy:
             share = self._modes.share
             plan.share = Plan(
                 take_for(_scaled(take.limit, share), take.cost, subject=take.subject, field=take.field)
-                for take in plan.all_takes
+                for take in plan.takes + plan.shadows
             )
         return plan.share
 

@@ -36,6 +36,7 @@ class Code(enum.StrEnum):
     ROUTE_DENIED = "route_denied"
     RATE_LIMITED = "rate_limited"
     QUOTA_EXCEEDED = "quota_exceeded"
+    COOLING_DOWN = "cooling_down"
     STORE_UNAVAILABLE = "store_unavailable"
     OVERLOADED = "overloaded"
     INTERNAL_ERROR = "internal_error"
@@ -51,6 +52,7 @@ OUTCOMES: Mapping[Code, Outcome] = {
     Code.ROUTE_DENIED: Outcome.FORBIDDEN,
     Code.RATE_LIMITED: Outcome.LIMITED,
     Code.QUOTA_EXCEEDED: Outcome.LIMITED,
+    Code.COOLING_DOWN: Outcome.LIMITED,
     Code.STORE_UNAVAILABLE: Outcome.UNAVAILABLE,
     Code.OVERLOADED: Outcome.UNAVAILABLE,
     Code.INTERNAL_ERROR: Outcome.UNAVAILABLE,
@@ -117,7 +119,7 @@ class Limit(NamedTuple):
 
     A token bucket is refilled evenly by `rate` requests each `period_us` microseconds. A window holds its
     capacity for each `period_us`, or for each `CALENDAR_MONTH`; its `rate` is its capacity. A limit in
-    `shadow` never refuses.
+    `shadow` never refuses. `pause_us` and `longest_us` are the first and the longest wait of a cool-down.
     """
 
     name: str
@@ -128,6 +130,8 @@ class Limit(NamedTuple):
     per: Per = Per.KEY
     shadow: bool = False
     is_quota: bool = False
+    pause_us: int = 0
+    longest_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

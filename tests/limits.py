@@ -20,19 +20,21 @@ VECTORS = Path(__file__).parent / "vectors"
 
 @dataclass(frozen=True)
 class VectorStep:
-    """One step of a vector; one that gives back expects a state only."""
+    """One step of a vector; one that gives back or violates expects a state only."""
 
     limit: Limit
     now_us: int
     cost: int
     gives_back: bool
+    violates: int
     expected: Mapping[str, object]
     state: BucketState
 
     @property
     def numbers(self) -> Numbers:
         """What an implementation is given of the limit and the cost."""
-        return ALGORITHMS[self.limit.algorithm].prepare(self.limit, self.cost)
+        numbers = ALGORITHMS[self.limit.algorithm].prepare(self.limit, self.cost)
+        return (*numbers[:4], self.violates) if self.violates else numbers
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ def _steps(algorithm: Algorithm, vector: Mapping[str, Any]) -> list[VectorStep]:
             VectorStep(
                 limit=limit,
                 now_us=_us(step["at"] if "at" in step else step["at_us"]),
-                cost=step["give_back"] if "give_back" in step else step["cost"],
+                cost=step["give_back"] if "give_back" in step else step.get("cost", 0),
                 gives_back="give_back" in step,
+                violates=step.get("violate", 0),
                 expected=step,
                 state=(first, second, third, last),
             )
@@ -79,7 +82,9 @@ def _steps(algorithm: Algorithm, vector: Mapping[str, Any]) -> list[VectorStep]:
 
 def _limit(algorithm: Algorithm, numbers: Mapping[str, int]) -> Limit:
     rate = numbers.get("rate", numbers["capacity"])
-    return Limit("x", numbers["capacity"], rate, numbers["period_us"], algorithm.name)
+    return Limit("x", numbers["capacity"], rate, numbers["period_us"], algorithm.name)._replace(
+        pause_us=numbers.get("pause_us", 0), longest_us=numbers.get("longest_us", 0)
+    )
 
 
 def _us(value: int | str) -> int:

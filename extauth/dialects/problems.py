@@ -15,6 +15,7 @@ PROBLEM_TYPE = b"application/problem+json"
 
 # Registered by the RateLimit draft (draft-ietf-httpapi-ratelimit-headers-11, "Problem Types").
 _QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+_ABNORMAL_USAGE = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected"
 _REDUCED_CAPACITY = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 
 
@@ -62,6 +63,13 @@ PROBLEMS: Mapping[Code, ProblemKind] = {
         "Too Many Requests",
         "The quota is used up. It begins anew in as many seconds as Retry-After says.",
         _QUOTA_EXCEEDED,
+    ),
+    Code.COOLING_DOWN: ProblemKind(
+        429,
+        "Too Many Requests",
+        "Too many requests were sent although they were refused. Send none for as many seconds as "
+        "Retry-After says: each time this happens again, it takes longer.",
+        _ABNORMAL_USAGE,
     ),
     Code.STORE_UNAVAILABLE: ProblemKind(
         503,

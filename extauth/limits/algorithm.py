@@ -31,8 +31,8 @@ class Step(Protocol):
     """A pure step `(state, numbers, now_us) -> (allowed, state)`.
 
     `state` is None for a bucket nobody has used, which is the same as one with nothing spent. What comes back
-    is the state as of now, with the cost taken if it was allowed. A cost of 0 is always allowed. `now_us` may
-    jump in either direction: a jump back only means that no time has passed.
+    is the state as of now, with the cost taken if it was allowed. A cost of 0 is always allowed, but by
+    a cool-down. `now_us` may jump in either direction: a jump back only means that no time has passed.
 
     Of a refusal's state only `clear_at_us` tells whether it must be kept: it moves where the clock jumped
     back or the limit was changed, and then the time told to wait holds only from that state on. Otherwise the

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from extauth.limits.algorithm import Algorithm, BucketState, Numbers, Step, Tell
+from extauth.limits.cool_down import COOL_DOWN
 from extauth.limits.registry import ALGORITHMS, DEFAULT_ALGORITHM
 from extauth.limits.spent import Held, Spent, spent_by
 from extauth.model import ApiKey, Limit, LimitSet, Per, Usage
@@ -52,18 +53,27 @@ class Take(NamedTuple):
 class Plan:
     """What requests of one kind take: `takes` that must all have room, and `shadows` that never refuse.
 
-    `limit_set` holds the limits of `takes`, in the same order. Lives as long as nothing about it changes.
+    `limit_set` holds the limits of `takes`, in the same order; `cooling_set` the one of the
+    `cool_down` too. Lives as long as nothing about it changes.
     """
 
-    __slots__ = ("held", "limit_set", "prepared", "shadows", "share", "spent", "steps", "takes")
+    __slots__ = (
+        "cool_down", "cooling_set", "held", "limit_set", "prepared", "shadows", "share", "spent", "steps",
+        "takes",
+    )  # fmt: skip
 
     def __init__(self, takes: Iterable[Take]) -> None:
         takes = tuple(takes)
+        cool_downs = [take for take in takes if take.limit.algorithm == COOL_DOWN.name]
+        takes = tuple(take for take in takes if take not in cool_downs)
         self.takes = tuple(take for take in takes if not take.limit.shadow)
+        # It takes nothing, and clients are told of it only while it refuses.
+        self.cool_down = cool_downs[0] if cool_downs else None
         # The same as plain tuples, which are taken apart faster.
         self.steps = tuple(take[:] for take in self.takes)
         self.shadows = tuple(take for take in takes if take.limit.shadow)
         self.limit_set = _limit_set(tuple(take.limit for take in self.takes))
+        self.cooling_set = _limit_set((*self.limit_set.limits, *(take.limit for take in cool_downs)))
         # What refused last, and what a shared store said then.
         self.spent: Spent | None = None
         self.held: Held | None = None
@@ -87,8 +97,8 @@ class Plan:
 
     @property
     def all_takes(self) -> tuple[Take, ...]:
-        """Those that must have room, then those in shadow."""
-        return self.takes + self.shadows
+        """Those that must have room, then those in shadow, then the cool-down."""
+        return self.takes + self.shadows + (() if self.cool_down is None else (self.cool_down,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -210,6 +220,9 @@ def _take(limit: Limit, charge: Charge, who: Subjects, *, scope: str) -> Take | 
     # can't read the state, and starts anew.
     kind = "" if limit.algorithm == DEFAULT_ALGORITHM else f"~{limit.algorithm}"
     field = f"{scope}{limit.name}{kind}"
+    if charge.shadow and limit.algorithm == COOL_DOWN.name:
+        # Nothing refuses there.
+        return None
     if charge.shadow and not limit.shadow:
         limit = limit._replace(shadow=True)
     return take_for(limit, charge.cost, subject=subject, field=field)

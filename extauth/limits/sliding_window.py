@@ -106,7 +106,7 @@ def give_back(state: BucketState | None, numbers: Numbers, now_us: int) -> Bucke
 
 def tell(limit: Limit, cost: int, allowed: bool, state: BucketState, now_us: int) -> Usage:  # noqa: FBT001 - as all algorithms have it
     """Say how the window stands. See `limits.algorithm.Tell`."""
-    _, capacity, _, window_us, _, _, _, _ = limit
+    capacity, window_us = limit[1], limit[3]
     current, previous, start_us, clear_at_us = state
     left = capacity - current
     if previous:

@@ -6,11 +6,13 @@ flood against a spent limit then costs less than requests that are let in.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from extauth.clock import MICROSECONDS
 from extauth.limits.algorithm import BucketState
-from extauth.model import Code, Usage
+from extauth.limits.cool_down import COOL_DOWN
+from extauth.model import Code, Limit, Usage
 
 # How old what refusals say of the limits may be, in microseconds: `remaining` of those that would allow grows
 # meanwhile. Clients can't tell.
@@ -38,12 +40,22 @@ def spent_by(usages: tuple[Usage, ...], now_us: int) -> Spent:
     return Spent(
         since_us=now_us,
         until_us=now_us + min(KNOWN_FOR_US, *waits_us),
-        code=Code.QUOTA_EXCEEDED if any(usage.limit.is_quota for usage in refusing) else Code.RATE_LIMITED,
+        code=_code_of(usage.limit for usage in refusing),
         usages=usages,
         violated=tuple(usage.limit.name for usage in refusing),
         # Rounded up, so that whoever waits so long passes.
         retry_after=-(-max(waits_us) // MICROSECONDS),
     )
+
+
+def _code_of(refusing: Iterable[Limit]) -> Code:
+    code = Code.RATE_LIMITED
+    for limit in refusing:
+        if limit.algorithm == COOL_DOWN.name:
+            return Code.COOLING_DOWN
+        if limit.is_quota:
+            code = Code.QUOTA_EXCEEDED
+    return code
 
 
 class Held(NamedTuple):

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from extauth.limits.algorithm import BucketState
-from extauth.limits.plan import Plan
+from extauth.limits.cool_down import violate
+from extauth.limits.plan import Plan, Take
+from extauth.model import Usage
 from extauth.stores.limits import Seen, Taken
 
 # How many buckets one sweep looks at: bounded, so that a sweep of a million buckets never holds up a check.
@@ -49,6 +51,9 @@ class MemoryLimitStore:
     def acquire(self, plan: Plan, now_us: int) -> Taken:
         """Take from every bucket of the plan if all of them have room, else from none. See `LimitStore`."""
         states, unsaved = self._states, self._unsaved
+        cool_down = plan.cool_down
+        if cool_down is not None and not self._has_cooled(cool_down, now_us):
+            return self._refused(plan, now_us)
         taken = []
         usages = []
         for bucket, limit, cost, numbers, step, tell, _, _ in plan.steps:
@@ -83,7 +88,24 @@ class MemoryLimitStore:
             usages.append(take.look(before, now_us, allowed=allowed))
             if not allowed:
                 self._keep_if_moved(take.bucket, before, state)
+        if plan.cool_down is not None:
+            usage = self.violate(plan.cool_down, now_us)
+            if not usage.allowed:
+                usages.append(usage)
         return Taken(allowed=False, usages=tuple(usages))
+
+    def _has_cooled(self, cool_down: Take, now_us: int) -> bool:
+        before = self._states.get(cool_down.bucket)
+        return before is None or cool_down.step(before, cool_down.numbers, now_us)[0]
+
+    def violate(self, cool_down: Take, now_us: int) -> Usage:
+        """Count a refusal, and return how the cool-down stands then: it may refuse from this one on."""
+        before = self._states.get(cool_down.bucket)
+        state = violate(before, cool_down.numbers, now_us)
+        if state != before:
+            self._states[cool_down.bucket] = self._unsaved[cool_down.bucket] = state
+        allowed, state = cool_down.step(state, cool_down.numbers, now_us)
+        return cool_down.tell(cool_down.limit, cool_down.cost, allowed, state, now_us)
 
     def _take_shadows(self, plan: Plan, now_us: int) -> tuple[str, ...]:
         """Take from each limit in shadow that has room; return the names of those that would have refused."""

@@ -292,3 +292,24 @@ def test_a_limit_in_earnest_goes_on_where_it_was_in_shadow(run: Run) -> None:
         assert not store.acquire(plan_of(SHADOW._replace(shadow=False)), NOW).allowed
 
     run(scenario)
+
+
+def test_who_goes_on_past_refusals_is_refused_for_longer(run: Run) -> None:
+    """The violation that is one too many says so, and whoever waits as long as told passes."""
+    cool_down = Limit(
+        "cool-down", 3, 3, 60 * SECOND, "cool_down", pause_us=30 * SECOND, longest_us=600 * SECOND
+    )
+    brief = Limit("brief", 1, 1, SECOND)
+
+    async def scenario(store: LimitStore) -> None:
+        plan, now_us = plan_of(brief, cool_down), NOW
+        for wait_us in (30 * SECOND, 60 * SECOND):
+            assert [usage.limit for usage in store.acquire(plan, now_us).usages] == [brief]
+            for _ in range(2):
+                assert [usage.limit for usage in store.acquire(plan, now_us).usages] == [brief]
+            usages = store.acquire(plan, now_us).usages
+            assert [(usage.limit, usage.retry_us) for usage in usages[1:]] == [(cool_down, wait_us)]
+            assert not store.acquire(plan, now_us + wait_us - 1).allowed
+            now_us += wait_us
+
+    run(scenario)

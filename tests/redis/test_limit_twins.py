@@ -19,6 +19,7 @@ PERIODS: Mapping[str, st.SearchStrategy[int]] = {
     "token_bucket": st.sampled_from([1_000, SECOND, 7 * SECOND, 3_600 * SECOND, 30 * DAY]),
     "sliding_window": st.sampled_from([1_000, SECOND, 1_999_999, 7_000_001, 3_600 * SECOND, 30 * DAY])
     | st.integers(1, 400 * DAY),
+    "cool_down": st.sampled_from([1_000, SECOND, 60 * SECOND, DAY]),
     "fixed_window": st.sampled_from([CALENDAR_MONTH, SECOND, 60 * SECOND, 3_600 * SECOND, DAY, 7 * DAY]),
 }
 MOVES_US = st.one_of(
@@ -39,7 +40,11 @@ def sequences(draw: st.DrawFn, name: str) -> list[TwinStep]:
         limit = limits[draw(st.sampled_from([0, 0, 0, 1]))]
         cost = requests_of(draw(COSTS), limit)
         now_us += draw(MOVES_US)
+        if name == "cool_down":
+            limit = limit._replace(pause_us=SECOND, longest_us=60 * SECOND)
         numbers = ALGORITHMS[name].prepare(limit, cost)
+        if name == "cool_down" and draw(st.booleans()):
+            steps.append(TwinStep(False, (*numbers[:4], draw(st.integers(1, 60))), now_us, violates=True))
         steps.append(TwinStep(draw(st.sampled_from([False, False, False, True])), numbers, now_us))
     return steps
 
@@ -47,7 +52,7 @@ def sequences(draw: st.DrawFn, name: str) -> list[TwinStep]:
 @pytest.mark.parametrize("vector", vectors(), ids=str)
 def test_a_vector(server: RedisServer, vector: Vector) -> None:
     """The twin takes, refuses and remembers as written down."""
-    steps = [TwinStep(step.gives_back, step.numbers, step.now_us) for step in vector.steps]
+    steps = [TwinStep(step.gives_back, step.numbers, step.now_us, step.violates > 0) for step in vector.steps]
     assert run_in_lua(server, vector.algorithm, steps) == [
         (step.expected.get("allowed", True), step.state) for step in vector.steps
     ]

@@ -7,6 +7,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from extauth.limits.algorithm import Algorithm, BucketState, Numbers
+from extauth.limits.cool_down import violate
 from tests.redis.server import RedisServer
 
 # ARGV holds for each step what to do, the five numbers and the time. Redis answers whole numbers as they are.
@@ -19,6 +20,8 @@ for at = 1, #ARGV, 7 do
   local allowed = true
   if ARGV[at] == 'take' then
     allowed, a, b, c, d = twin.step(a, b, c, d, n[1], n[2], n[3], n[4], n[5], n[6])
+  elseif ARGV[at] == 'violate' then
+    a, b, c, d = twin.violate(a, b, c, d, n[1], n[2], n[3], n[4], n[5], n[6])
   else
     a, b, c, d = twin.give_back(a, b, c, d, n[1], n[2], n[3], n[4], n[5], n[6])
   end
@@ -39,6 +42,7 @@ class TwinStep(NamedTuple):
     gives_back: bool
     numbers: Numbers
     now_us: int
+    violates: bool = False
 
 
 def run_in_python(algorithm: Algorithm, steps: Iterable[TwinStep]) -> list[Outcome]:
@@ -47,7 +51,9 @@ def run_in_python(algorithm: Algorithm, steps: Iterable[TwinStep]) -> list[Outco
     outcomes = []
     for step in steps:
         allowed = True
-        if step.gives_back:
+        if step.violates:
+            state = violate(state, step.numbers, step.now_us)
+        elif step.gives_back:
             state = algorithm.give_back(state, step.numbers, step.now_us)
         else:
             allowed, state = algorithm.step(state, step.numbers, step.now_us)
@@ -61,6 +67,7 @@ def run_in_lua(server: RedisServer, algorithm: Algorithm, steps: Sequence[TwinSt
     script = f"local twin = (function()\n{text}\nend)()\n{_HARNESS}"
     arguments: list[str | int] = []
     for step in steps:
-        arguments += ["give back" if step.gives_back else "take", *step.numbers, step.now_us]
+        does = "violate" if step.violates else "give back" if step.gives_back else "take"
+        arguments += [does, *step.numbers, step.now_us]
     said = server.ask("EVAL", script, 0, *arguments)
     return [(allowed == 1, (first, second, third, last)) for allowed, first, second, third, last in said]

@@ -46,7 +46,11 @@ def rows(text: str) -> list[list[str]]:
 PROBLEM_SECTIONS = sections(page("problems"))
 DENIALS = [code for code in Code if code is not Code.ALLOWED]
 
-VIOLATED = {Code.RATE_LIMITED: ("per-second",), Code.QUOTA_EXCEEDED: ("quota",)}
+VIOLATED = {
+    Code.RATE_LIMITED: ("per-second",),
+    Code.QUOTA_EXCEEDED: ("quota",),
+    Code.COOLING_DOWN: ("cool-down",),
+}
 
 
 @pytest.mark.parametrize("code", DENIALS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from extauth.limits.algorithm import BucketState
+from extauth.limits.cool_down import violate
 from extauth.limits.registry import ALGORITHMS, DEFAULT_ALGORITHM
 from tests.limits import Vector, vectors
 
@@ -15,7 +16,9 @@ def test_a_vector(vector: Vector) -> None:
     algorithm = vector.algorithm
     state: BucketState | None = None
     for number, step in enumerate(vector.steps):
-        if step.gives_back:
+        if step.violates:
+            state = violate(state, step.numbers, step.now_us)
+        elif step.gives_back:
             state = algorithm.give_back(state, step.numbers, step.now_us)
         else:
             allowed, state = algorithm.step(state, step.numbers, step.now_us)
@@ -35,4 +38,4 @@ def test_a_rate_is_a_token_bucket() -> None:
 def test_numbers_of_algorithms_never_change() -> None:
     """Servers of several versions share one Redis, whose scripts know algorithms by these."""
     numbers = {name: algorithm.number for name, algorithm in ALGORITHMS.items()}
-    assert numbers == {"token_bucket": 1, "sliding_window": 2, "fixed_window": 3}
+    assert numbers == {"token_bucket": 1, "sliding_window": 2, "fixed_window": 3, "cool_down": 4}
