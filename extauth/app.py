@@ -112,7 +112,11 @@ def _put_together(
         settings=settings,
         parts=parts,
         responder=Responder(
-            checker=made.checker, dialects=made.dialects, recorder=recorder, clock=parts.clock
+            checker=made.checker,
+            dialects=made.dialects,
+            recorder=recorder,
+            clock=parts.clock,
+            max_checks=settings.throttle.max_checks,
         ),
         health=health,
         recorder=recorder,

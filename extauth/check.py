@@ -184,6 +184,13 @@ class Checker:
         caller.confirmed_us = now_us
         return foreseen or _counted(caller.key, route, plan, told, now_us)
 
+    def crowded_out(self, request: CheckRequest) -> Decision:
+        """Refuse a check that would have to wait, where too many wait already."""
+        route = self._verdicts[request.target]
+        return Decision(
+            Code.OVERLOADED, route=route.name, retry_after=RETRY_SECONDS, reason="too many checks wait"
+        )
+
     async def decide_later(self, request: CheckRequest, waited_us: int = 0) -> Decision:
         """Look the key up and decide: for a check that `decide` or `conclude` had no answer for.
 

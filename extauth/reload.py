@@ -45,6 +45,7 @@ TAKEN_OVER = frozenset(
         "failure.limits",
         "failure.honour",
         "failure.share",
+        "throttle",
         "proxy",
         "credentials",
         "headers",
@@ -117,7 +118,7 @@ def _mixed(old: AnySection, new: AnySection, prefix: str = "") -> AnySection:
 def put_in_force(app: App, configured: Configured) -> None:
     """Let all that begins from now on go by these settings: in one turn, so that none is mixed."""
     settings = configured.settings
-    app.responder.go_by(configured.checker, configured.dialects)
+    app.responder.go_by(configured.checker, configured.dialects, max_checks=settings.throttle.max_checks)
     app.records.compile_with(configured.compile, configured.recompile)
     app.keys.judge_by(configured.key_rules)
     app.admin.go_by(gate=configured.gate, services=configured.services)

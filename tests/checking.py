@@ -59,7 +59,11 @@ class Rig:
         self.recorder = Recorder(counts=self.counts, lines=self.lines, clock=self.clock)
         self.dialects = compiled.dialects(self.settings, self.clock)
         self.responder = Responder(
-            checker=self.checker, dialects=self.dialects, recorder=self.recorder, clock=self.clock
+            checker=self.checker,
+            dialects=self.dialects,
+            recorder=self.recorder,
+            clock=self.clock,
+            max_checks=self.settings.throttle.max_checks,
         )
 
     async def answer(self, head: RequestHead) -> Answer:

@@ -117,7 +117,11 @@ class SharedRig(Rig):
             deadline_seconds=deadline,
         )
         self.responder = Responder(
-            checker=self.checker, dialects=self.dialects, recorder=self.recorder, clock=self.clock
+            checker=self.checker,
+            dialects=self.dialects,
+            recorder=self.recorder,
+            clock=self.clock,
+            max_checks=self.settings.throttle.max_checks,
         )
 
     async def decide(self, request: CheckRequest) -> Decision:

@@ -35,11 +35,19 @@ class Pending(NamedTuple):
 class Responder:
     """Answers checks, and never raises.
 
-    A fault that nobody foresaw is a 503, logged whole and counted, never an allowed request.
+    A fault that nobody foresaw is a 503, logged whole and counted, never an allowed request. At most
+    `max_checks` wait at a time, whether or not their clients still do; one more that would have to is a 503
+    at once.
     """
 
     def __init__(
-        self, *, checker: Checker, dialects: Sequence[Dialect], recorder: Recorder, clock: Clock
+        self,
+        *,
+        checker: Checker,
+        dialects: Sequence[Dialect],
+        recorder: Recorder,
+        clock: Clock,
+        max_checks: int,
     ) -> None:
         self._checker = checker
         self._decide = checker.decide
@@ -49,9 +57,13 @@ class Responder:
         self._now_us = clock.now_us
         self.familiar = FamiliarHeads()
         self.not_found = 0  # requests for no dialect
+        self._max_checks = max_checks
+        self.waiting = 0  # checks that were begun and are not answered yet
+        self.crowded_out = 0  # checks refused because too many waited
 
-    def go_by(self, checker: Checker, dialects: Sequence[Dialect]) -> None:
+    def go_by(self, checker: Checker, dialects: Sequence[Dialect], *, max_checks: int) -> None:
         """Answer all checks that begin from now on with these; those under way end as they began."""
+        self._max_checks = max_checks
         self._checker.retired = True
         self._checker = checker
         self._decide = checker.decide
@@ -83,10 +95,19 @@ class Responder:
         try:
             decision = self._decide(request, started_us)
             if not isinstance(decision, Decision):
+                if self.waiting >= self._max_checks:
+                    return self._crowd_out(dialect, request, started_us)
                 return tuple.__new__(Pending, (dialect, request, started_us, decision, self._checker))
             answer = dialect.render(request, decision)
         except Exception as fault:  # noqa: BLE001 - see above
             return self._fault(dialect, request, fault, started_us)
+        self._recorder.record(request, decision, started_us)
+        return answer
+
+    def _crowd_out(self, dialect: Dialect, request: CheckRequest, started_us: int) -> Answer:
+        decision = self._checker.crowded_out(request)
+        answer = dialect.render(request, decision)
+        self.crowded_out += 1
         self._recorder.record(request, decision, started_us)
         return answer
 
@@ -96,6 +117,7 @@ class Responder:
             self._look_up(pending, done)
         else:
             pending.checker.ask(pending.asked, partial(self._told, pending, done))
+        self.waiting += 1
 
     async def finish(self, pending: Pending) -> Answer:
         """Answer a check that has to wait."""
@@ -113,9 +135,12 @@ class Responder:
                 return
             answer = dialect.render(request, decision)
         except Exception as fault:  # noqa: BLE001 - see `respond`
+            self.waiting -= 1
             done(self._fault(dialect, request, fault, started_us))
             return
         self._recorder.record(request, decision, started_us)
+        # First, for what comes next on the same connection may have to wait in its place.
+        self.waiting -= 1
         done(answer)
 
     def _look_up(self, pending: Pending, done: Callable[[Answer], None]) -> None:
@@ -124,15 +149,21 @@ class Responder:
         task.add_done_callback(self._looking_up.discard)
 
     async def _answer_later(self, pending: Pending, done: Callable[[Answer], None]) -> None:
+        try:
+            answer = await self._looked_up(pending)
+        finally:
+            self.waiting -= 1
+        done(answer)
+
+    async def _looked_up(self, pending: Pending) -> Answer:
         dialect, request, started_us, _, checker = pending
         try:
             decision = await checker.decide_later(request, self._now_us() - started_us)
             answer = dialect.render(request, decision)
         except Exception as fault:  # noqa: BLE001 - see `respond`
-            done(self._fault(dialect, request, fault, started_us))
-            return
+            return self._fault(dialect, request, fault, started_us)
         self._recorder.record(request, decision, started_us)
-        done(answer)
+        return answer
 
     def _fault(self, dialect: Dialect, request: CheckRequest, fault: Exception, started_us: int) -> Answer:
         decision = Decision(Code.INTERNAL_ERROR, retry_after=RETRY_SECONDS, reason=type(fault).__name__)

@@ -33,6 +33,7 @@ from extauth.settings.meeting import mistakes_of
 from extauth.settings.rates import QuotaSettings, RateSettings
 from extauth.settings.routing import Method, RouteSettings, TierSettings
 from extauth.settings.store import StoreSettings
+from extauth.settings.throttle import ThrottleSettings
 from extauth.settings.values import Address, Duration, parse_address
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "RouteSettings",
     "Settings",
     "StoreSettings",
+    "ThrottleSettings",
     "TierSettings",
 ]
 
@@ -197,6 +199,9 @@ class Settings(Section):
     limits: LimitSettings = Field(default=LimitSettings(), description="Limits of everybody.")
     failure: FailureSettings = Field(
         default=FailureSettings(), description="What is answered while the store fails."
+    )
+    throttle: ThrottleSettings = Field(
+        default=ThrottleSettings(), description="How much one process takes on at a time."
     )
     workers: Whole = Field(
         default=1,

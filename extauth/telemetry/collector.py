@@ -28,12 +28,16 @@ def collector_for(
 
 
 def _service(app: App, health: Readiness) -> Iterable[Reading]:
-    hasher, limits = app.hasher, app.limits
+    hasher, limits, responder = app.hasher, app.limits, app.responder
     compared, refused = "Secrets that argon2 compared.", "Secrets that found the argon2 queue full."
+    waiting = "Checks that wait for the store or for argon2."
+    crowded_out = "Checks refused at once because too many waited."
     return (
         Reading("extauth_ready", "Whether every part works.", "gauge", lambda: float(health.ready)),
         Reading("extauth_argon2_verifications_total", compared, "counter", lambda: hasher.verifications),
         Reading("extauth_argon2_refusals_total", refused, "counter", lambda: hasher.refusals),
+        Reading("extauth_waiting_checks", waiting, "gauge", lambda: responder.waiting),
+        Reading("extauth_throttle_refusals_total", crowded_out, "counter", lambda: responder.crowded_out),
         Reading("extauth_limit_buckets", "Buckets that are not full.", "gauge", lambda: len(limits)),
     )
 
