@@ -44,6 +44,9 @@ from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
 from extauth.telemetry.reloads import ReloadCounts
+from extauth.throttle.claims import Claims
+from extauth.throttle.embedded import EmbeddedLeases
+from extauth.throttle.leases import Leases
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +64,7 @@ class App:
     counts: CheckCounts
     hasher: SecretHasher
     limits: MemoryLimitStore
+    leases: Leases
     uses: UseTracker
     keys: KeyService
     records: KeyRecords[Caller]
@@ -81,6 +85,7 @@ async def open_app(
         limits, shared = await _open_limits(stack, settings, management.store, clock, health)
         records = await _open_records(stack, settings, management.store, health, shared)
         management.service.on_change = records.forget
+        leases: EmbeddedLeases | SharedLimitStore = shared or _embedded_leases(stack, limits, clock)
         parts = Parts(
             management=management,
             keys=_key_directory(stack, settings, management, records, clock),
@@ -88,6 +93,9 @@ async def open_app(
             limits=limits,
             shared=shared,
             without_store=MemoryLimitStore(),
+            leases=leases,
+            queue=leases if isinstance(leases, EmbeddedLeases) else None,
+            claims=Claims(),
             clock=clock,
         )
         counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
@@ -123,6 +131,7 @@ def _put_together(
         counts=counts,
         hasher=parts.management.hasher,
         limits=parts.limits,
+        leases=parts.leases,
         uses=parts.uses,
         keys=parts.management.service,
         records=records,
@@ -141,6 +150,12 @@ async def _open_limits(
     # Before all else, because it is what refuses a second server on the same file.
     await _keep_limits(stack, settings, limits, clock, health)
     return limits, None
+
+
+def _embedded_leases(stack: AsyncExitStack, limits: MemoryLimitStore, clock: Clock) -> EmbeddedLeases:
+    leases = EmbeddedLeases(limits, clock)
+    stack.push_async_callback(_stop, asyncio.create_task(leases.run()))
+    return leases
 
 
 def _recorder(

@@ -10,8 +10,8 @@ import sys
 from extauth.bounded import Memo
 from extauth.clock import to_us
 from extauth.keys.scopes import ScopeSet
-from extauth.limits.plan import PLAIN_CHARGE, Charge, Plan, Planner, Subjects, UnknownLimitsError
-from extauth.model import ApiKey, Limit
+from extauth.limits.plan import PLAIN_CHARGE, AnyLimit, Charge, Plan, Planner, Subjects, UnknownLimitsError
+from extauth.model import ApiKey
 from extauth.routes import Route
 
 _NEVER = sys.maxsize
@@ -30,7 +30,9 @@ class Plans(Memo[Charge, Plan | None]):
 
     __slots__ = ("_at",)
 
-    def __init__(self, planner: Planner, limits: tuple[Limit, ...], who: Subjects, *, addresses: int) -> None:
+    def __init__(
+        self, planner: Planner, limits: tuple[AnyLimit, ...], who: Subjects, *, addresses: int
+    ) -> None:
         def plan(charge: Charge) -> Plan | None:
             return None if planner.needs_address(limits, charge) else planner.plan(limits, charge, who)
 
@@ -62,7 +64,7 @@ class Caller:
         self.key = key
         # What is wrong on this side: the key is good, but nobody can say what its limits are.
         self.fault = ""
-        limits: tuple[Limit, ...] = ()
+        limits: tuple[AnyLimit, ...] = ()
         try:
             limits = planner.limits_of(key)
         except UnknownLimitsError as error:

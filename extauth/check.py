@@ -13,42 +13,46 @@ from typing import NamedTuple
 
 from extauth.callers import Caller, Plans
 from extauth.clock import MICROSECONDS, Clock
+from extauth.decisions import counted, lacking, limited, refused
 from extauth.errors import OverloadedError, StoreError
 from extauth.failure import RETRY_SECONDS, FailurePolicy, unavailable
 from extauth.keys.directory import KeyDirectory, Rejection
 from extauth.limits.plan import PLAIN_CHARGE, Plan
-from extauth.limits.spent import Spent, spent_by
 from extauth.model import ApiKey, CheckRequest, Code, Decision
 from extauth.patience import Patience
 from extauth.routes import Access, Route, RouteTable
 from extauth.stores.limits import LimitStore, OnTold, SharedLimitStore, Taken, Told
+from extauth.throttle.claims import Claim, Claims
+from extauth.throttle.leases import Leases, Queue
 
 # A record that is another each time the store is asked about it is the store's fault.
 _ATTEMPTS = 5
 
 # Looking a member up in its enumeration costs more than comparing it.
-_ALLOWED = Code.ALLOWED
-_COOLING_DOWN = Code.COOLING_DOWN
 _REQUIRED = Access.REQUIRED
 
 
 class Asked(NamedTuple):
     """What the shared store has to be asked: whether the key is as remembered, and if so to take the plan.
 
-    `foreseen` is the refusal that stands if the key is as remembered. `caller` is None without a key.
+    `foreseen` is the refusal that stands if the key is as remembered. `caller` is None without a key. `claim`
+    is that of a check that needs slots; `taken` says for which it waits, where the limits are this server's.
     """
 
     caller: Caller | None
     route: Route
     plan: Plan
     foreseen: Decision | None = None
+    claim: Claim | None = None
+    taken: Taken | None = None
 
 
 class Checker:
     """Decides about requests. Wired once in `app.py`; used from one event loop.
 
     With a `shared` store limits are taken there, else from `limits`; then a check waits for the store no
-    longer than `deadline_seconds`, whatever it has to ask.
+    longer than `deadline_seconds`, whatever it has to ask. `claims` names those that need slots, which end as
+    `leases`; for slots of `limits` they wait in the `queue`.
 
     Once it is `retired`, another one has taken its place, and it ends the checks that it began by its own
     settings. A caller that is looked up by then was compiled for others, so `recompile` makes another of it.
@@ -64,6 +68,9 @@ class Checker:
         clock: Clock,
         failure: FailurePolicy,
         shared: SharedLimitStore | None = None,
+        leases: Leases | None = None,
+        queue: Queue | None = None,
+        claims: Claims | None = None,
         deadline_seconds: float = 0.05,
         recompile: Callable[[Caller], Caller] = lambda caller: caller,
     ) -> None:
@@ -74,17 +81,24 @@ class Checker:
         self._anonymous = plans
         self._now_us = clock.now_us
         self._failure = failure
+        self._leases = leases
+        self._queue = queue
+        self._claims = claims or Claims()
         self._shared = shared
         self._deadline = deadline_seconds
         self._recompile = recompile
         self.retired = False
 
     def decide(
-        self, request: CheckRequest, now_us: int, caller: Caller | Rejection | None = None
+        self,
+        request: CheckRequest,
+        now_us: int,
+        caller: Caller | Rejection | None = None,
+        claim: Claim | None = None,
     ) -> Decision | Asked | None:
         """Return the decision, or what to ask; None where the key has to be looked up first.
 
-        Then `decide_later` has it. `caller` is given once that has happened.
+        Then `decide_later` has it. `caller` and `claim` are given once that has happened.
         """
         # 1. The first rule that matches the target applies.
         route = self._verdicts[request.target]
@@ -106,26 +120,42 @@ class Checker:
             return Decision(Code.INVALID_KEY, key_id=caller.key_id, route=route.name, reason=caller.reason)
         # 5. May the key be used at all, at this moment?
         if caller.blocked or now_us >= caller.expires_us or caller.fault:
-            return self._foreseen(caller, route, _refused(caller, route, now_us), now_us)
+            return self._foreseen(caller, route, refused(caller, route, now_us), now_us)
         # 6. May it do this?
         key = caller.key
         if route.scopes and caller.missing_scopes[route]:
-            return self._foreseen(caller, route, _lacking(key, route), now_us)
+            return self._foreseen(caller, route, lacking(key, route), now_us)
         # 7. Is it within its limits? All of them are taken in one step, or none.
         plan = caller.plan if route.charge is PLAIN_CHARGE else caller.plans[route.charge]
         if plan is None:
             plan = caller.plans.at(route.charge, request.client_ip)
+        if plan.places:
+            # 8. One that is counted while it is in flight needs a slot in the same step, or waits.
+            return self._in_flight(caller, route, plan, now_us, claim or self._claims.new(request.request_id))
         return self._within_limits(key, caller, route, plan, now_us)
+
+    def _in_flight(
+        self, caller: Caller | None, route: Route, plan: Plan, now_us: int, claim: Claim
+    ) -> Decision | Asked:
+        key = None if caller is None else caller.key
+        if plan.spent is not None and (spent := plan.refused_again(now_us)):
+            return limited(key, route, plan, spent)
+        if self._shared is not None:
+            return self._to_ask(Asked(caller, route, plan, None, claim), now_us)
+        taken = self._acquire(plan, now_us, claim)
+        if taken.blocked is not None and taken.blocked.waits:
+            return Asked(caller, route, plan, None, claim, taken)
+        return counted(key, route, plan, taken, now_us)
 
     def _within_limits(
         self, key: ApiKey | None, caller: Caller | None, route: Route, plan: Plan, now_us: int
     ) -> Decision | Asked:
         # What refused a moment ago does so again.
         if plan.spent is not None and (spent := plan.refused_again(now_us)):
-            return _limited(key, route, plan, spent)
+            return limited(key, route, plan, spent)
         if self._shared is not None:
-            return self._to_ask(tuple.__new__(Asked, (caller, route, plan, None)), now_us)
-        return _counted(key, route, plan, self._acquire(plan, now_us), now_us)
+            return self._to_ask(tuple.__new__(Asked, (caller, route, plan, None, None, None)), now_us)
+        return counted(key, route, plan, self._acquire(plan, now_us), now_us)
 
     def _foreseen(self, caller: Caller, route: Route, decision: Decision, now_us: int) -> Decision | Asked:
         """A refusal of a key that others may have changed meanwhile has to be confirmed."""
@@ -157,20 +187,30 @@ class Checker:
         ):
             return None
         plan = self._anonymous[route.charge] or self._anonymous.at(route.charge, request.client_ip)
+        if plan.places:
+            return self._in_flight(None, route, plan, now_us, self._claims.new(request.request_id))
         if not plan.all_takes:
             return Decision(Code.ALLOWED, route=route.name)
         return self._within_limits(None, None, route, plan, now_us)
 
     def ask(self, asked: Asked, on_told: OnTold) -> None:
-        """Ask the shared store; `on_told` gets what it says, within the store's deadline."""
-        assert self._shared is not None  # nothing is asked otherwise
-        caller = asked.caller
-        key_id, version = ("", 0) if caller is None else (caller.key.key_id, caller.key.version)
-        self._shared.ask(asked.plan, key_id, version, on_told)
+        """Ask the shared store; `on_told` gets what it says, within the store's deadline.
+
+        Where the limits are this server's, only a check that waits for a slot has anything to ask.
+        """
+        caller, _, plan, _, claim, taken = asked
+        if self._shared is not None:
+            key_id, version = ("", 0) if caller is None else (caller.key.key_id, caller.key.version)
+            self._shared.ask(plan, key_id, version, on_told, claim)
+        else:
+            assert self._queue is not None
+            assert claim is not None
+            assert taken is not None  # see `_in_flight`
+            self._queue.wait(plan, claim, taken, on_told)
 
     def conclude(self, asked: Asked, told: Told, now_us: int) -> Decision | None:
         """Return the decision once the store has spoken; None where the key changed: see `decide_later`."""
-        caller, route, plan, foreseen = asked
+        caller, route, plan, foreseen, _, _ = asked
         if isinstance(told, StoreError):
             if caller is None:
                 return self._failure.without_key(route, plan, now_us, str(told))
@@ -180,9 +220,9 @@ class Checker:
             self._keys.forget(caller.key.key_id)
             return None
         if caller is None:
-            return _counted(None, route, plan, told, now_us)
+            return counted(None, route, plan, told, now_us)
         caller.confirmed_us = now_us
-        return foreseen or _counted(caller.key, route, plan, told, now_us)
+        return foreseen or counted(caller.key, route, plan, told, now_us)
 
     def crowded_out(self, request: CheckRequest) -> Decision:
         """Refuse a check that would have to wait, where too many wait already."""
@@ -191,11 +231,21 @@ class Checker:
             Code.OVERLOADED, route=route.name, retry_after=RETRY_SECONDS, reason="too many checks wait"
         )
 
-    async def decide_later(self, request: CheckRequest, waited_us: int = 0) -> Decision:
+    def claim(self, request: CheckRequest) -> Claim:
+        """Return the claim of a check, for whoever wants to tell it that nobody waits any more."""
+        return self._claims.new(request.request_id)
+
+    async def decide_later(self, request: CheckRequest, claim: Claim, waited_us: int = 0) -> Decision:
         """Look the key up and decide: for a check that `decide` or `conclude` had no answer for.
 
         `waited_us` is how long it has waited for the store by now.
         """
+        decision = await self._look_up(request, claim, waited_us)
+        if decision.lease and claim.gone and self._leases is not None:
+            self._leases.let_go(claim, decision.lease)
+        return decision
+
+    async def _look_up(self, request: CheckRequest, claim: Claim, waited_us: int) -> Decision:
         route = self._verdicts[request.target]
         patience = Patience(min(max(self._deadline - waited_us / MICROSECONDS, 0.0), self._deadline))
         assert request.credential is not None  # `decide` has answered all others
@@ -212,7 +262,7 @@ class Checker:
                 return self._failure.unseen(self._keys.claimed_id(request.credential), route, str(error))
             if self.retired and isinstance(caller, Caller):
                 caller = self._recompile(caller)
-            decision = self.decide(request, self._now_us(), caller)
+            decision = self.decide(request, self._now_us(), caller, claim)
             if isinstance(decision, Asked):
                 told = await self._hear(decision, patience)
                 decision = self.conclude(decision, told, self._now_us())
@@ -228,42 +278,10 @@ class Checker:
                 heard.set_result(told)
 
         self.ask(asked, hear)
+        if asked.claim is not None:
+            # What it waits for isn't the store, which keeps its deadline for each question.
+            return await heard
         try:
             return await patience.wait_for(heard)
         except StoreError as error:
             return error
-
-
-def _refused(caller: Caller, route: Route, now_us: int) -> Decision:
-    key_id = caller.key.key_id
-    if reason := caller.refusal(now_us):
-        return Decision(Code.INVALID_KEY, key_id=key_id, route=route.name, reason=reason)
-    return Decision(
-        Code.INTERNAL_ERROR, key_id=key_id, route=route.name, retry_after=RETRY_SECONDS, reason=caller.fault
-    )
-
-
-def _lacking(key: ApiKey, route: Route) -> Decision:
-    return Decision(Code.INSUFFICIENT_SCOPE, key, key.key_id, route.name, needed_scopes=route.scopes)
-
-
-def _counted(key: ApiKey | None, route: Route, plan: Plan, taken: Taken, now_us: int) -> Decision:
-    allowed, usages, shadowed = taken
-    if not allowed:
-        spent = spent_by(usages, now_us)
-        if plan.held is not None:
-            # A shared store looked some time ago.
-            spent = spent._replace(until_us=min(spent.until_us, plan.held.until_us))
-        plan.spent = spent
-        return _limited(key, route, plan, spent)
-    # The commonest decision is built without the named tuple's constructor, which takes twice as long.
-    key_id = "" if key is None else key.key_id
-    fields = (_ALLOWED, key, key_id, route.name, plan.limit_set, usages, (), 0, (), "", shadowed, "")
-    return tuple.__new__(Decision, fields)
-
-
-def _limited(key: ApiKey | None, route: Route, plan: Plan, spent: Spent) -> Decision:
-    limit_set = plan.cooling_set if spent.code is _COOLING_DOWN else plan.limit_set
-    told = (limit_set, spent.usages, spent.violated, spent.retry_after, (), "", (), "")
-    key_id = "" if key is None else key.key_id
-    return tuple.__new__(Decision, (spent.code, key, key_id, route.name, *told))

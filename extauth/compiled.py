@@ -29,7 +29,7 @@ _DEFAULT_ACCESS = {"authenticate": Access.REQUIRED, "deny": Access.DENIED, "allo
 
 def planner(settings: Settings) -> Planner:
     """Return what knows who takes which limits."""
-    tiers = {name: tier.to_limits() for name, tier in settings.tiers.items()}
+    tiers = {name: tier.to_all_limits() for name, tier in settings.tiers.items()}
     common, anonymous = settings.limits.to_common(), settings.limits.to_anonymous()
     return Planner(tiers, parse_own=parse_own_limits, common=common, anonymous=anonymous)
 

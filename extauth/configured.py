@@ -29,13 +29,16 @@ from extauth.settings.model import FailureSettings, Settings
 from extauth.stores.limits import SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.states import LocalLimits
+from extauth.throttle.claims import Claims
+from extauth.throttle.leases import Leases, Queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What outlives a change of the settings. Limits are counted in `shared`, else in `limits`.
 
-    `without_store` holds what this server gave out on its own while the shared store was gone.
+    `without_store` holds what this server gave out on its own while the shared store was gone. `leases` are
+    where the limits are; checks wait in the `queue` for those of this process.
     """
 
     management: KeyManagement
@@ -44,6 +47,9 @@ class Parts:
     limits: MemoryLimitStore
     shared: SharedLimitStore | None
     without_store: MemoryLimitStore
+    leases: Leases
+    queue: Queue | None
+    claims: Claims
     clock: Clock
 
 
@@ -104,6 +110,9 @@ def _checker(
         clock=parts.clock,
         failure=failure,
         shared=parts.shared,
+        leases=parts.leases,
+        queue=parts.queue,
+        claims=parts.claims,
         deadline_seconds=settings.failure.deadline.total_seconds(),
         recompile=recompile,
     )

@@ -37,6 +37,7 @@ class Code(enum.StrEnum):
     RATE_LIMITED = "rate_limited"
     QUOTA_EXCEEDED = "quota_exceeded"
     COOLING_DOWN = "cooling_down"
+    TOO_MANY_CONCURRENT = "too_many_concurrent_requests"
     STORE_UNAVAILABLE = "store_unavailable"
     OVERLOADED = "overloaded"
     INTERNAL_ERROR = "internal_error"
@@ -53,6 +54,7 @@ OUTCOMES: Mapping[Code, Outcome] = {
     Code.RATE_LIMITED: Outcome.LIMITED,
     Code.QUOTA_EXCEEDED: Outcome.LIMITED,
     Code.COOLING_DOWN: Outcome.LIMITED,
+    Code.TOO_MANY_CONCURRENT: Outcome.LIMITED,
     Code.STORE_UNAVAILABLE: Outcome.UNAVAILABLE,
     Code.OVERLOADED: Outcome.UNAVAILABLE,
     Code.INTERNAL_ERROR: Outcome.UNAVAILABLE,
@@ -204,7 +206,8 @@ class Decision(NamedTuple):
     key that was presented, also where it was refused, and `reason` says why; callers see neither.
     `needed_scopes` is filled where scopes were missing, `violated` names the limits that refused, `usages`
     stand in the order of `limit_set`, `retry_after` is in whole seconds. `shadowed` names limits in shadow
-    that would have refused. `degraded` says what was decided without the store, where that was so.
+    that would have refused. `degraded` says what was decided without the store, where that was so. `lease`
+    names the slots that the request holds until its end is reported, empty where it holds none.
     """
 
     code: Code
@@ -219,3 +222,4 @@ class Decision(NamedTuple):
     reason: str = ""
     shadowed: tuple[str, ...] = ()
     degraded: str = ""
+    lease: str = ""

@@ -21,6 +21,7 @@ from extauth.stores.limits import LimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
+from extauth.throttle.embedded import EmbeddedLeases
 from tests.dialects import PROXIES
 from tests.fakes import FakeClock, MemoryKeyStore
 from tests.keys import CHEAP, PEPPERS, entry, mint, record_for
@@ -46,6 +47,8 @@ class Rig:
             sizes=CacheSizes(),
         )
         self.limits = limits or MemoryLimitStore()
+        embedded = self.limits if isinstance(self.limits, MemoryLimitStore) else MemoryLimitStore()
+        self.leases = EmbeddedLeases(embedded, self.clock)
         self.checker = Checker(
             routes=self.routes,
             keys=self.keys,
@@ -53,6 +56,8 @@ class Rig:
             plans=plans_without_key(planner),
             clock=self.clock,
             failure=FailurePolicy(FailureModes()),
+            leases=self.leases,
+            queue=self.leases,
         )
         self.counts = CheckCounts(PROXIES)
         self.lines = ListedLines()
@@ -83,7 +88,7 @@ class Rig:
         """Decide as the server does: at once where that is possible."""
         decision = self.checker.decide(request, self.clock.now_us())
         if decision is None:
-            decision = await self.checker.decide_later(request)
+            decision = await self.checker.decide_later(request, self.checker.claim(request))
         assert isinstance(decision, Decision)  # no store is shared here
         return decision
 

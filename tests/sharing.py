@@ -131,6 +131,6 @@ class SharedRig(Rig):
             told = await self.checker._hear(decision, Patience(5))
             decision = self.checker.conclude(decision, told, self.clock.now_us())
         if decision is None:
-            decision = await self.checker.decide_later(request)
+            decision = await self.checker.decide_later(request, self.checker.claim(request))
         assert isinstance(decision, Decision)
         return decision

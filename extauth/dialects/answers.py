@@ -30,11 +30,16 @@ class AnswerWriter:
         self._last_heads: BoundedCache[ApiKey | None, _LimitedHead] = BoundedCache(_PREPARED)
 
     def allowed(self, decision: Decision) -> bytes:
-        """Return the header lines of an allowed answer: identity for the upstream, limits for the client."""
+        """Return the header lines of an allowed answer.
+
+        Identity for the upstream, limits for the client, the lease for the proxy, which reports its end.
+        """
         head = self._identities[decision.key]
         limit_set, usages = decision.limit_set, decision.usages
         if usages and limit_set is not None:
             head += self._limits(limit_set, usages)
+        if decision.lease:
+            head += b"x-extauth-lease: %b\r\n" % decision.lease.encode("ascii")
         return head + _degraded(decision) if decision.degraded else head
 
     def denied(self, decision: Decision, request_id: str) -> Answer:

@@ -71,6 +71,11 @@ PROBLEMS: Mapping[Code, ProblemKind] = {
         "Retry-After says: each time this happens again, it takes longer.",
         _ABNORMAL_USAGE,
     ),
+    Code.TOO_MANY_CONCURRENT: ProblemKind(
+        429,
+        "Too Many Requests",
+        "Too many requests are in flight at once. Send the next ones when earlier ones have been answered.",
+    ),
     Code.STORE_UNAVAILABLE: ProblemKind(
         503,
         "Service Unavailable",

@@ -14,7 +14,7 @@ from extauth.errors import InvalidInputError
 from extauth.keys.asked import ALL_READ, Actor, KeyPolicy, Misread, Mistake
 from extauth.keys.scopes import ADMIN, ADMIN_SCOPES, EVERYTHING, ScopeSet, is_administrative, is_scope
 from extauth.keys.token import mask_keys
-from extauth.model import ApiKey, Limit
+from extauth.model import ApiKey
 
 # Scopes and user id travel in answer headers, which must stay below 4 kB together.
 MOST_SCOPES = 32
@@ -28,7 +28,7 @@ HOLDS_A_KEY = "holds something that looks like a key, which must not be stored"
 _USER_ID = re.compile(r"[!-~]{1,128}")
 Value = TypeVar("Value")
 # Reads the limits that a key has of its own. Raises ValueError.
-ParseLimits = Callable[[Mapping[str, object]], tuple[Limit, ...]]
+ParseLimits = Callable[[Mapping[str, object]], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

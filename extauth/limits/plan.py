@@ -16,10 +16,14 @@ from extauth.limits.cool_down import COOL_DOWN
 from extauth.limits.registry import ALGORITHMS, DEFAULT_ALGORITHM
 from extauth.limits.spent import Held, Spent, spent_by
 from extauth.model import ApiKey, Limit, LimitSet, Per, Usage
+from extauth.throttle.slots import Concurrency, Place
 
 # What limits of everything count under.
 EVERYBODY = "all"
 _UNKNOWN_ADDRESS = "ip:unknown"
+
+# What limits count: requests in a time, or requests in flight.
+AnyLimit = Limit | Concurrency
 
 
 class Take(NamedTuple):
@@ -53,16 +57,20 @@ class Take(NamedTuple):
 class Plan:
     """What requests of one kind take: `takes` that must all have room, and `shadows` that never refuse.
 
+    Beside them they need a slot of each of `places` until they end, and take their turns as `client`.
+
     `limit_set` holds the limits of `takes`, in the same order; `cooling_set` the one of the
     `cool_down` too. Lives as long as nothing about it changes.
     """
 
     __slots__ = (
-        "cool_down", "cooling_set", "held", "limit_set", "prepared", "shadows", "share", "spent", "steps",
-        "takes",
+        "client", "cool_down", "cooling_set", "held", "limit_set", "places", "prepared", "shadows", "share",
+        "spent", "steps", "takes",
     )  # fmt: skip
 
-    def __init__(self, takes: Iterable[Take]) -> None:
+    def __init__(self, takes: Iterable[Take], places: tuple[Place, ...] = (), client: str = "") -> None:
+        self.places = places
+        self.client = client
         takes = tuple(takes)
         cool_downs = [take for take in takes if take.limit.algorithm == COOL_DOWN.name]
         takes = tuple(take for take in takes if take not in cool_downs)
@@ -105,13 +113,15 @@ class Plan:
 class Charge:
     """What requests of a route take beside their caller's limits. `route` is empty where it has none.
 
-    `cost` is what they take of each limit. In `shadow` no limit refuses them.
+    `cost` is what they take of each limit. In `shadow` no limit refuses them. `lease_us` is how long they are
+    taken to be in flight at most, 0 where the limits say it themselves.
     """
 
     route: str = ""
     cost: int = 1
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[AnyLimit, ...] = ()
     shadow: bool = False
+    lease_us: int = 0
 
 
 # Routes with nothing of their own share it, and so everything that is worked out from it.
@@ -139,9 +149,9 @@ class Planner:
 
     def __init__(
         self,
-        tiers: Mapping[str, tuple[Limit, ...]],
+        tiers: Mapping[str, tuple[AnyLimit, ...]],
         *,
-        parse_own: Callable[[Mapping[str, object]], tuple[Limit, ...]],
+        parse_own: Callable[[Mapping[str, object]], tuple[AnyLimit, ...]],
         common: tuple[Limit, ...] = (),
         anonymous: tuple[Limit, ...] = (),
     ) -> None:
@@ -150,7 +160,7 @@ class Planner:
         self._common = common
         self.anonymous = anonymous
 
-    def limits_of(self, key: ApiKey) -> tuple[Limit, ...]:
+    def limits_of(self, key: ApiKey) -> tuple[AnyLimit, ...]:
         """Return the key's own limits, else those of its tier. Raises UnknownLimitsError."""
         if key.limits:
             try:
@@ -162,16 +172,27 @@ class Planner:
         except KeyError as error:
             raise UnknownLimitsError(f"tier {key.tier!r} is not configured") from error
 
-    def needs_address(self, limits: tuple[Limit, ...], charge: Charge) -> bool:
+    def needs_address(self, limits: tuple[AnyLimit, ...], charge: Charge) -> bool:
         """Tell whether one of the limits of such requests counts by client address."""
         return any(limit.per is Per.IP for limit in (*limits, *charge.limits, *self._common))
 
-    def plan(self, limits: tuple[Limit, ...], charge: Charge, who: Subjects) -> Plan:
+    def plan(self, limits: tuple[AnyLimit, ...], charge: Charge, who: Subjects) -> Plan:
         """Return what such requests take: the caller's limits, the route's, then those of everybody."""
-        takes = [_take(limit, charge, who, scope=_scope_of_tier(limit, who)) for limit in limits]
-        takes += [_take(limit, charge, who, scope=f"route:{charge.route}/") for limit in charge.limits]
-        takes += [_take(limit, charge, who, scope="*/") for limit in self._common]
-        return Plan(_told_apart(take for take in takes if take is not None))
+        takes: list[Take | None] = []
+        places: list[Place | None] = []
+        scoped = [(limit, _scope_of_tier(limit, who)) for limit in limits]
+        scoped += [(limit, f"route:{charge.route}/") for limit in charge.limits]
+        scoped += [(limit, "*/") for limit in self._common]
+        for limit, scope in scoped:
+            if isinstance(limit, Concurrency):
+                places.append(_place(limit, charge, who, scope=scope))
+            else:
+                takes.append(_take(limit, charge, who, scope=scope))
+        return Plan(
+            _told_apart(take for take in takes if take is not None),
+            tuple(place for place in places if place is not None),
+            client=_client(who),
+        )
 
 
 def _told_apart(takes: Iterable[Take]) -> Iterator[Take]:
@@ -228,6 +249,22 @@ def _take(limit: Limit, charge: Charge, who: Subjects, *, scope: str) -> Take | 
     return take_for(limit, charge.cost, subject=subject, field=field)
 
 
+def _place(limit: Concurrency, charge: Charge, who: Subjects, *, scope: str) -> Place | None:
+    """Return the slot that a request needs; none where nothing may refuse it."""
+    subject = _subject(limit.per, charge, who)
+    if subject is None or charge.shadow:
+        return None
+    if charge.lease_us:
+        limit = limit._replace(lease_us=charge.lease_us)
+    field = f"{scope}{limit.name}"
+    return Place(f"{subject}:{field}", limit, subject, field)
+
+
+def _client(who: Subjects) -> str:
+    """Return who takes turns with others where a limit is shared."""
+    return f"key:{who.key_id}" if who.key_id else subject_of_address(who.address)
+
+
 def take_for(limit: Limit, cost: int, *, subject: str, field: str) -> Take:
     """Work out what taking this cost of a subject's limit means."""
     algorithm = ALGORITHMS[limit.algorithm]
@@ -254,6 +291,6 @@ def _subject(per: Per, charge: Charge, who: Subjects) -> str | None:
     return f"route:{charge.route}" if per is Per.ROUTE else EVERYBODY
 
 
-def _scope_of_tier(limit: Limit, who: Subjects) -> str:
+def _scope_of_tier(limit: AnyLimit, who: Subjects) -> str:
     # A key that changes its tier takes its count along. What several keys share must not mix up tiers.
     return "" if limit.per is Per.KEY else f"tier:{who.tier}/"

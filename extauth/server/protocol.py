@@ -23,8 +23,7 @@ from extauth.server.responder import Pending, Responder
 from extauth.server.wire import to_bytes
 
 _HEAD_END = b"\r\n\r\n"
-# How much unread output makes a client deaf, in bytes: answers are small, so this is hundreds of pipelined
-# ones.
+# How much unread output makes a client deaf, in bytes: hundreds of pipelined answers.
 _HIGH_WATER = 65_536
 # How much of one read is parsed before others have their turn, in bytes: hundreds of the smallest requests.
 _AT_ONCE = 8_192
@@ -39,10 +38,10 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
     """One connection of a proxy. See `uvicorn.Config(http=…)` for who constructs it."""
 
     __slots__ = (
-        "_active", "_answer", "_answering", "_begin", "_between", "_connections", "_deaf_since", "_due",
-        "_ending", "_form", "_gone_by", "_idle_since", "_learn", "_parser", "_paused", "_put", "_queue",
-        "_read", "_reads_on", "_refusal", "_rest", "_server_connections", "_transport", "_unfinished",
-        "_unfinished_since", "_unread", "_waits", "_whole",
+        "_abandon", "_active", "_answer", "_begin", "_between", "_connections", "_deaf_since", "_due",
+        "_ending", "_form", "_gone_by", "_idle_since", "_learn", "_parser", "_paused", "_pending", "_put",
+        "_queue", "_read", "_reads_on", "_refusal", "_rest", "_server_connections", "_transport",
+        "_unfinished", "_unfinished_since", "_unread", "_waits", "_whole",
     )  # fmt: skip
 
     def __init__(self, *, responder: Responder, connections: Connections, server_state: Any) -> None:
@@ -52,6 +51,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._answer = responder.answer
         self._put = connections.outbox.put
         self._begin = responder.begin
+        self._abandon = responder.abandon
         self._connections = connections
         # uvicorn waits at shutdown until it is empty.
         self._server_connections: set[Any] = server_state.connections
@@ -67,8 +67,8 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._paused = False  # nothing is read at the moment
         self._unfinished_since = 0.0
         # The answers that are due.
-        self._answering = False  # one is being waited for
         self._due = (b"", _PLAIN)  # to which method, and how it is framed
+        self._pending: Pending | None = None  # the check that is waited for
         self._waits = False  # what comes now has to wait for its turn
         self._queue: deque[FramedRequest] = deque()
         self._refusal: Refusal | None = None  # to be written after the answers that are due
@@ -96,6 +96,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._transport = None
         self._ending = True
         self._queue.clear()
+        self._abandon(self._pending)
 
     def eof_received(self) -> bool:
         """The peer sends no more. Answers that are still due are written before the connection closes."""
@@ -224,7 +225,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Answer what had to wait, in order; then go on reading, or end."""
-        self._waits = self._answering or self._deaf_since is not None
+        self._waits = self._pending is not None or self._deaf_since is not None
         while self._queue and not self._waits:
             head, framing = self._queue.popleft()
             question = self._read(head)
@@ -245,18 +246,18 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
             self._transport.resume_reading()
 
     def _wait_for(self, pending: Pending, method: bytes, framing: Framing) -> None:
-        self._answering = self._waits = True
+        self._waits = True
         self._due = (method, framing)
+        self._pending = pending
         self._begin(pending, self._answered)
 
     def _answered(self, answer: Answer) -> None:
-        self._answering = False
+        self._pending = None
         self._write(answer, *self._due)
         if self._queue or self._paused or self._ending or self._deaf_since is not None:
             self._go_on()
         else:
-            # The commonest case: nothing came meanwhile.
-            self._waits = False
+            self._waits = False  # the commonest case: nothing came meanwhile
 
     def _pause_reading(self) -> None:
         self._paused = True
@@ -325,7 +326,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         elif self._deaf_since is not None:
             if now - self._deaf_since > limits.head_seconds:
                 self._abort()
-        elif self._answering:
+        elif self._pending is not None:
             return
         elif self._in_head:
             # The time it began is coarse: it may be as much too early as two sweeps are apart.

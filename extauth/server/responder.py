@@ -16,6 +16,7 @@ from extauth.server.familiar import FamiliarHeads, Question
 from extauth.server.refusals import Refusal, refuse
 from extauth.stores.limits import Told
 from extauth.telemetry.recorder import Recorder
+from extauth.throttle.claims import Claim
 
 
 class Pending(NamedTuple):
@@ -60,6 +61,7 @@ class Responder:
         self._max_checks = max_checks
         self.waiting = 0  # checks that were begun and are not answered yet
         self.crowded_out = 0  # checks refused because too many waited
+        self._claims: dict[int, Claim] = {}  # of checks whose keys are looked up
 
     def go_by(self, checker: Checker, dialects: Sequence[Dialect], *, max_checks: int) -> None:
         """Answer all checks that begin from now on with these; those under way end as they began."""
@@ -119,6 +121,16 @@ class Responder:
             pending.checker.ask(pending.asked, partial(self._told, pending, done))
         self.waiting += 1
 
+    def abandon(self, pending: Pending | None) -> None:
+        """Hear that nobody waits for the answer of a check that was begun: it holds and takes no slot."""
+        if pending is None:
+            return
+        claim = self._claims.get(id(pending))
+        if claim is None and pending.asked is not None:
+            claim = pending.asked.claim
+        if claim is not None:
+            claim.leave()
+
     async def finish(self, pending: Pending) -> Answer:
         """Answer a check that has to wait."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -144,21 +156,23 @@ class Responder:
         done(answer)
 
     def _look_up(self, pending: Pending, done: Callable[[Answer], None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer_later(pending, done))
+        claim = self._claims[id(pending)] = pending.checker.claim(pending.request)
+        task = asyncio.get_running_loop().create_task(self._answer_later(pending, claim, done))
         self._looking_up.add(task)
         task.add_done_callback(self._looking_up.discard)
 
-    async def _answer_later(self, pending: Pending, done: Callable[[Answer], None]) -> None:
+    async def _answer_later(self, pending: Pending, claim: Claim, done: Callable[[Answer], None]) -> None:
         try:
-            answer = await self._looked_up(pending)
+            answer = await self._looked_up(pending, claim)
         finally:
             self.waiting -= 1
+            del self._claims[id(pending)]
         done(answer)
 
-    async def _looked_up(self, pending: Pending) -> Answer:
+    async def _looked_up(self, pending: Pending, claim: Claim) -> Answer:
         dialect, request, started_us, _, checker = pending
         try:
-            decision = await checker.decide_later(request, self._now_us() - started_us)
+            decision = await checker.decide_later(request, claim, self._now_us() - started_us)
             answer = dialect.render(request, decision)
         except Exception as fault:  # noqa: BLE001 - see `respond`
             return self._fault(dialect, request, fault, started_us)

@@ -88,7 +88,7 @@ def _doubled_names(routes: Sequence[RouteSettings]) -> Mistakes:
     """Find routes whose limits would count together, because they are counted under the route's name."""
     first_with: dict[str, int] = {}
     for position, route in enumerate(routes):
-        if not route.limits:
+        if not route.limits and route.concurrency is None:
             continue
         first = first_with.setdefault(route.label, position)
         if first == position:
@@ -108,6 +108,9 @@ def _of_route(position: int, route: RouteSettings, callers: _Callers) -> Mistake
             if placed.limit.per in PER_KEY:
                 nobody = f"counts per {placed.limit.per}, but with 'auth: none' no key is looked at"
                 yield placed.path, f"{nobody}: say per: ip, route or all"
+        if route.concurrency is not None and route.concurrency.per in PER_KEY:
+            nobody = f"counts per {route.concurrency.per}, but with 'auth: none' no key is looked at"
+            yield ("routes", position, "concurrency"), f"{nobody}: say per: ip or route"
     met: dict[_Placed, None] = {}
     for mine, others in callers.meeting(route, own):
         yield from _clashes(mine, others)

@@ -276,6 +276,6 @@ class Settings(Section):
     @property
     def counts_routes_apart(self) -> bool:
         """Whether a limit that stands at no route counts each route for itself."""
-        limits = [limit for tier in self.tiers.values() for limit in tier.to_limits()]
+        limits = [limit for tier in self.tiers.values() for limit in tier.to_all_limits()]
         limits += self.limits.to_common() + self.limits.to_anonymous()
         return any(limit.per is Per.ROUTE for limit in limits)

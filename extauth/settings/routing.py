@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 
-from extauth.limits.plan import PLAIN_CHARGE, Charge
+from extauth.limits.plan import PLAIN_CHARGE, AnyLimit, Charge
 from extauth.model import Limit, Per
 from extauth.settings import grammar
 from extauth.settings.base import Section, Whole
+from extauth.settings.concurrency import ConcurrencySettings
 from extauth.settings.rates import MOST_RATES, OF_A_ROUTE, QuotaSettings, RateSettings, check_names_differ
-from extauth.settings.values import LARGEST_COUNT
+from extauth.settings.values import LARGEST_COUNT, Duration
 
 Scope = Annotated[str, AfterValidator(grammar.check_scope)]
 Method = Annotated[str, AfterValidator(grammar.check_method)]
 Host = Annotated[str, AfterValidator(grammar.check_host)]
 _LONGEST_ROUTE_NAME = 64
-_OWN_LIMITS = 'own limits look like {"rates": ["10/second burst 20", "1000/hour"], "quota": "100000/month"}'
+_OWN_LIMITS = (
+    'own limits look like {"rates": ["10/second burst 20", "1000/hour"], "quota": "100000/month", '
+    '"concurrency": {"max": 4}}'
+)
 
 
 class RouteSettings(Section):
@@ -70,6 +75,21 @@ class RouteSettings(Section):
             "say. At most 8. Routes that have some need names, or paths, that differ."
         ),
     )
+    concurrency: ConcurrencySettings | None = Field(
+        default=None,
+        description=(
+            "How many of this route's requests may be in flight at once, beside the tier's: of each key "
+            "unless it says."
+        ),
+    )
+    timeout: Duration | None = Field(
+        default=None,
+        le=timedelta(days=1),
+        description=(
+            "How long its requests may take: when one counts as ended whose end no proxy reports. Without "
+            "one each `ttl` says it. At most 1d."
+        ),
+    )
     shadow: bool = Field(
         default=False,
         description=(
@@ -108,9 +128,19 @@ class RouteSettings(Section):
 
         `told_apart` says that some limit counts each route for itself.
         """
-        if self.cost == 1 and not (self.limits or self.shadow or told_apart):
+        sets = self.limits or self.concurrency or self.timeout or self.shadow
+        if self.cost == 1 and not (sets or told_apart):
             return PLAIN_CHARGE
-        return Charge(route=self.label, cost=self.cost, limits=self.to_limits(), shadow=self.shadow)
+        in_flight = ()
+        if self.concurrency is not None:
+            in_flight = (self.concurrency.to_concurrency()._replace(name="route-concurrency"),)
+        return Charge(
+            route=self.label,
+            cost=self.cost,
+            limits=(*self.to_limits(), *in_flight),
+            shadow=self.shadow,
+            lease_us=(self.timeout or timedelta()) // timedelta(microseconds=1),
+        )
 
 
 class TierSettings(Section):
@@ -129,6 +159,13 @@ class TierSettings(Section):
         description=(
             "How much in each period of the calendar, beside the rates: `100000/month`. Also second, minute, "
             "hour, day and week; all in UTC, a week begins on Monday."
+        ),
+    )
+    concurrency: ConcurrencySettings | None = Field(
+        default=None,
+        description=(
+            "How many requests may be in flight at once: of each key unless it says. The proxy has to report "
+            "when they end; without one: as many as come."
         ),
     )
     shadow: bool = Field(
@@ -163,21 +200,27 @@ class TierSettings(Section):
             limits.append(self.quota.to_limit())
         return tuple(limit._replace(shadow=limit.shadow or self.shadow) for limit in limits)
 
+    def to_all_limits(self) -> tuple[AnyLimit, ...]:
+        """Return those, and how many requests may be in flight; in shadow as many as come."""
+        if self.concurrency is None or self.shadow:
+            return self.to_limits()
+        return (*self.to_limits(), self.concurrency.to_concurrency())
 
-def parse_own_limits(limits: Mapping[str, object]) -> tuple[Limit, ...]:
-    """Read the limits that a key has instead of its tier's: `{"rates": ["10/second"], "quota": "1000/day"}`.
 
-    Either of the two is enough.
+def parse_own_limits(limits: Mapping[str, object]) -> tuple[AnyLimit, ...]:
+    """Read the limits that a key has instead of its tier's.
+
+    Such as `{"rates": ["10/second"], "quota": "1000/day", "concurrency": {"max": 4}}`; one of them is enough.
 
     Raises:
         ValueError: That is no set of limits; the message says what is wrong.
     """
-    if not limits or not limits.keys() <= {"rates", "quota"}:
+    if not limits or not limits.keys() <= {"rates", "quota", "concurrency"}:
         raise ValueError(_OWN_LIMITS)
-    if not isinstance(limits.get("rates", ()), list | tuple) or limits.get("quota", "") is None:
+    if not isinstance(limits.get("rates", ()), list | tuple) or None in limits.values():
         raise ValueError(_OWN_LIMITS)
     try:
-        own = TierSettings.model_validate(dict(limits)).to_limits()
+        own = TierSettings.model_validate(dict(limits)).to_all_limits()
     except ValidationError as error:
         messages = (mistake["msg"].removeprefix("Value error, ") for mistake in error.errors())
         raise ValueError("; ".join(messages)) from None

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from extauth.errors import StoreError
 from extauth.limits.algorithm import BucketState
-from extauth.limits.plan import Plan
+from extauth.limits.plan import Plan, Take
 from extauth.model import Usage
+from extauth.throttle.claims import Claim
+from extauth.throttle.slots import Blocked
 
 
 class Taken(NamedTuple):
     """What came of taking: one usage for each limit of the plan that is not in shadow, in its order.
 
-    `shadowed` names the limits in shadow that would have refused.
+    `shadowed` names the limits in shadow that would have refused. `lease` names the slots that were taken,
+    `blocked` says of which limit there was none; then nothing was taken of the others either.
     """
 
     allowed: bool
     usages: tuple[Usage, ...]
     shadowed: tuple[str, ...] = ()
+    lease: str = ""
+    blocked: Blocked | None = None
 
 
 class LimitStore(Protocol):
     """Takes limits. All of one request are taken in one step, or none."""
 
-    def acquire(self, plan: Plan, now_us: int) -> Taken:
+    def acquire(self, plan: Plan, now_us: int, claim: Claim | None = None, *, may_wait: bool = True) -> Taken:
         """Take from every bucket of the plan if all of them have room, else from none.
 
-        Limits in shadow are taken beside that, where they have room, if the request is allowed.
+        Limits in shadow are taken beside that, where they have room, if the request is allowed. With a
+        `claim` it needs the slots of the plan too; where one has none, the claim waits in its queue if there
+        is room and it `may_wait`.
         """
         ...
 
@@ -47,7 +54,11 @@ class Seen(NamedTuple):
 
     def usages(self, plan: Plan) -> tuple[Usage, ...]:
         """Return how the limits of the plan stand, those in shadow last."""
-        return tuple(take.look(self.states.get(take.bucket), self.now_us) for take in plan.all_takes)
+        return self.usages_of(plan.all_takes)
+
+    def usages_of(self, takes: Iterable[Take]) -> tuple[Usage, ...]:
+        """Return how the limits of these takes stand."""
+        return tuple(take.look(self.states.get(take.bucket), self.now_us) for take in takes)
 
 
 class SharedLimitStore(Protocol):
@@ -58,11 +69,29 @@ class SharedLimitStore(Protocol):
         """Why the store is not asked at the moment, because it didn't answer lately; empty if it is."""
         ...
 
-    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold) -> None:
+    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim | None = None) -> None:
         """Have the plan taken if the record of the key has this version; 0 where there is no key.
 
-        `on_told` is called once, in a later turn of the loop, within the store's deadline.
+        `on_told` is called once, in a later turn of the loop, within the store's deadline; with a `claim`
+        that waits for a slot, within what the limit lets it wait besides.
         """
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many checks of this process wait for a slot."""
+        ...
+
+    def end(self, request_id: str, lease: str = "") -> None:
+        """End a lease, without one all of the request. See `throttle.leases.Leases`."""
+        ...
+
+    def renew(self, request_id: str, lease: str = "") -> None:
+        """Have leases of a request that still runs last longer."""
+        ...
+
+    def let_go(self, claim: Claim, lease: str) -> None:
+        """End a lease of which nobody learnt."""
         ...
 
     async def look(self, plan: Plan) -> Seen:

@@ -14,6 +14,8 @@ from extauth.limits.cool_down import violate
 from extauth.limits.plan import Plan, Take
 from extauth.model import Usage
 from extauth.stores.limits import Seen, Taken
+from extauth.throttle.claims import Claim
+from extauth.throttle.memory import Candidate, MemoryLeases
 
 # How many buckets one sweep looks at: bounded, so that a sweep of a million buckets never holds up a check.
 SWEPT_AT_ONCE = 2_000
@@ -44,28 +46,36 @@ class MemoryLimitStore:
         self._unsaved: dict[str, BucketState] = {}
         self._forgotten: set[str] = set()
         self._to_sweep: list[str] = []
+        self.leases = MemoryLeases()
 
     def __len__(self) -> int:
         return len(self._states)
 
-    def acquire(self, plan: Plan, now_us: int) -> Taken:
+    def acquire(self, plan: Plan, now_us: int, claim: Claim | None = None, *, may_wait: bool = True) -> Taken:
         """Take from every bucket of the plan if all of them have room, else from none. See `LimitStore`."""
         states, unsaved = self._states, self._unsaved
         cool_down = plan.cool_down
         if cool_down is not None and not self._has_cooled(cool_down, now_us):
-            return self._refused(plan, now_us)
+            return self._refused(plan, now_us, claim)
         taken = []
         usages = []
         for bucket, limit, cost, numbers, step, tell, _, _ in plan.steps:
             allowed, state = step(states.get(bucket), numbers, now_us)
             if not allowed:
-                return self._refused(plan, now_us)
+                return self._refused(plan, now_us, claim)
             taken.append((bucket, state))
             usages.append(tell(limit, cost, True, state, now_us))
+        lease = ""
+        if claim is not None and plan.places:
+            candidate = Candidate(claim.name, plan.client, claim.request_id)
+            blocked = self.leases.take(candidate, plan.places, now_us, may_wait=may_wait)
+            if blocked is not None:
+                return Taken(False, self.look(plan, now_us).usages_of(plan.takes), blocked=blocked)
+            lease = claim.name
         for bucket, state in taken:
             states[bucket] = unsaved[bucket] = state
         shadowed = self._take_shadows(plan, now_us) if plan.shadows else ()
-        return tuple.__new__(Taken, (True, tuple(usages), shadowed))
+        return tuple.__new__(Taken, (True, tuple(usages), shadowed, lease, None))
 
     def look(self, plan: Plan, now_us: int) -> Seen:
         """Return how the limits of the plan stand, and take nothing."""
@@ -79,8 +89,10 @@ class MemoryLimitStore:
                 self._unsaved.pop(take.bucket, None)
                 self._forgotten.add(take.bucket)
 
-    def _refused(self, plan: Plan, now_us: int) -> Taken:
+    def _refused(self, plan: Plan, now_us: int, claim: Claim | None) -> Taken:
         """Nothing is taken: limits that would have allowed it stand as they stood before."""
+        if claim is not None:
+            self.leases.give_up(claim.name, plan.places)
         usages = []
         for take in plan.takes:
             before = self._states.get(take.bucket)

@@ -104,7 +104,7 @@ class Recorder:
         routes, addresses, uses = self._routes, self._addresses, self._uses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _ = request
-            code, key, key_id, route, _, _, violated, _, _, reason, shadowed, degraded = decision
+            code, key, key_id, route, _, _, violated, _, _, reason, shadowed, degraded, _ = decision
             counts, starts = self._dialects[dialect]
             duration_us = decided_us - started_us if decided_us > started_us else 0
             counts.decisions[code] += 1

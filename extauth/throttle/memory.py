@@ -11,14 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from extauth.throttle.slots import Concurrency, Slots
-
-
-class Place(NamedTuple):
-    """A slot that a request needs: of which limit, and whose, by the name of its bucket."""
-
-    bucket: str
-    limit: Concurrency
+from extauth.throttle.slots import Blocked, Place, Slots
 
 
 class Candidate(NamedTuple):
@@ -27,14 +20,6 @@ class Candidate(NamedTuple):
     name: str
     client: str
     request_id: str
-
-
-class Blocked(NamedTuple):
-    """The limit that had no slot, whether the check may wait for one, and who gave way for that."""
-
-    place: Place
-    waits: bool
-    ousted: str | None = None
 
 
 class MemoryLeases:
@@ -56,9 +41,17 @@ class MemoryLeases:
             None,
         )
 
-    def take(self, candidate: Candidate, places: Sequence[Place], now_us: int) -> Blocked | None:
-        """Take a slot of every limit, or wait for the first that has none; None where all were taken."""
+    def take(
+        self, candidate: Candidate, places: Sequence[Place], now_us: int, *, may_wait: bool = True
+    ) -> Blocked | None:
+        """Take a slot of every limit, or wait for the first that has none; None where all were taken.
+
+        One that may not wait gives up, if it waited.
+        """
         blocked = self.blocked(candidate.name, places, now_us)
+        if blocked is not None and not may_wait:
+            self.give_up(candidate.name, places)
+            return Blocked(blocked, waits=False)
         for place in places:
             if place is not blocked and blocked is not None:
                 self._slots[place.bucket].queue.leave(candidate.name)
@@ -77,17 +70,23 @@ class MemoryLeases:
         for place in places:
             self._slots[place.bucket].queue.leave(name)
 
-    def end(self, request_id: str, lease: str = "") -> list[Place]:
-        """End a lease, without one all of the request; return the slots that are free now.
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def end(self, request_id: str, lease: str = "") -> tuple[int, list[Place]]:
+        """End a lease, without one all of the request; return how many, and the slots that are free now.
 
         What is unknown, or ended before, frees nothing.
         """
         names = [lease] if lease else list(self._by_request.get(request_id, ()))
         freed: list[Place] = []
+        ended = 0
         for name in names:
             _, places = self._forget(name)
-            freed += [place for place in places if self._slots[place.bucket].let_go(name)]
-        return freed
+            free = [place for place in places if self._slots[place.bucket].let_go(name)]
+            ended += bool(free)
+            freed += free
+        return ended, freed
 
     def renew(self, request_id: str, lease: str, now_us: int) -> None:
         """Have leases of a request that still runs last longer."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from extauth.model import Per
 from extauth.throttle.queue import FairQueue
 
 
@@ -23,6 +24,28 @@ class Concurrency(NamedTuple):
     lease_us: int
     queue: int
     wait_us: int
+    name: str = "concurrency"
+    per: Per = Per.KEY
+
+
+class Place(NamedTuple):
+    """A slot that a request needs: of which limit, and whose.
+
+    `bucket` is its whole name: `subject`, whose it is, and `field`, which of theirs.
+    """
+
+    bucket: str
+    limit: Concurrency
+    subject: str = ""
+    field: str = ""
+
+
+class Blocked(NamedTuple):
+    """The limit that had no slot, whether the check may wait for one, and who gave way for that."""
+
+    place: Place
+    waits: bool
+    ousted: str | None = None
 
 
 class Waiting(NamedTuple):

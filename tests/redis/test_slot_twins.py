@@ -80,7 +80,7 @@ def _in_lua(server: RedisServer, steps: Sequence[Step]) -> list[str]:
     server.ask("FLUSHALL")
     arguments: list[str | int] = []
     for what, name, client, limit, now_us in steps:
-        arguments += [what, name, client, *limit, now_us]
+        arguments += [what, name, client, *limit[:4], now_us]
     said = server.ask("EVAL", f"local slots = (function()\n{_SCRIPT}\nend)()\n{_HARNESS}", 1, "x", *arguments)
     return [outcome.decode() if isinstance(outcome, bytes) else outcome for outcome in said]
 

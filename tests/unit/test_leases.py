@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from extauth.throttle.memory import Blocked, Candidate, MemoryLeases, Place
-from extauth.throttle.slots import Concurrency
+from extauth.throttle.memory import Candidate, MemoryLeases
+from extauth.throttle.slots import Blocked, Concurrency, Place
 
 LIMIT = Concurrency(most=1, lease_us=1_000, queue=2, wait_us=100)
 KEY = Place("key:a:concurrency", LIMIT)
@@ -29,9 +29,9 @@ def test_a_lease_ends_by_its_name_or_by_its_request() -> None:
     leases = MemoryLeases()
     for lease in ("L1", ""):
         leases.take(candidate("L1"), [KEY, ROUTE], 0)
-        assert leases.end("request-of-L1", lease) == [KEY, ROUTE]
-        assert leases.end("request-of-L1", lease) == []
-        assert leases.end("request-of-L1") == []
+        assert leases.end("request-of-L1", lease) == (1, [KEY, ROUTE])
+        assert leases.end("request-of-L1", lease) == (0, [])
+        assert leases.end("request-of-L1") == (0, [])
     assert leases.in_flight(KEY.bucket, 0) == leases.in_flight(ROUTE.bucket, 0) == 0
 
 
@@ -41,9 +41,9 @@ def test_two_leases_of_one_request_end_apart() -> None:
     other = Place("key:b:concurrency", LIMIT)
     leases.take(Candidate("L1", "a", "r"), [KEY], 0)
     leases.take(Candidate("L2", "b", "r"), [other], 0)
-    assert leases.end("r", "L1") == [KEY]
+    assert leases.end("r", "L1") == (1, [KEY])
     assert leases.in_flight(other.bucket, 0) == 1
-    assert leases.end("r") == [other]
+    assert leases.end("r") == (1, [other])
 
 
 def test_whoever_waits_is_called_when_a_slot_is_free() -> None:
@@ -69,4 +69,4 @@ def test_a_lease_whose_end_nobody_reports_ends_by_itself() -> None:
     assert leases.in_flight(KEY.bucket, 1_499) == 1
     assert leases.in_flight(KEY.bucket, 1_500) == 0
     assert leases.sweep(1_500) == 1
-    assert leases.end("request-of-L1") == []
+    assert leases.end("request-of-L1") == (0, [])

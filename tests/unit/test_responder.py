@@ -10,6 +10,7 @@ import pytest
 
 from extauth.limits.plan import Plan
 from extauth.stores.limits import Taken
+from extauth.throttle.claims import Claim
 from tests.answers import Reply
 from tests.checking import Rig
 from tests.dialects import PROXIES
@@ -36,9 +37,9 @@ async def broken_later(*_arguments: Any) -> NoReturn:
 class BrokenLimits:
     """A limit store that fails as no store should."""
 
-    def acquire(self, plan: Plan, now_us: int) -> Taken:
+    def acquire(self, plan: Plan, now_us: int, claim: Claim | None = None, *, may_wait: bool = True) -> Taken:
         """Fail."""
-        return broken(plan, now_us)
+        return broken(plan, now_us, claim, may_wait)
 
 
 def faulty(rig: Rig, name: str, path: bytes = b"/open/x", **headers: bytes) -> Reply:

@@ -95,7 +95,8 @@ def test_what_a_check_has_waited_already_counts() -> None:
     async def scenario(rig: SharedRig) -> None:
         text, _ = await rig.issue()
         rig.store.held = asyncio.Event()
-        decision = await rig.checker.decide_later(request_for(key=text), 9_900_000)
+        request = request_for(key=text)
+        decision = await rig.checker.decide_later(request, rig.checker.claim(request), 9_900_000)
         assert "did not answer within 100 ms" in decision.reason
         rig.store.held.set()
 

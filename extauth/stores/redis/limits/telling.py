@@ -17,7 +17,7 @@ def taken(asked: Question, values: tuple[int, ...], now_us: int) -> Taken:
         state: Any = values[at : at + 4]
         usages.append(tell(limit, cost, True, state, now_us))
     if not asked.shadows:
-        return tuple.__new__(Taken, (True, tuple(usages), ()))
+        return tuple.__new__(Taken, (True, tuple(usages), (), "", None))
     shadowed = (take.limit.name for take, place in asked.shadows if not values[place.room])
     return Taken(allowed=True, usages=tuple(usages), shadowed=tuple(shadowed))
 

@@ -1,0 +1,79 @@
+"""How operators write how many requests may be in flight at once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from extauth.model import Per
+from extauth.settings.base import Section, Whole
+from extauth.settings.values import Duration
+from extauth.throttle.slots import Concurrency
+
+_MICROSECOND = timedelta(microseconds=1)
+# How long a client's own completion signal may be late: with a queue of nobody, so long is waited for it. It
+# was 1 to 10 % of a sequential client's requests that overtook theirs, by a few milliseconds.
+GRACE = timedelta(milliseconds=25)
+_USUAL_WAIT = timedelta(milliseconds=500)
+LONGEST_WAIT = timedelta(seconds=30)
+_LONGEST_LEASE = timedelta(days=1)
+# Each costs some 3 kB, and the memory of a process shall suffice for many clients' queues.
+_MOST_WAITING = 10_000
+
+
+class ConcurrencySettings(Section):
+    """How many requests may be in flight at once: `{max: 4, queue: 8, wait: 500ms}`."""
+
+    max: Whole = Field(
+        ge=1, le=1_000_000, description="How many requests may be in flight at once.", examples=[4]
+    )
+    per: Literal["key", "user", "ip", "route"] = Field(
+        default="key", description="Whose requests it counts together."
+    )
+    queue: Whole = Field(
+        default=0,
+        ge=0,
+        le=_MOST_WAITING,
+        description=(
+            "How many more may wait until one of them ends. Without a queue a request waits 25 ms at most, "
+            "because a client's next request may overtake the report that its last one has ended."
+        ),
+    )
+    wait: Duration | None = Field(
+        default=None,
+        le=LONGEST_WAIT,
+        description=(
+            "How long a request waits in the queue at most; default 500ms, at most 30s. The proxy has to be "
+            "more patient than this."
+        ),
+    )
+    ttl: Duration = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(seconds=1),
+        le=_LONGEST_LEASE,
+        description=(
+            "When a request counts as ended whose end no proxy reports, 1s at least; the `timeout` of its "
+            "route goes before. Shorter than requests take, and more than `max` are let in."
+        ),
+    )
+
+    @field_validator("wait")
+    @classmethod
+    def _somebody_can_wait(cls, wait: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        if wait is not None and info.data.get("queue") == 0:
+            raise ValueError("nobody waits without a 'queue'")
+        return wait
+
+    def to_concurrency(self) -> Concurrency:
+        """Turn it into what is counted by."""
+        wait = (self.wait or _USUAL_WAIT) if self.queue else GRACE
+        return Concurrency(
+            most=self.max,
+            lease_us=self.ttl // _MICROSECOND,
+            # No more than `max` signals can be late.
+            queue=self.queue or self.max,
+            wait_us=wait // _MICROSECOND,
+            per=Per(self.per),
+        )

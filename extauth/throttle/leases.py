@@ -1,0 +1,38 @@
+"""Leases as the rest of the service sees them, whichever store they are in."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from extauth.limits.plan import Plan
+from extauth.stores.limits import OnTold, Taken
+from extauth.throttle.claims import Claim
+
+
+class Leases(Protocol):
+    """Ends leases. Nothing here waits or raises: a lease that can't be ended ends by itself."""
+
+    @property
+    def waiting(self) -> int:
+        """How many checks of this process wait for a slot."""
+        ...
+
+    def end(self, request_id: str, lease: str = "") -> None:
+        """End a lease, without one all of the request."""
+        ...
+
+    def renew(self, request_id: str, lease: str = "") -> None:
+        """Have leases of a request that still runs last longer."""
+        ...
+
+    def let_go(self, claim: Claim, lease: str) -> None:
+        """End a lease of which nobody learnt."""
+        ...
+
+
+class Queue(Protocol):
+    """Where checks wait for slots that are counted in this process."""
+
+    def wait(self, plan: Plan, claim: Claim, taken: Taken, on_told: OnTold) -> None:
+        """Have a check wait that may by what was `taken`; `on_told` gets its answer in a later turn."""
+        ...
