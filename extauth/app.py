@@ -36,7 +36,7 @@ from extauth.management import KeyManagement, open_key_management
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
 from extauth.stores.base import KeyStore
-from extauth.stores.limits import SharedLimitStore
+from extauth.stores.limits import Queue, SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.open import open_bucket_archive, open_shared_limits
 from extauth.stores.write_behind import WriteBehind
@@ -82,10 +82,13 @@ async def open_app(
     async with AsyncExitStack() as stack:
         health = Health("keys", "limits", advisory=("config",), on_change=_log_change)
         management = await stack.enter_async_context(open_key_management(settings, clock=clock))
-        limits, shared = await _open_limits(stack, settings, management.store, clock, health)
+        claims = Claims()
+        limits, shared = await _open_limits(
+            stack, settings, management.store, clock, health=health, claims=claims
+        )
         records = await _open_records(stack, settings, management.store, health, shared)
         management.service.on_change = records.forget
-        leases: EmbeddedLeases | SharedLimitStore = shared or _embedded_leases(stack, limits, clock)
+        leases, queue = _open_leases(stack, limits, shared, clock)
         parts = Parts(
             management=management,
             keys=_key_directory(stack, settings, management, records, clock),
@@ -94,8 +97,8 @@ async def open_app(
             shared=shared,
             without_store=MemoryLimitStore(),
             leases=leases,
-            queue=leases if isinstance(leases, EmbeddedLeases) else None,
-            claims=Claims(),
+            queue=queue,
+            claims=claims,
             clock=clock,
         )
         counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
@@ -142,20 +145,31 @@ def _put_together(
 
 
 async def _open_limits(
-    stack: AsyncExitStack, settings: Settings, store: KeyStore, clock: Clock, health: Health
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: KeyStore,
+    clock: Clock,
+    *,
+    health: Health,
+    claims: Claims,
 ) -> tuple[MemoryLimitStore, SharedLimitStore | None]:
     limits = MemoryLimitStore()
     if store.is_shared:
-        return limits, await _open_shared_limits(stack, settings, clock, health)
+        return limits, await _open_shared_limits(stack, settings, clock, health, claims)
     # Before all else, because it is what refuses a second server on the same file.
     await _keep_limits(stack, settings, limits, clock, health)
     return limits, None
 
 
-def _embedded_leases(stack: AsyncExitStack, limits: MemoryLimitStore, clock: Clock) -> EmbeddedLeases:
+def _open_leases(
+    stack: AsyncExitStack, limits: MemoryLimitStore, shared: SharedLimitStore | None, clock: Clock
+) -> tuple[Leases, Queue | None]:
+    """Return the leases, and where checks wait for slots that are counted here."""
+    if shared is not None:
+        return shared.leases, None
     leases = EmbeddedLeases(limits, clock)
     stack.push_async_callback(_stop, asyncio.create_task(leases.run()))
-    return leases
+    return leases, leases
 
 
 def _recorder(
@@ -279,11 +293,12 @@ async def _keep_limits(
 
 
 async def _open_shared_limits(
-    stack: AsyncExitStack, settings: Settings, clock: Clock, health: Health
+    stack: AsyncExitStack, settings: Settings, clock: Clock, health: Health, claims: Claims
 ) -> SharedLimitStore:
     shared = await open_shared_limits(
         settings.store,
         clock,
+        process=claims.process,
         deadline_seconds=settings.failure.deadline.total_seconds(),
         on_change=lambda trouble: health.report("limits", trouble),
     )

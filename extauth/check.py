@@ -21,9 +21,9 @@ from extauth.limits.plan import PLAIN_CHARGE, Plan
 from extauth.model import ApiKey, CheckRequest, Code, Decision
 from extauth.patience import Patience
 from extauth.routes import Access, Route, RouteTable
-from extauth.stores.limits import LimitStore, OnTold, SharedLimitStore, Taken, Told
+from extauth.stores.limits import LimitStore, OnTold, Queue, SharedLimitStore, Taken, Told
 from extauth.throttle.claims import Claim, Claims
-from extauth.throttle.leases import Leases, Queue
+from extauth.throttle.leases import Leases
 
 # A record that is another each time the store is asked about it is the store's fault.
 _ATTEMPTS = 5

@@ -26,11 +26,11 @@ from extauth.limits.plan import Planner
 from extauth.management import KeyManagement, key_rules
 from extauth.model import ApiKey
 from extauth.settings.model import FailureSettings, Settings
-from extauth.stores.limits import SharedLimitStore
+from extauth.stores.limits import Queue, SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.states import LocalLimits
 from extauth.throttle.claims import Claims
-from extauth.throttle.leases import Leases, Queue
+from extauth.throttle.leases import Leases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,7 +131,7 @@ class RouteSettings(Section):
         sets = self.limits or self.concurrency or self.timeout or self.shadow
         if self.cost == 1 and not (sets or told_apart):
             return PLAIN_CHARGE
-        in_flight = ()
+        in_flight: tuple[AnyLimit, ...] = ()
         if self.concurrency is not None:
             in_flight = (self.concurrency.to_concurrency()._replace(name="route-concurrency"),)
         return Charge(

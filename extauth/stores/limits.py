@@ -10,6 +10,7 @@ from extauth.limits.algorithm import BucketState
 from extauth.limits.plan import Plan, Take
 from extauth.model import Usage
 from extauth.throttle.claims import Claim
+from extauth.throttle.leases import Leases
 from extauth.throttle.slots import Blocked
 
 
@@ -69,29 +70,17 @@ class SharedLimitStore(Protocol):
         """Why the store is not asked at the moment, because it didn't answer lately; empty if it is."""
         ...
 
+    @property
+    def leases(self) -> Leases:
+        """The leases of its slots."""
+        ...
+
     def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim | None = None) -> None:
         """Have the plan taken if the record of the key has this version; 0 where there is no key.
 
         `on_told` is called once, in a later turn of the loop, within the store's deadline; with a `claim`
         that waits for a slot, within what the limit lets it wait besides.
         """
-        ...
-
-    @property
-    def waiting(self) -> int:
-        """How many checks of this process wait for a slot."""
-        ...
-
-    def end(self, request_id: str, lease: str = "") -> None:
-        """End a lease, without one all of the request. See `throttle.leases.Leases`."""
-        ...
-
-    def renew(self, request_id: str, lease: str = "") -> None:
-        """Have leases of a request that still runs last longer."""
-        ...
-
-    def let_go(self, claim: Claim, lease: str) -> None:
-        """End a lease of which nobody learnt."""
         ...
 
     async def look(self, plan: Plan) -> Seen:
@@ -104,6 +93,14 @@ class SharedLimitStore(Protocol):
 
     async def close(self) -> None:
         """Let go of all connections."""
+        ...
+
+
+class Queue(Protocol):
+    """Where checks wait for slots that are counted in this process."""
+
+    def wait(self, plan: Plan, claim: Claim, taken: Taken, on_told: OnTold) -> None:
+        """Have a check wait that may by what was `taken`; `on_told` gets its answer in a later turn."""
         ...
 
 

@@ -29,12 +29,19 @@ async def open_key_store(settings: StoreSettings) -> KeyStore:
 
 
 async def open_shared_limits(
-    settings: StoreSettings, clock: Clock, *, deadline_seconds: float, on_change: Callable[[str], None]
+    settings: StoreSettings,
+    clock: Clock,
+    *,
+    process: str,
+    deadline_seconds: float,
+    on_change: Callable[[str], None],
 ) -> SharedLimitStore:
-    """Open the limits that servers share. Raises StoreError."""
+    """Open the limits that servers share; the names of all claims begin with `process`. Raises StoreError."""
     from extauth.stores.redis.limits.opening import open_limit_store  # noqa: PLC0415 - see above
 
-    return await open_limit_store(settings, clock, deadline_seconds=deadline_seconds, on_change=on_change)
+    return await open_limit_store(
+        settings, clock, process=process, deadline_seconds=deadline_seconds, on_change=on_change
+    )
 
 
 async def open_bucket_archive(settings: StoreSettings) -> BucketArchive:
@@ -52,7 +59,7 @@ async def open_limit_states(
         return await open_archived_limits(_archive_path(settings), clock, to_change=to_change)
     patience = settings.timeout.total_seconds()
     return await open_shared_limits(
-        settings, clock, deadline_seconds=patience, on_change=lambda _trouble: None
+        settings, clock, process="", deadline_seconds=patience, on_change=lambda _trouble: None
     )
 
 

@@ -38,7 +38,7 @@ class EmbeddedLeases:
         return len(self._room)
 
     def wait(self, plan: Plan, claim: Claim, taken: Taken, on_told: OnTold) -> None:
-        """Have a check wait. See `throttle.leases.Queue`."""
+        """Have a check wait. See `stores.limits.Queue`."""
         assert taken.blocked is not None  # nobody waits otherwise
         Waiter(self._room, plan, claim, on_told).stay(taken, taken.blocked)
         self._oust(taken)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from extauth.limits.plan import Plan
-from extauth.stores.limits import OnTold, Taken
 from extauth.throttle.claims import Claim
 
 
@@ -27,12 +25,4 @@ class Leases(Protocol):
 
     def let_go(self, claim: Claim, lease: str) -> None:
         """End a lease of which nobody learnt."""
-        ...
-
-
-class Queue(Protocol):
-    """Where checks wait for slots that are counted in this process."""
-
-    def wait(self, plan: Plan, claim: Claim, taken: Taken, on_told: OnTold) -> None:
-        """Have a check wait that may by what was `taken`; `on_told` gets its answer in a later turn."""
         ...

@@ -41,11 +41,15 @@ class Place(NamedTuple):
 
 
 class Blocked(NamedTuple):
-    """The limit that had no slot, whether the check may wait for one, and who gave way for that."""
+    """The limit that had no slot, whether the check may wait for one, and who gave way for that.
+
+    In `again_us` a lease ends that nobody would call it for; 0 where it is called.
+    """
 
     place: Place
     waits: bool
     ousted: str | None = None
+    again_us: int = 0
 
 
 class Waiting(NamedTuple):

@@ -47,6 +47,11 @@ class Waiter:
         self._last = False  # it has waited long enough
         self._refusal: Taken | None = None  # what it is told if it waits no longer
 
+    @property
+    def is_seated(self) -> bool:
+        """Whether it waits to be called."""
+        return self._timer is not None
+
     def ask(self) -> None:
         """Ask the store, now or once it has answered what it was asked before."""
         if self._asking:

@@ -110,7 +110,10 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     async def opened(sections: dict[str, Any]) -> AsyncIterator[InFlight]:
         store = _store(request.param)
         if store:
-            sections |= {"store": store, "keys": {"peppers": ["a pepper of these tests"]}}
+            sections |= {
+                "store": store,
+                "keys": {"peppers": ["a pepper of these tests, long enough for one"]},
+            }
         async with open_world(tmp_path, clock=SystemClock(), **sections) as world:
             issued = await world.create_key()
             yield InFlight(world, issued.text)

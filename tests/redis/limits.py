@@ -84,6 +84,7 @@ async def _opened(url: str, servers: Sequence[RedisServer]) -> AsyncIterator[Sha
     store = await opening.open_limit_store(
         StoreSettings(url=url, timeout=PATIENT),
         SystemClock(),
+        process="aaaa",
         deadline_seconds=PATIENT.total_seconds(),
         on_change=troubles.append,
     )

@@ -73,6 +73,20 @@ def limits_of(subject: str) -> str:
     return f"extauth:{{{_escaped(whose)}}}:limits"
 
 
+def slots_of(subject: str, field: str) -> str:
+    """Name the keys, up to their endings, with the requests in flight of a limit: see `slots.lua`.
+
+    In the slot of the limits of this subject.
+    """
+    whose = subject.removeprefix("key:")
+    return f"extauth:{{{_escaped(whose)}}}:slots:{_escaped(field)}"
+
+
+def leases_of(request_id: str) -> str:
+    """Name the set of the leases that a request holds, as proxies report them."""
+    return f"extauth:{{request:{_escaped(request_id)}}}:leases"
+
+
 def claim(name: str) -> str:
     """Name the hash with who claimed a name."""
     return f"extauth:{{claim:{_escaped(name)}}}"

@@ -15,12 +15,15 @@ from extauth.limits.plan import Take
 from extauth.model import Limit
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits.wire import bulk
+from extauth.throttle import slots
 
-_HEAD = struct.Struct(">QBB")
+_HEAD = struct.Struct(">QBBB")
+_SLOTS = struct.Struct(">IQIQ")
 _LIMIT = struct.Struct(">BQQQQQ")
 _SHADOW = 128
 FIRST_ANSWER = 8
 _LONGEST_NAME = 255
+_MAY_NOT_WAIT = 128
 
 
 class Place(NamedTuple):
@@ -38,7 +41,8 @@ class Question(NamedTuple):
 
     `enforced` and `shadows` are the takes in the order given, each with its `Place` in the answer; `tells` is
     what it takes to tell how each of the enforced stands: the algorithm's function, the limit, the cost, and
-    where its state begins. `key` is one of the slot.
+    where its state begins. `key` is one of the slot. `slots` are the limits on requests in flight, of which
+    `lease` holds slots if they were taken.
     """
 
     keys: bytes
@@ -51,6 +55,8 @@ class Question(NamedTuple):
     shadows: tuple[tuple[Take, Place], ...]
     answer: struct.Struct
     tells: Tells
+    slots: tuple[slots.Place, ...] = ()
+    lease: str = ""
 
 
 class Mode(enum.IntEnum):
@@ -63,28 +69,41 @@ class Mode(enum.IntEnum):
 
 
 def question(
-    takes: Sequence[Take], key_id: str = "", version: int = 0, *, mode: Mode = Mode.TAKE
+    takes: Sequence[Take],
+    key_id: str = "",
+    version: int = 0,
+    *,
+    mode: Mode = Mode.TAKE,
+    places: tuple[slots.Place, ...] = (),
+    may_wait: bool = True,
 ) -> Question:
-    """Put takes of one slot in words. With a version of 0 no record is asked about."""
+    """Put takes of one slot in words. With a version of 0 no record is asked about.
+
+    With `places` somebody has to be named who wants them: see `named`.
+    """
     ordered = sorted(takes, key=lambda take: take.subject)
     groups = [(subject, tuple(group)) for subject, group in groupby(ordered, lambda take: take.subject)]
-    spec = _HEAD.pack(version, mode, len(groups))
+    spec = _HEAD.pack(version, mode, len(groups), len(places) + (0 if may_wait else _MAY_NOT_WAIT))
     for _, group in groups:
         spec += bytes([len(group)])
         for take in group:
             kind = take.algorithm.number + (_SHADOW if take.limit.shadow else 0)
             spec += _LIMIT.pack(kind, *take.numbers)
+    for _, limit, *_ in places:
+        spec += _SLOTS.pack(limit.most, limit.lease_us, limit.queue, limit.wait_us)
     keys = [layout.limits_of(subject) for subject, _ in groups]
+    keys += [layout.slots_of(place.subject, place.field) for place in places]
     if version:
         keys.insert(0, layout.record(key_id))
     names = [_names([_name(take.field) for take in group]) for _, group in groups]
     order = [ordered.index(take) for take in takes]
-    places = [Place(1 + number, 1 + len(takes) + 4 * number) for number in order]
-    placed = list(zip(takes, places, strict=True))
+    answers = [Place(1 + number, 1 + len(takes) + 4 * number) for number in order]
+    placed = list(zip(takes, answers, strict=True))
     enforced = tuple(pair for pair in placed if not pair[0].limit.shadow)
     arguments, answer, tells = _in_common(
         b"".join(map(bulk, (spec, *names))),
         len(takes),
+        "2BI" if places else "",
         tuple((take.tell, take.limit, take.cost, place.state) for take, place in enforced),
     )
     return Question(
@@ -98,16 +117,34 @@ def question(
         shadows=tuple(pair for pair in placed if pair[0].limit.shadow),
         answer=answer,
         tells=tells,
+        slots=places,
+    )
+
+
+def named(asked: Question, name: str, client: str, lease: str, request_id: str) -> Question:
+    """Say who wants the slots that are asked for; with a `request_id` the lease is filed under it."""
+    keys, filed = asked.keys, b""
+    if request_id:
+        keys += bulk(layout.leases_of(request_id).encode())
+        filed = lease.encode()
+    return asked._replace(
+        keys=keys,
+        number_of_keys=asked.number_of_keys + bool(request_id),
+        arguments=asked.arguments + bulk(name.encode()) + bulk(client.encode()) + bulk(filed),
+        number_of_arguments=asked.number_of_arguments + 3,
+        lease=lease,
     )
 
 
 @lru_cache(maxsize=1_024)
-def _in_common(arguments: bytes, takes: int, tells: Tells) -> tuple[bytes, struct.Struct, Tells]:
+def _in_common(
+    arguments: bytes, takes: int, verdict: str, tells: Tells
+) -> tuple[bytes, struct.Struct, Tells]:
     """Return what the questions of all callers of a tier have in common: the same objects for all of them.
 
     With many callers that is less memory to go through for each check, and so less to wait for.
     """
-    return arguments, struct.Struct(f">{1 + takes}B{4 * takes}Q"), tells
+    return arguments, struct.Struct(f">{1 + takes}B{4 * takes}Q{verdict}"), tells
 
 
 def _names(fields: Sequence[bytes]) -> bytes:
@@ -137,6 +174,25 @@ def read_answer(asked: Question, reply: bytes, at: int) -> tuple[tuple[int, ...]
     if version != asked.version:
         return None, at
     return asked.answer.unpack_from(reply, at), at + asked.answer.size
+
+
+class Verdict(enum.IntEnum):
+    """What became of the slots that were asked for."""
+
+    NOTHING = 0
+    TAKEN = 1
+    WAITS = 2
+    NO_ROOM = 3
+
+
+def blocked_by(asked: Question, values: tuple[int, ...]) -> slots.Blocked | None:
+    """Return which limit had no slot, if that is why a check was not allowed."""
+    if not asked.slots:
+        return None
+    verdict, number, again_ms = values[-3:]
+    if verdict not in {Verdict.WAITS, Verdict.NO_ROOM}:
+        return None
+    return slots.Blocked(asked.slots[number], waits=verdict == Verdict.WAITS, again_us=again_ms * 1_000)
 
 
 def state_at(values: tuple[int, ...], place: Place) -> BucketState | None:

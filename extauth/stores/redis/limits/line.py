@@ -11,14 +11,37 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from ssl import SSLContext
-from typing import cast
+from typing import Protocol, cast
 
 from extauth.errors import StoreError
 from extauth.stores.redis.faults import told
-from extauth.stores.redis.limits.asking import Question
 from extauth.stores.redis.limits.wire import RedisError, Reply, ReplyReader, bulk, command, script_call
 
 Answered = Callable[[bytes | StoreError], None]
+
+
+class Words(Protocol):
+    """Keys and arguments of a script, ready for the wire, and how many they are."""
+
+    @property
+    def keys(self) -> bytes:
+        """The keys."""
+        ...
+
+    @property
+    def number_of_keys(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def arguments(self) -> bytes:
+        """The arguments."""
+        ...
+
+    @property
+    def number_of_arguments(self) -> int:
+        """How many there are."""
+        ...
 
 
 class Program:
@@ -120,7 +143,7 @@ class ScriptLine(asyncio.Protocol):
         else:
             self._send(command(*words), trip)
 
-    def run(self, program: Program, questions: Sequence[Question], answered: Answered) -> None:
+    def run(self, program: Program, questions: Sequence[Words], answered: Answered) -> None:
         """Run a script for questions of one slot; `answered` gets its reply."""
         keys, arguments = [], []
         number_of_keys = number_of_arguments = 0

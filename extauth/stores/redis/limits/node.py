@@ -9,8 +9,7 @@ from ssl import SSLContext
 
 from extauth.errors import StoreError
 from extauth.stores.redis.faults import told
-from extauth.stores.redis.limits.asking import Question
-from extauth.stores.redis.limits.line import Answered, Program, ScriptLine, dial, heard
+from extauth.stores.redis.limits.line import Answered, Program, ScriptLine, Words, dial, heard
 from extauth.stores.redis.limits.wire import RedisError
 
 # How long a connection that was late may take to answer after all, before it is given up for a new one.
@@ -81,7 +80,7 @@ class Node:
     def run(
         self,
         program: Program,
-        questions: Sequence[Question],
+        questions: Sequence[Words],
         answered: Answered,
         *,
         asking: bool = False,

@@ -19,9 +19,16 @@ from extauth.stores.redis.link import RedisLink
 
 
 async def open_limit_store(
-    settings: StoreSettings, clock: Clock, *, deadline_seconds: float, on_change: Callable[[str], None]
+    settings: StoreSettings,
+    clock: Clock,
+    *,
+    process: str,
+    deadline_seconds: float,
+    on_change: Callable[[str], None],
 ) -> SharedLimitStore:
     """Connect to the Redis of the settings. Raises StoreError.
+
+    `process` is how the names of all claims begin that are made here.
 
     `on_change` hears why Redis is not asked for a while, and with an empty text that it is again.
     """
@@ -40,10 +47,11 @@ async def open_limit_store(
     if url.kind == "cluster":
         link = RedisLink(connect(settings), timeout_seconds=settings.timeout.total_seconds())
         store = ClusterLimitStore(
-            link, dialling, clock, deadline_seconds=deadline_seconds, on_change=on_change
+            link, dialling, clock, process=process, deadline_seconds=deadline_seconds, on_change=on_change
         )
     else:
-        store = RedisLimitStore(Node(dialling(_locator(settings)), on_change), clock)
+        there = dialling(_locator(settings))
+        store = RedisLimitStore(Node(there, on_change), clock, dialling=there, process=process)
     try:
         await store.open()
     except BaseException:

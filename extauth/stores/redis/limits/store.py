@@ -15,25 +15,40 @@ from extauth.errors import StoreError
 from extauth.limits.plan import Plan
 from extauth.limits.registry import ALGORITHMS
 from extauth.stores.limits import OnTold, Seen, Told
-from extauth.stores.redis.limits.asking import FIRST_ANSWER, Mode, Question, question, read_answer, time_of
-from extauth.stores.redis.limits.line import Program, heard
-from extauth.stores.redis.limits.node import Node
-from extauth.stores.redis.limits.telling import looked_at, refused, seen, taken
+from extauth.stores.redis.limits.asking import (
+    FIRST_ANSWER,
+    Mode,
+    Question,
+    blocked_by,
+    named,
+    question,
+    read_answer,
+    time_of,
+)
+from extauth.stores.redis.limits.calls import calls_for
+from extauth.stores.redis.limits.leases import Errand, RedisLeases, Way
+from extauth.stores.redis.limits.line import Answered, Program, heard
+from extauth.stores.redis.limits.node import Dialling, Node
+from extauth.stores.redis.limits.telling import blocked, looked_at, refused, seen, taken
+from extauth.throttle.claims import Claim
+from extauth.throttle.waiting import Waiter
 
 # How many checks one call of the script may hold, so that Redis is free for others after a millisecond or so.
 MOST_AT_ONCE = 128
 
 
 def program(name: str) -> Program:
-    """Put a script together with the algorithms, each by its number."""
-    parts = ["local algorithms = {}"]
+    """Put a script together with what it may use: slots, and the algorithms, each by its number."""
+    parts = [f"local slots = (function()\n{_text('slots')}\nend)()", "local algorithms = {}"]
     for algorithm in ALGORITHMS.values():
         text = (resources.files("extauth.limits") / f"{algorithm.name}.lua").read_text(encoding="utf-8")
         parts.append(f"algorithms[{algorithm.number}] = (function()\n{text}\nend)()")
-    parts.append(
-        (resources.files("extauth.stores.redis") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
-    )
+    parts.append(_text(name))
     return Program("\n".join(parts))
+
+
+def _text(name: str) -> str:
+    return (resources.files("extauth.stores.redis") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
 
 
 class Waiting(NamedTuple):
@@ -58,6 +73,8 @@ def hand_out(batch: Sequence[Waiting], reply: bytes | StoreError, asked_us: int)
                 told = None
             elif values[0]:
                 told = taken(asked, values, now_us)
+            elif limit := blocked_by(asked, values):
+                told = blocked(asked, values, now_us, limit)
             else:
                 told = refused(plan, asked, values, now_us, asked_us)
         try:
@@ -69,11 +86,15 @@ def hand_out(batch: Sequence[Waiting], reply: bytes | StoreError, asked_us: int)
 class RedisLimitStore:
     """The limits of a single Redis, which may be the master behind Sentinels. See `SharedLimitStore`."""
 
-    def __init__(self, node: Node, clock: Clock) -> None:
+    def __init__(self, node: Node, clock: Clock, *, dialling: Dialling, process: str) -> None:
         self._node = node
         self._now_us = clock.now_us
         self._take = program("take")
+        self._end = program("leases")
         self._waiting: list[Waiting] = []
+        way = Way(ask=self._ask_for_slots, run=self._run_errands, slot=lambda _key: 0, is_cluster=False)
+        self.leases = RedisLeases(way, clock)
+        self._calls = calls_for(self.leases, dialling, process)
 
     async def open(self) -> None:
         """Connect. Raises StoreError."""
@@ -81,6 +102,7 @@ class RedisLimitStore:
 
     async def close(self) -> None:
         """Let go of the connection."""
+        await self._calls.close()
         await self._node.close()
 
     @property
@@ -88,14 +110,38 @@ class RedisLimitStore:
         """Why Redis is not asked at the moment. See `SharedLimitStore`."""
         return self._node.trouble
 
-    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold) -> None:
+    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim | None = None) -> None:
         """Ask about a plan. See `SharedLimitStore`."""
+        if claim is not None:
+            self._calls.listen()
+            self.leases.ask(plan, key_id, version, on_told, claim)
+            return
         asked = plan.prepared
         if not isinstance(asked, Question):
             asked = plan.prepared = question(plan.all_takes, key_id, version)
+        self._enqueue(tuple.__new__(Waiting, (plan, asked, on_told)))
+
+    def _enqueue(self, waiting: Waiting) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._send)
-        self._waiting.append(tuple.__new__(Waiting, (plan, asked, on_told)))
+        self._waiting.append(waiting)
+
+    def _ask_for_slots(self, waiter: Waiter, lease: str, *, may_wait: bool, on_told: OnTold) -> None:
+        plan, claim = waiter.plan, waiter.claim
+        asked = plan.prepared
+        if not isinstance(asked, Question) or not may_wait:
+            takes, key_id, version = plan.all_takes, waiter.key_id, waiter.version
+            asked = question(takes, key_id, version, places=plan.places, may_wait=may_wait)
+            if may_wait:
+                plan.prepared = asked
+        asked = named(asked, claim.name, plan.client, lease, claim.request_id)
+        self._enqueue(Waiting(plan, asked, on_told))
+
+    def _run_errands(self, _slot: int, errands: Sequence[Errand], answered: Answered) -> None:
+        try:
+            self._node.run(self._end, errands, answered)
+        except StoreError as error:
+            answered(error)
 
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `SharedLimitStore`."""

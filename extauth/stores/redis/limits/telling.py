@@ -8,6 +8,7 @@ from extauth.limits.plan import Plan
 from extauth.limits.spent import hold
 from extauth.stores.limits import Seen, Taken
 from extauth.stores.redis.limits.asking import FIRST_ANSWER, Found, Question, found_in, read_answer, state_at
+from extauth.throttle.slots import Blocked
 
 
 def taken(asked: Question, values: tuple[int, ...], now_us: int) -> Taken:
@@ -17,9 +18,15 @@ def taken(asked: Question, values: tuple[int, ...], now_us: int) -> Taken:
         state: Any = values[at : at + 4]
         usages.append(tell(limit, cost, True, state, now_us))
     if not asked.shadows:
-        return tuple.__new__(Taken, (True, tuple(usages), (), "", None))
+        return tuple.__new__(Taken, (True, tuple(usages), (), asked.lease, None))
     shadowed = (take.limit.name for take, place in asked.shadows if not values[place.room])
-    return Taken(allowed=True, usages=tuple(usages), shadowed=tuple(shadowed))
+    return Taken(allowed=True, usages=tuple(usages), shadowed=tuple(shadowed), lease=asked.lease)
+
+
+def blocked(asked: Question, values: tuple[int, ...], now_us: int, limit: Blocked) -> Taken:
+    """Nothing was taken, because all slots of a limit are."""
+    usages = tuple(take.look(state_at(values, place), now_us) for take, place in asked.enforced)
+    return Taken(allowed=False, usages=usages, blocked=limit)
 
 
 def refused(plan: Plan, asked: Question, values: tuple[int, ...], now_us: int, asked_us: int) -> Taken:

@@ -5,8 +5,11 @@
 --   <base>:order    sorted set of waiters by turn, then by number: members are the number, 16 digits, and the name
 --   <base>:until    sorted set of waiters by when they give up
 --   <base>:waiting  hash: `w<name>` turn, number and client of a waiter; `c<client>` how many wait, and the last turn;
---                   `round` and `came`, whose loss with the last waiter does no harm
+--                   `round` and `came`, whose loss with the last waiter does no harm; `most`, the limit's
 -- All of it ends by itself once nobody holds or waits any more.
+--
+-- Who waits has a name that begins with the process that it waits in, up to the dash. That process hears on a channel
+-- of its own that a waiter is called, or ousted.
 local call, format, ceil = redis.call, string.format, math.ceil
 
 local function keys_of(base)
@@ -82,7 +85,7 @@ function slots.lease(base, name, until_us)
 end
 
 -- Waits for a slot; returns whether there was room to wait, and who had to give way for it.
-function slots.wait(base, name, client, room, until_us)
+function slots.wait(base, name, client, room, until_us, most)
   local _, order, ends, waiting = keys_of(base)
   if call('HEXISTS', waiting, 'w' .. name) == 1 then return true end
   local turn, ousted = turn_of_next(base, client), nil
@@ -95,7 +98,7 @@ function slots.wait(base, name, client, room, until_us)
   local number = call('HINCRBY', waiting, 'came', 1)
   local count = string.match(call('HGET', waiting, 'c' .. client) or '0', '^%d+')
   call('HSET', waiting, 'w' .. name, format('%d %d %s', turn, number, client),
-    'c' .. client, format('%d %d', count + 1, turn))
+    'c' .. client, format('%d %d', count + 1, turn), 'most', most)
   call('ZADD', order, turn, member_of(number, name))
   call('ZADD', ends, format('%d', until_us), name)
   local last_us = end_with_last(ends)
@@ -125,6 +128,33 @@ function slots.called(base, most)
   local names = call('ZRANGE', order, 0, free - 1)
   for place, member in ipairs(names) do names[place] = string.sub(member, 17) end
   return names
+end
+
+local function tell(word, name)
+  -- A user of Redis may be forbidden to publish: then waiters ask again when they have waited enough.
+  redis.pcall('PUBLISH', 'extauth:calls:' .. string.match(name, '^[^-]*'), word .. ' ' .. name)
+end
+
+-- Tells those whose turn has come.
+function slots.call_next(base)
+  local _, _, _, waiting = keys_of(base)
+  local most = call('HGET', waiting, 'most')
+  if not most then return end
+  for _, name in ipairs(slots.called(base, tonumber(most))) do tell('call', name) end
+end
+
+-- Tells somebody that another one has its place.
+function slots.oust(name)
+  tell('oust', name)
+end
+
+-- Returns the milliseconds until a lease ends by itself that this waiter would be called for; 0 where that is none.
+function slots.next_end_ms(base, name, most, now_us)
+  local leases, order, _, waiting = keys_of(base)
+  local number = string.match(call('HGET', waiting, 'w' .. name) or '', '^%d+ (%d+)')
+  if not number or call('ZRANK', order, member_of(number, name)) >= most then return 0 end
+  local first = call('ZRANGE', leases, 0, 0, 'WITHSCORES')
+  return first[2] and ceil((first[2] - now_us) / 1000) + 1 or 0
 end
 
 return slots

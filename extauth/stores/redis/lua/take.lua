@@ -1,6 +1,7 @@
 -- Takes the limits of many checks, each all or none, by this server's clock.
 --
--- `algorithms` stands before this text: the step of each algorithm by its number. All binary numbers are big-endian.
+-- `algorithms` stands before this text: the step of each algorithm by its number; so does `slots`. All binary numbers
+-- are big-endian.
 --
 -- What was spent of a subject's limits is one string: how many there are 2, their names (length 1, name), then the
 -- state of each, four numbers of 8. It ends when all of them are clear again.
@@ -9,16 +10,25 @@
 -- The specification:
 --   version 8, what the check believes to be the version of the key's record; 0 where there is no key
 --   mode 1: 0 takes, 1 only looks, 2 gives back what was taken, 3 forgets what was spent
---   subjects 1, then for each of them
+--   subjects 1
+--   limits on requests in flight 1, plus 128 where the check can't wait for them
+--   for each subject
 --     limits 1, then for each of them
 --       kind 1, the algorithm's number, plus 128 where the limit is in shadow
 --       five numbers of 8, those of the algorithm
--- KEYS holds for each check the key's record, where there is a version, then the string of each subject.
+--   for each limit on requests in flight how many there may be 4, microseconds of a lease 8, how many may wait 4, and
+--     how many microseconds 8
+-- If there are such limits, then the name of the check, that of whom it takes turns for, and the whole lease as proxies
+-- report it, empty where it is not filed here.
+-- KEYS holds for each check the key's record, where there is a version, then the string of each subject, then the
+-- beginning of the keys of each limit on requests in flight, then the set of the request's leases, where it is filed.
 --
 -- The reply is binary too: the time in microseconds 8, then for each check
 --   version 8, as it is now; where it differs from the expected one nothing was taken, and nothing else follows
 --   allowed 1, then for each limit whether it has room 1
 --   then for each limit its state, four numbers of 8: as it is now stored
+--   then, if there are limits on requests in flight, what became of the slots 1: 0 nothing, 1 taken, 2 the check waits,
+--     3 it can't wait; which limit had none 1; and in how many milliseconds to ask again 4, 0 to wait for a call
 local pack, unpack_from, call, concat = struct.pack, struct.unpack, redis.call, table.concat
 local sub, byte, ceil = string.sub, string.byte, math.ceil
 local STATE, STATE_SIZE = '>I8I8I8I8', 32
@@ -135,12 +145,59 @@ local function store(name, names, body, clear_at_us, remaining)
   end
 end
 
+-- Takes a slot of each limit on requests in flight, if the check is allowed so far, or lets it wait for one; returns
+-- whether it is allowed, and what to reply.
+local function occupy(spec, at, first, names, places, allowed, mode)
+  local may_wait = places < 128
+  if not may_wait then places = places - 128 end
+  local name, client, lease = ARGV[names], ARGV[names + 1], ARGV[names + 2]
+  local limits, blocked = {}, nil
+  for place = 1, places do
+    local base, limit = KEYS[first + place - 1], {}
+    limit.most, limit.lease_us, limit.queue, limit.wait_us, at = unpack_from('>I4I8I4I8', spec, at)
+    limits[place] = limit
+    slots.expire(base, now_us)
+    if mode == GIVE_BACK then
+      slots.let_go(base, name)
+      slots.call_next(base)
+    elseif not blocked and not slots.has_turn(base, name, limit.most) then
+      blocked = place
+    end
+  end
+  if mode == GIVE_BACK then return allowed, pack('>BBI4', 0, 0, 0) end
+  if allowed and not blocked then
+    local longest_us = 0
+    for place, limit in ipairs(limits) do
+      slots.lease(KEYS[first + place - 1], name, now_us + limit.lease_us)
+      longest_us = math.max(longest_us, limit.lease_us)
+    end
+    if lease ~= '' then
+      call('SADD', KEYS[first + places], lease)
+      call('PEXPIRE', KEYS[first + places], ceil(longest_us / 1000))
+    end
+    return true, pack('>BBI4', 1, 0, 0)
+  end
+  -- It waits for one limit at a time, and for none that wouldn't help.
+  for place = 1, places do
+    local base = KEYS[first + place - 1]
+    local stays = allowed and may_wait and place == blocked
+    if not stays and slots.leave(base, name, false) then slots.call_next(base) end
+  end
+  if not allowed then return false, pack('>BBI4', 0, 0, 0) end
+  if not may_wait then return false, pack('>BBI4', 3, blocked - 1, 0) end
+  local base, limit = KEYS[first + blocked - 1], limits[blocked]
+  local waits, ousted = slots.wait(base, name, client, limit.queue, now_us + limit.wait_us, limit.most)
+  if ousted then slots.oust(ousted) end
+  if not waits then return false, pack('>BBI4', 3, blocked - 1, 0) end
+  return false, pack('>BBI4', 2, blocked - 1, slots.next_end_ms(base, name, limit.most, now_us))
+end
+
 local ends = {}
 
 while ARGV[argument] do
   local spec = ARGV[argument]
-  local version, mode, subjects, at = unpack_from('>I8BB', spec)
-  local current = version
+  local version, mode, subjects, places, at = unpack_from('>I8BBB', spec)
+  local current, verdict = version, nil
   if version > 0 then
     current = tonumber(call('HGET', KEYS[key], 'version') or 0)
     key = key + 1
@@ -161,6 +218,9 @@ while ARGV[argument] do
       allowed = allowed and room
       values[subject], starts[subject], counts[subject], others[subject] = value, start, limits, remaining
       limit = limit + limits
+    end
+    if places > 0 then
+      allowed, verdict = occupy(spec, at, key + subjects, argument + subjects + 1, places, allowed, mode)
     end
     replies[number + 1] = (allowed and '\1' or '\0') .. concat(rooms, '', 1, limit)
     number = number + 1
@@ -185,8 +245,16 @@ while ARGV[argument] do
       replies[number] = body
       first = first + limits
     end
+    if verdict then
+      number = number + 1
+      replies[number] = verdict
+    end
   end
   key, argument = key + subjects, argument + subjects + 1
+  if places > 0 then
+    key = key + places % 128 + (ARGV[argument + 2] ~= '' and 1 or 0)
+    argument = argument + 3
+  end
 end
 
 return concat(replies)

@@ -1,0 +1,226 @@
+"""Leases in Redis: checks of this process that wait for slots, and the end of leases of any process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from extauth.clock import Clock
+from extauth.errors import StoreError
+from extauth.limits.plan import Plan
+from extauth.stores.limits import OnTold, Taken, Told
+from extauth.stores.redis import layout
+from extauth.stores.redis.limits import tokens
+from extauth.stores.redis.limits.line import Answered
+from extauth.stores.redis.limits.wire import bulk
+from extauth.throttle.claims import Claim
+from extauth.throttle.waiting import Waiter, WaitingRoom
+
+_MILLISECOND_US = 1_000
+# How many errands one call of the script holds.
+_MOST_AT_ONCE = 128
+
+
+class Errand(NamedTuple):
+    """One thing to do about a lease: see `leases.lua`. All its keys are in one slot, that of `key`."""
+
+    keys: bytes
+    number_of_keys: int
+    arguments: bytes
+    number_of_arguments: int
+    key: str
+
+
+def errand(
+    what: str,
+    name: str,
+    bases: Sequence[str] = (),
+    *,
+    lease: str = "",
+    request_id: str = "",
+    last_ms: int = 0,
+) -> Errand:
+    """Put an errand in words; with a `request_id` it is about the leases filed under it, too."""
+    keys = [*bases, layout.leases_of(request_id)] if request_id else list(bases)
+    words = (what, name, lease, str(last_ms), str(len(bases)))
+    return Errand(
+        keys=b"".join(bulk(key.encode()) for key in keys),
+        number_of_keys=len(keys),
+        arguments=b"".join(bulk(word.encode()) for word in words),
+        number_of_arguments=len(words),
+        key=keys[0],
+    )
+
+
+class Waits(Protocol):
+    """How a store is asked for a plan with slots."""
+
+    def __call__(self, waiter: Waiter, lease: str, *, may_wait: bool, on_told: OnTold) -> None:
+        """Have the plan of the waiter taken, with a lease; `on_told` is called once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The way to Redis. `ask` takes plans, `run` runs errands of a slot, which `slot` tells of a key.
+
+    `is_cluster` says that not all keys are in one place: what belongs to a request is filed apart.
+    """
+
+    ask: Waits
+    run: Callable[[int, Sequence[Errand], Answered], None]
+    slot: Callable[[str], int]
+    is_cluster: bool
+
+
+class RedisLeases:
+    """See `throttle.leases.Leases`, and `Desk` for how waiters ask."""
+
+    def __init__(self, way: Way, clock: Clock) -> None:
+        self._way = way
+        self._now_us = clock.now_us
+        self._room = WaitingRoom(self)
+        self._errands: defaultdict[int, list[tuple[Errand, Callable[[str], None]]]] = defaultdict(list)
+        self.ended = 0  # leases whose end was reported
+        self.left = 0  # leases that ended because nobody waited for the answer any more
+
+    @property
+    def waiting(self) -> int:
+        """How many checks wait for a slot."""
+        return len(self._room)
+
+    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim) -> None:
+        """Ask for a plan and its slots; see `SharedLimitStore.ask`."""
+        Waiter(self._room, plan, claim, on_told, key_id=key_id, version=version).ask()
+
+    def hear(self, word: str, name: str) -> None:
+        """Hear that a waiter is called, or ousted."""
+        if word == "call":
+            self._room.call(name)
+        elif word == "oust":
+            self._room.oust(name)
+
+    def call_all(self) -> None:
+        """Have all waiters ask again, because calls may have been missed."""
+        for name in list(self._room.waiters):
+            self._room.call(name)
+
+    def attempt(self, waiter: Waiter, *, last: bool) -> None:
+        """Ask for what the waiter wants. See `Desk`."""
+        places = waiter.plan.places
+        lease = tokens.encode(
+            waiter.claim.name,
+            self._now_us() // _MILLISECOND_US,
+            max(place.limit.lease_us for place in places) // _MILLISECOND_US,
+            _bases(waiter.plan),
+        )
+        on_told = partial(self._told, waiter, last)
+        self._way.ask(waiter, lease, may_wait=not last, on_told=on_told)
+
+    def _told(self, waiter: Waiter, last: bool, told: Told) -> None:  # noqa: FBT001 - bound by `partial`
+        blocked = told.blocked if isinstance(told, Taken) else None
+        ends = isinstance(told, Taken) and not told.lease and (blocked is None or not blocked.waits)
+        if ends and self._way.is_cluster and waiter.is_seated:
+            # It may wait in a slot that wasn't asked this time.
+            self.give_up(waiter)
+        waiter.told(told, last=last)
+        if blocked is not None and 0 < blocked.again_us < blocked.place.limit.wait_us:
+            loop = asyncio.get_running_loop()
+            loop.call_later(blocked.again_us / 1_000_000, self._room.call, waiter.claim.name)
+
+    def give_up(self, waiter: Waiter) -> None:
+        """Strike a waiter off. See `Desk`."""
+        for bases in self._by_slot(_bases(waiter.plan)):
+            self._send(errand("end", waiter.claim.name, bases))
+
+    def let_go(self, claim: Claim, lease: str) -> None:
+        """End a lease of which nobody learnt. See `Desk`."""
+        self._end(claim.request_id, lease, self._count_left)
+
+    def end(self, request_id: str, lease: str = "") -> None:
+        """End a lease, without one all of the request."""
+        if lease:
+            self._end(request_id, lease, self._count_ended)
+        else:
+            self._find(request_id, lambda found: self._end(request_id, found, self._count_ended))
+
+    def renew(self, request_id: str, lease: str = "") -> None:
+        """Have leases of a request that still runs last longer."""
+        if lease:
+            self._renew(request_id, lease)
+        else:
+            self._find(request_id, lambda found: self._renew(request_id, found))
+
+    def _find(self, request_id: str, on_found: Callable[[str], None]) -> None:
+        def found(said: str) -> None:
+            for lease in said.split():
+                on_found(lease)
+
+        self._send(errand("find", "", request_id=request_id), found)
+
+    def _end(self, request_id: str, lease: str, on_said: Callable[[str], None]) -> None:
+        known = tokens.decode(lease)
+        if known is None:
+            return
+        slots = self._by_slot(known.bases)
+        if not self._way.is_cluster:
+            self._send(errand("end", known.name, *slots, lease=lease, request_id=request_id), on_said)
+            return
+        for number, bases in enumerate(slots):
+            # Of a lease with slots in several places the first counts.
+            self._send(errand("end", known.name, bases), on_said if number == 0 else _ignore)
+        self._send(errand("end", known.name, lease=lease, request_id=request_id))
+
+    def _renew(self, request_id: str, lease: str) -> None:
+        known = tokens.decode(lease)
+        if known is None:
+            return
+        for bases in self._by_slot(known.bases):
+            self._send(errand("renew", known.name, bases, last_ms=known.lease_ms))
+        filed = errand("renew", "", lease=lease, request_id=request_id, last_ms=known.lease_ms)
+        self._send(filed)
+
+    def _count_ended(self, said: str) -> None:
+        self.ended += said != "0"
+
+    def _count_left(self, said: str) -> None:
+        self.left += said != "0"
+
+    def _by_slot(self, bases: Sequence[str]) -> list[list[str]]:
+        grouped: defaultdict[int, list[str]] = defaultdict(list)
+        for base in bases:
+            grouped[self._way.slot(base)].append(base)
+        return list(grouped.values())
+
+    def _send(self, what: Errand, on_said: Callable[[str], None] | None = None) -> None:
+        if not self._errands:
+            asyncio.get_running_loop().call_soon(self._run)
+        self._errands[self._way.slot(what.key)].append((what, on_said or _ignore))
+
+    def _run(self) -> None:
+        errands, self._errands = self._errands, defaultdict(list)
+        for slot, of_slot in errands.items():
+            for start in range(0, len(of_slot), _MOST_AT_ONCE):
+                batch = of_slot[start : start + _MOST_AT_ONCE]
+                answered = partial(_hand_out, [on_said for _, on_said in batch])
+                self._way.run(slot, [what for what, _ in batch], answered)
+
+
+def _hand_out(waiting: Sequence[Callable[[str], None]], reply: bytes | StoreError) -> None:
+    """Tell each errand's line. What Redis didn't do ends by itself: leases and waits have their time."""
+    if isinstance(reply, StoreError):
+        return
+    for on_said, line in zip(waiting, reply.decode().split("\n"), strict=True):
+        on_said(line)
+
+
+def _ignore(_said: str) -> None:
+    """Nobody needs to know."""
+
+
+def _bases(plan: Plan) -> list[str]:
+    return [layout.slots_of(place.subject, place.field) for place in plan.places]

@@ -1,0 +1,48 @@
+-- Ends leases and waits, has leases last longer, and files them under their requests.
+--
+-- `slots` stands before this text. ARGV holds for each errand
+--   what to do: `end`, `renew`, `file` or `find`
+--   the name of the lease, or of who waits
+--   the whole lease as proxies report it, empty where it is not filed here
+--   how many milliseconds from now the lease ends by itself
+--   how many limits it has slots of
+-- KEYS holds for each of them the beginning of the limits' keys, then, where the whole lease is given, the set of the
+-- request's leases. `find` has that set alone.
+--
+-- The reply is text, a line for each errand: how many slots were freed; for `find` the leases, separated by spaces.
+local call = redis.call
+local time = call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local said, key = {}, 1
+
+for at = 1, #ARGV, 5 do
+  local what, name, lease = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+  local last_ms, count = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  local freed, words = 0, nil
+  for place = key, key + count - 1 do
+    local base = KEYS[place]
+    slots.expire(base, now_us)
+    if what == 'end' then
+      if slots.let_go(base, name) then freed = freed + 1 end
+      slots.call_next(base)
+    elseif what == 'renew' then
+      slots.renew(base, name, now_us + last_ms * 1000)
+    end
+  end
+  key = key + count
+  if what == 'find' then
+    words = table.concat(call('SMEMBERS', KEYS[key]), ' ')
+    key = key + 1
+  elseif lease ~= '' then
+    if what == 'end' then
+      call('SREM', KEYS[key], lease)
+    else
+      if what == 'file' then call('SADD', KEYS[key], lease) end
+      call('PEXPIRE', KEYS[key], last_ms)
+    end
+    key = key + 1
+  end
+  said[#said + 1] = words or tostring(freed)
+end
+
+return table.concat(said, '\n')
