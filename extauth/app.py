@@ -75,9 +75,13 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, *, lines: LineWriter, clock: Clock | None = None
+    settings: Settings, *, lines: LineWriter, clock: Clock | None = None, trims_audit: bool = True
 ) -> AsyncIterator[App]:
-    """Open a server's parts, with the tasks that keep them current. Raises StoreError and ConfigError."""
+    """Open a server's parts, with the tasks that keep them current. Raises StoreError and ConfigError.
+
+    Of several processes on one store one is enough that `trims_audit`: that keeps the audit log within its
+    retention.
+    """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         health = Health("keys", "limits", advisory=("config",), on_change=_log_change)
@@ -103,7 +107,9 @@ async def open_app(
         )
         counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
         recorder = _recorder(stack, settings, counts, lines, parts)
-        trimming = _trim_audit(stack, settings, management.store, clock)
+        trimming = AuditTrimming(management.store, clock, settings.audit.retention)
+        if trims_audit:
+            stack.push_async_callback(_stop, asyncio.create_task(trimming.run()))
         yield _put_together(settings, parts, health, recorder, counts, records=records, trimming=trimming)
 
 
@@ -243,12 +249,6 @@ def _note_uses(stack: AsyncExitStack, store: KeyStore) -> UseTracker:
     stack.push_async_callback(uses.close)
     stack.push_async_callback(_stop, asyncio.create_task(uses.run()))
     return uses
-
-
-def _trim_audit(stack: AsyncExitStack, settings: Settings, store: KeyStore, clock: Clock) -> AuditTrimming:
-    trimming = AuditTrimming(store, clock, settings.audit.retention)
-    stack.push_async_callback(_stop, asyncio.create_task(trimming.run()))
-    return trimming
 
 
 async def _watch_keys(

@@ -22,12 +22,16 @@ from extauth.stores.memory import MemoryLimitStore
 from tests.checking import Rig
 from tests.fakes import FakeClock, MemoryKeyStore
 
+# The arguments of `FakeSharedLimits.ask`, and when it was asked.
+_Unheard = tuple[Plan, str, int, OnTold, int]
+
 
 class FakeSharedLimits:
     """Limits in this process, that speak as those of Redis do. See `SharedLimitStore`.
 
     Its clock is `ahead_us` of the server's. `there_us` and `back_us` pass before and after it looks at what
-    it is asked. While `failure` is set it answers that; while `deaf`, nothing.
+    it is asked. While `failure` is set it answers that; while `deaf`, nothing: what it is asked is kept for
+    `hear_again`.
     """
 
     def __init__(self, keys: MemoryKeyStore, clock: FakeClock) -> None:
@@ -39,6 +43,7 @@ class FakeSharedLimits:
         self.ahead_us = self.there_us = self.back_us = 0
         self._keys = keys
         self._clock = clock
+        self._unheard: list[_Unheard] = []
 
     def now_us(self) -> int:
         """Return the time by its own clock."""
@@ -47,8 +52,17 @@ class FakeSharedLimits:
     def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold) -> None:
         """Take. See `SharedLimitStore`."""
         self.asked += 1
-        if not self.deaf:
-            asked = (plan, key_id, version, on_told, self._clock.now_us())
+        asked = (plan, key_id, version, on_told, self._clock.now_us())
+        if self.deaf:
+            self._unheard.append(asked)
+        else:
+            asyncio.get_running_loop().call_soon(self._tell, *asked)
+
+    def hear_again(self) -> None:
+        """Answer what was asked while it was deaf, and all that comes."""
+        self.deaf = False
+        unheard, self._unheard = self._unheard, []
+        for asked in unheard:
             asyncio.get_running_loop().call_soon(self._tell, *asked)
 
     def _tell(self, plan: Plan, key_id: str, version: int, on_told: OnTold, asked_us: int) -> None:

@@ -53,6 +53,18 @@ class World:
         """End a key, as the command line does."""
         await self.management.service.revoke(key.key_id, BY)
 
+    def hold_records(self) -> asyncio.Event:
+        """Have all that ask for a key's record wait until the event is set."""
+        store, released = self.app.parts.management.store, asyncio.Event()
+        get = store.get
+
+        async def get_later(key_id: str) -> ApiKey | None:
+            await released.wait()
+            return await get(key_id)
+
+        store.get = get_later  # type: ignore[method-assign]  # only held up
+        return released
+
     async def ask(
         self,
         path: str = "/",
@@ -89,8 +101,10 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, *, clock: Clock | None = None, **sections: Any) -> AsyncIterator[World]:
-    """Open a world with these sections of the settings."""
+async def open_world(
+    folder: Path, *, clock: Clock | None = None, trims_audit: bool = True, **sections: Any
+) -> AsyncIterator[World]:
+    """Open a world with these sections of the settings. `trims_audit` is as for `open_app`."""
     settings = settings_in(folder, **sections)
     clock = clock or FakeClock()
     log = folder / "decisions.log"
@@ -99,7 +113,7 @@ async def open_world(folder: Path, *, clock: Clock | None = None, **sections: An
         with logging_to(lines, level=settings.log.level):
             try:
                 async with (
-                    open_app(settings, lines=lines, clock=clock) as app,
+                    open_app(settings, lines=lines, clock=clock, trims_audit=trims_audit) as app,
                     open_key_management(settings, clock=clock) as management,
                 ):
                     yield World(app, lines, log, management)

@@ -150,9 +150,9 @@ class Responder:
             self.waiting -= 1
             done(self._fault(dialect, request, fault, started_us))
             return
-        self._recorder.record(request, decision, started_us)
         # First, for what comes next on the same connection may have to wait in its place.
         self.waiting -= 1
+        self._recorder.record(request, decision, started_us)
         done(answer)
 
     def _look_up(self, pending: Pending, done: Callable[[Answer], None]) -> None:

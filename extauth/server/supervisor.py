@@ -37,7 +37,7 @@ async def supervise(settings: Settings, source: ConfigSource) -> None:
         lines = open_lines(stack, settings, turn=board.turn)
         check_socket = bind("listen.check", settings.listen.check)
         admin_socket = bind("listen.admin", settings.listen.admin)
-        app = await stack.enter_async_context(open_app(settings, lines=lines))
+        app = await stack.enter_async_context(open_app(settings, lines=lines, trims_audit=False))
         gc.freeze()
         totals = Totals()
         shared = Shared(

@@ -1,4 +1,6 @@
-"""One worker: a process that answers checks on the listening socket of its supervisor, and does nothing else.
+"""One worker: a process that answers checks on the listening socket of its supervisor.
+
+It does nothing else, but that the first one trims the audit log.
 
 The supervisor starts it as `python -m extauth.server.worker`, with the numbers of what it inherits.
 """
@@ -34,6 +36,8 @@ from extauth.telemetry.collector import collector_for
 from extauth.telemetry.lines import LineWriter
 
 REPORT_EVERY_SECONDS = 0.5
+# The worker that trims the audit log, for all: whoever takes its place has its number too.
+_TRIMS_AUDIT = 0
 
 
 class Worker:
@@ -146,7 +150,8 @@ async def _open(
     stack: AsyncExitStack, number: int, settings: Settings, board: Board
 ) -> tuple[App, LineWriter]:
     lines = open_lines(stack, settings, fields={"worker": number}, turn=board.turn)
-    return await stack.enter_async_context(open_app(settings, lines=lines)), lines
+    app = await stack.enter_async_context(open_app(settings, lines=lines, trims_audit=number == _TRIMS_AUDIT))
+    return app, lines
 
 
 async def _begin(number: int, link: int, listener: int, board: int) -> int:

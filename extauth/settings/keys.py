@@ -175,5 +175,8 @@ class AuditSettings(Section):
 
     retention: Duration = Field(
         default=timedelta(days=400),
-        description=("How long entries are kept; servers forget older ones when they start and every hour."),
+        description=(
+            "How long entries are kept; servers forget older ones when they start and every hour, of several "
+            "workers one for all."
+        ),
     )

@@ -18,8 +18,9 @@ PEPPER = "a pepper that is given, as a shared store wants it"
 
 def sections(name: str) -> dict[str, Any]:
     """Return the sections of the settings that choose a store."""
+    throttle = {"max_checks": CALLS}
     if name == "sqlite":
-        return {}
+        return {"throttle": throttle}
     server = shared_server()
     server.ask("FLUSHALL")
     return {
@@ -27,6 +28,7 @@ def sections(name: str) -> dict[str, Any]:
         # A thousand at once take longer than a check may wait.
         "failure": {"deadline": "5s"},
         "keys": {"peppers": [PEPPER]},
+        "throttle": throttle,
     }
 
 

@@ -138,14 +138,20 @@ def is_normal(answer: Answer) -> bool:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *, failure: dict[str, Any], arguments: tuple[str, ...] = (), clock: Clock | None = None
+    folder: Path,
+    *,
+    failure: dict[str, Any],
+    arguments: tuple[str, ...] = (),
+    clock: Clock | None = None,
+    **sections: Any,
 ) -> AsyncIterator[Served]:
-    """Run all of it."""
+    """Run all of it, with more sections of the settings."""
     with running(RedisServer(folder / "redis", arguments or _TRANSIENT)) as server:
         async with relaying(server.port) as relay:
             store = {"url": relay.url}
             clock = clock or SystemClock()
-            async with open_world(folder, clock=clock, store=store, failure=failure, **SECTIONS) as world:
+            sections |= {"store": store, "failure": failure, **SECTIONS}
+            async with open_world(folder, clock=clock, **sections) as world:
                 served = Served(world, server, relay)
                 await served.prepare()
                 yield served

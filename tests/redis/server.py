@@ -105,7 +105,7 @@ def _read(answer: Any) -> Any:
     if kind == b":":
         return int(rest)
     if kind == b"$":
-        return None if rest == b"-1" else answer.read(int(rest) + 2)[:-2].decode()
+        return None if rest == b"-1" else answer.read(int(rest) + 2)[:-2].decode(errors="backslashreplace")
     if kind == b"*":
         return [_read(answer) for _ in range(int(rest))]
     return rest.decode()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ async def clustered(folder: Path) -> AsyncIterator[Cluster]:
     with running_cluster(folder / "redis") as servers:
         for server in servers:
             server.ask("CONFIG", "SET", "cluster-node-timeout", 60_000)
-        sections = {
+        sections: dict[str, Any] = {
             "store": {"url": cluster_url(servers)},
             "keys": {"peppers": ["a pepper that all servers of these tests share"]},
             "tiers": {"default": {"rates": ["400/hour"]}},

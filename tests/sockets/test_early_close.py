@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.integration.processes import wait_until
+from tests.sharing import SharedRig
+from tests.waiting import eventually
 
 from .client import PATIENCE, Client
 from .in_process import SLOW, Listener
@@ -140,3 +142,37 @@ def test_an_answer_for_a_client_that_left_goes_nowhere() -> None:
         listener.release()
         assert connection.transport.written == b""
         assert len(listener.connections) == 0
+
+
+def test_a_check_whose_client_left_counts_until_it_is_decided() -> None:
+    """It costs as much as before: a client that leaves and comes back gets no more checks to wait for it."""
+    rig = SharedRig(throttle={"max_checks": 1})
+    with Listener() as listener:
+        listener.responder = rig.responder
+        key, _ = listener.run(rig.issue())
+        listener.run(rig.ask(key=key))
+        check = request("/envoy/any", with_key(key))
+        rig.shared.deaf = True
+        leaving, staying = listener.connect(), listener.connect()
+        leaving.send(check)
+        listener.turn(leaving.transport.lose)
+        staying.send(check, check)
+        assert staying.statuses() == [503, 503]
+        listener.turn(rig.shared.hear_again)
+        staying.send(check)
+        assert staying.statuses() == [503, 503, 200]
+    rig.hasher.close()
+
+
+def test_checks_behind_one_another_take_one_place() -> None:
+    """Those on one connection are decided in turn: the next may wait once the one before is answered."""
+    rig = SharedRig(throttle={"max_checks": 1})
+    with Listener() as listener:
+        listener.responder = rig.responder
+        key, _ = listener.run(rig.issue())
+        connection = listener.connect()
+        # The first is looked up, the others ask the store.
+        connection.send(request("/envoy/any", with_key(key)) * 5)
+        listener.run(eventually(lambda: len(connection.statuses()) == 5))
+        assert connection.statuses() == [200] * 5
+    rig.hasher.close()

@@ -56,6 +56,7 @@ class Both:
             dialects=self.rig.dialects,
             recorder=self.rig.recorder,
             clock=self.rig.clock,
+            max_checks=self.rig.settings.throttle.max_checks,
         )
         responder.familiar = FamiliarHeads(learn_every=learn_every)
         return responder

@@ -79,7 +79,9 @@ def test_argon2_runs_once_for_a_thousand_checks(tmp_path: Path) -> None:
     """Through the whole of it: a thousand first checks at once, and none ever after."""
 
     async def scenario() -> None:
-        async with open_world(tmp_path, tiers={"default": {"rates": []}}) as world:
+        async with open_world(
+            tmp_path, tiers={"default": {"rates": []}}, throttle={"max_checks": 1_000}
+        ) as world:
             issued = await world.create_key()
             for _ in range(2):
                 replies = await asyncio.gather(*(world.ask(key=issued.text) for _ in range(1_000)))
@@ -164,6 +166,27 @@ def test_one_server_at_a_time(tmp_path: Path) -> None:
             assert (await world.ask()).status == 401
         async with open_world(tmp_path) as world:
             assert world.app.health.ready
+
+    asyncio.run(scenario())
+
+
+def test_the_audit_log_is_trimmed_where_that_is_wanted(tmp_path: Path) -> None:
+    """At the start; a server that leaves it to another one trims nothing, and knows the retention as well."""
+
+    async def scenario() -> None:
+        clock = FakeClock()
+        async with open_world(tmp_path, clock=clock, trims_audit=False) as world:
+            await world.create_key()
+            clock.advance(seconds=401 * 86_400)
+        async with open_world(tmp_path, clock=clock, trims_audit=False) as world:
+            store = world.app.parts.management.store
+            # The store does one thing after the other: this comes behind whatever was asked at the start.
+            assert len((await store.audit()).entries) == 1
+            assert world.app.trimming.retention.days == 400
+        async with open_world(tmp_path, clock=clock) as world:
+            await world.app.parts.management.store.audit()
+            (trimmed,) = await events(world, "audit_trimmed")
+            assert trimmed["entries"] == 1
 
     asyncio.run(scenario())
 

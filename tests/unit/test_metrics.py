@@ -136,6 +136,33 @@ def test_what_a_running_app_counts(tmp_path: Path) -> None:
     assert samples["extauth_faults_total[('listener', 'check')]"] == 0
 
 
+def test_checks_that_wait_and_those_refused_for_them(tmp_path: Path) -> None:
+    """How many wait at the moment; and each that was refused for them is counted, by its code too."""
+
+    async def scenario() -> None:
+        async with open_world(tmp_path, throttle={"max_checks": 1}) as world:
+            connections = Connections(ConnectionLimits(), now=0)
+            collector = collector_for(world.app, connections, world.lines)
+            keys = [(await world.create_key()).text for _ in range(2)]
+            released = world.hold_records()
+            waiting = asyncio.create_task(world.ask(key=keys[0]))
+            await asyncio.sleep(0)
+            assert (await world.ask(key=keys[1])).code == "overloaded"
+            world.app.recorder.flush()
+            samples = samples_of(families(collector))
+            assert samples["extauth_waiting_checks[]"] == 1
+            assert samples["extauth_throttle_refusals_total[]"] == 1
+            labels = [("code", "overloaded"), ("dialect", "envoy"), ("outcome", "unavailable")]
+            assert samples[f"extauth_checks_total{labels}"] == 1
+            released.set()
+            assert (await waiting).status == 200
+            samples = samples_of(families(collector))
+            assert samples["extauth_waiting_checks[]"] == 0
+            assert samples["extauth_throttle_refusals_total[]"] == 1
+
+    asyncio.run(scenario())
+
+
 def test_labels_are_bounded(tmp_path: Path) -> None:
     """No key, user, path, host, address or request id ever becomes a label: only what is known in advance."""
     names = " ".join(name for name in samples_of(in_world(tmp_path)) if "_bucket" not in name)

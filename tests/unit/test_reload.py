@@ -202,7 +202,7 @@ def test_a_check_that_waits_for_the_store_ends_as_it_began() -> None:
     answers: list[Answer] = []
     rig.responder.begin(pending, answers.append)
     others = dialects(settings(credentials={"realm": "new"}), rig.clock)
-    rig.responder.go_by(cast("Checker", new), others, max_checks=1)
+    rig.responder.go_by(cast("Checker", new), others, max_checks=2)
     later = rig.responder.respond(head)
     assert isinstance(later, Pending)
     rig.responder.begin(later, answers.append)
