@@ -134,6 +134,7 @@ def _put_together(
             recorder=recorder,
             clock=parts.clock,
             max_checks=settings.throttle.max_checks,
+            queued=lambda: parts.leases.waiting,
         ),
         health=health,
         recorder=recorder,

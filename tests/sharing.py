@@ -19,6 +19,8 @@ from extauth.server.responder import Responder
 from extauth.settings.model import Settings
 from extauth.stores.limits import OnTold, Seen
 from extauth.stores.memory import MemoryLimitStore
+from extauth.throttle.claims import Claim
+from extauth.throttle.embedded import EmbeddedLeases
 from tests.checking import Rig
 from tests.fakes import FakeClock, MemoryKeyStore
 
@@ -44,13 +46,15 @@ class FakeSharedLimits:
         self._keys = keys
         self._clock = clock
         self._unheard: list[_Unheard] = []
+        self.leases = EmbeddedLeases(self.model, clock)
 
     def now_us(self) -> int:
         """Return the time by its own clock."""
         return self._clock.now_us() + self.ahead_us
 
-    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold) -> None:
-        """Take. See `SharedLimitStore`."""
+    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim | None = None) -> None:
+        """Take. See `SharedLimitStore`. It has no slots to give."""
+        assert claim is None
         self.asked += 1
         asked = (plan, key_id, version, on_told, self._clock.now_us())
         if self.deaf:

@@ -38,7 +38,7 @@ class Responder:
 
     A fault that nobody foresaw is a 503, logged whole and counted, never an allowed request. At most
     `max_checks` wait at a time, whether or not their clients still do; one more that would have to is a 503
-    at once.
+    at once. Those that only wait for a slot, `queued` of them, don't count: they cost nothing meanwhile.
     """
 
     def __init__(
@@ -49,7 +49,9 @@ class Responder:
         recorder: Recorder,
         clock: Clock,
         max_checks: int,
+        queued: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._queued = queued
         self._checker = checker
         self._decide = checker.decide
         self._looking_up: set[asyncio.Task[None]] = set()
@@ -59,9 +61,14 @@ class Responder:
         self.familiar = FamiliarHeads()
         self.not_found = 0  # requests for no dialect
         self._max_checks = max_checks
-        self.waiting = 0  # checks that were begun and are not answered yet
+        self._begun = 0  # checks that are not answered yet
         self.crowded_out = 0  # checks refused because too many waited
         self._claims: dict[int, Claim] = {}  # of checks whose keys are looked up
+
+    @property
+    def waiting(self) -> int:
+        """How many checks wait for the store or for argon2."""
+        return self._begun - self._queued()
 
     def go_by(self, checker: Checker, dialects: Sequence[Dialect], *, max_checks: int) -> None:
         """Answer all checks that begin from now on with these; those under way end as they began."""
@@ -97,7 +104,8 @@ class Responder:
         try:
             decision = self._decide(request, started_us)
             if not isinstance(decision, Decision):
-                if self.waiting >= self._max_checks:
+                waits_for_slot = decision is not None and decision.taken is not None
+                if self._begun >= self._max_checks <= self.waiting and not waits_for_slot:
                     return self._crowd_out(dialect, request, started_us)
                 return tuple.__new__(Pending, (dialect, request, started_us, decision, self._checker))
             answer = dialect.render(request, decision)
@@ -119,7 +127,7 @@ class Responder:
             self._look_up(pending, done)
         else:
             pending.checker.ask(pending.asked, partial(self._told, pending, done))
-        self.waiting += 1
+        self._begun += 1
 
     def abandon(self, pending: Pending | None) -> None:
         """Hear that nobody waits for the answer of a check that was begun: it holds and takes no slot."""
@@ -147,11 +155,11 @@ class Responder:
                 return
             answer = dialect.render(request, decision)
         except Exception as fault:  # noqa: BLE001 - see `respond`
-            self.waiting -= 1
+            self._begun -= 1
             done(self._fault(dialect, request, fault, started_us))
             return
         # First, for what comes next on the same connection may have to wait in its place.
-        self.waiting -= 1
+        self._begun -= 1
         self._recorder.record(request, decision, started_us)
         done(answer)
 
@@ -165,7 +173,7 @@ class Responder:
         try:
             answer = await self._looked_up(pending, claim)
         finally:
-            self.waiting -= 1
+            self._begun -= 1
             del self._claims[id(pending)]
         done(answer)
 

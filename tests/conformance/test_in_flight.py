@@ -1,4 +1,4 @@
-"""Requests in flight, in a whole service on each store: who gets a slot, who waits, and how slots come back."""
+"""Requests in flight, in a whole service on each store: who gets a slot, who waits, how slots come back."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_request_without_a_lease_ends_by_its_id(run: Run) -> None:
 
 
 def test_a_waiter_gets_the_slot_that_is_freed(run: Run) -> None:
-    """With a queue a request waits for a slot, and gets it as soon as one is free, first come first served."""
+    """With a queue a request gets a slot as soon as one is free, first come first served."""
 
     async def scenario(service: InFlight) -> None:
         lease = await service.lease("r-1")

@@ -18,6 +18,7 @@ from extauth.model import CheckRequest, Code, Decision
 from extauth.routes import Access, Route
 from extauth.server.responder import Pending, Responder
 from extauth.stores.limits import OnTold, Told
+from extauth.throttle.claims import Claim
 from tests.checking import Rig
 from tests.logs import logging_to
 
@@ -61,7 +62,11 @@ class Held:
         """Decide as was told."""
         return None if cast("str", told) == "changed" else _ended(cast("str", told))
 
-    async def decide_later(self, _request: CheckRequest, _waited_us: int = 0) -> Decision:
+    def claim(self, request: CheckRequest) -> Claim:
+        """Name the check."""
+        return Claim("a-0", request.request_id)
+
+    async def decide_later(self, _request: CheckRequest, _claim: Claim, _waited_us: int = 0) -> Decision:
         """Wait until a test tells, and decide so."""
         told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.held.append(told.set_result)
