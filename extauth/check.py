@@ -71,6 +71,7 @@ class Checker:
         self._keys = keys
         self._recall = keys.recall if shared is None else keys.recognise
         self._acquire = limits.acquire
+        self._violate = limits.violate
         self._anonymous = plans
         self._now_us = clock.now_us
         self._failure = failure
@@ -122,7 +123,14 @@ class Checker:
     ) -> Decision | Asked:
         # What refused a moment ago does so again.
         if plan.spent is not None and (spent := plan.refused_again(now_us)):
-            return _limited(key, route, plan, spent)
+            if plan.cool_down is None or spent.code is _COOLING_DOWN:
+                return _limited(key, route, plan, spent)
+            # Whoever goes on past that violates the cool-down.
+            if self._shared is not None:
+                self._shared.violate(plan)
+                return _limited(key, route, plan, spent)
+            if self._violate(plan.cool_down, now_us).allowed:
+                return _limited(key, route, plan, spent)
         if self._shared is not None:
             return self._to_ask(tuple.__new__(Asked, (caller, route, plan, None)), now_us)
         return _counted(key, route, plan, self._acquire(plan, now_us), now_us)
@@ -252,8 +260,9 @@ def _counted(key: ApiKey | None, route: Route, plan: Plan, taken: Taken, now_us:
     if not allowed:
         spent = spent_by(usages, now_us)
         if plan.held is not None:
-            # A shared store looked some time ago.
-            spent = spent._replace(until_us=min(spent.until_us, plan.held.until_us))
+            # A shared store looked some time ago. Beside a cool-down others may have room again by now.
+            until_us = plan.held.since_us if plan.held.cools else plan.held.until_us
+            spent = spent._replace(until_us=min(spent.until_us, until_us))
         plan.spent = spent
         return _limited(key, route, plan, spent)
     # The commonest decision is built without the named tuple's constructor, which takes twice as long.

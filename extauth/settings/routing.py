@@ -11,6 +11,7 @@ from extauth.limits.plan import PLAIN_CHARGE, Charge
 from extauth.model import Limit, Per
 from extauth.settings import grammar
 from extauth.settings.base import Section, Whole
+from extauth.settings.cool_down import CoolDownSettings
 from extauth.settings.rates import MOST_RATES, OF_A_ROUTE, QuotaSettings, RateSettings, check_names_differ
 from extauth.settings.values import LARGEST_COUNT
 
@@ -131,6 +132,13 @@ class TierSettings(Section):
             "hour, day and week; all in UTC, a week begins on Monday."
         ),
     )
+    cool_down: CoolDownSettings | None = Field(
+        default=None,
+        description=(
+            "What becomes of a key of this tier that goes on past its refusals; nothing where it is not set. "
+            "`{}` has the defaults. Keys with limits of their own have it too, a tier in shadow has none."
+        ),
+    )
     shadow: bool = Field(
         default=False,
         description="None of its limits refuses: they are counted, and what they would have refused is told.",
@@ -156,12 +164,28 @@ class TierSettings(Section):
             check_names_differ([*(rate.to_limit() for rate in rates), quota.to_limit()])
         return quota
 
+    @field_validator("cool_down")
+    @classmethod
+    def _cool_down_has_its_own_name(
+        cls, cool_down: CoolDownSettings | None, info: ValidationInfo
+    ) -> CoolDownSettings | None:
+        if cool_down is not None:
+            limits = [rate.to_limit() for rate in info.data.get("rates", ())]
+            limits += [quota.to_limit()] if (quota := info.data.get("quota")) else []
+            check_names_differ([*limits, cool_down.to_limit(Per.KEY)])
+        return cool_down
+
     def to_limits(self) -> tuple[Limit, ...]:
-        """Return its limits: the rates, then the quota."""
+        """Return its limits: the rates, the quota, then the cool-down."""
         limits = [rate.to_limit() for rate in self.rates]
         if self.quota is not None:
             limits.append(self.quota.to_limit())
-        return tuple(limit._replace(shadow=limit.shadow or self.shadow) for limit in limits)
+        if self.shadow:
+            # There are no refusals to go on past.
+            return tuple(limit._replace(shadow=True) for limit in limits)
+        if self.cool_down is not None:
+            limits.append(self.cool_down.to_limit(Per.KEY))
+        return tuple(limits)
 
 
 def parse_own_limits(limits: Mapping[str, object]) -> tuple[Limit, ...]:

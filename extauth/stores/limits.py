@@ -7,13 +7,14 @@ from typing import NamedTuple, Protocol
 
 from extauth.errors import StoreError
 from extauth.limits.algorithm import BucketState
-from extauth.limits.plan import Plan
+from extauth.limits.plan import Plan, Take
 from extauth.model import Usage
 
 
 class Taken(NamedTuple):
     """What came of taking: one usage for each limit of the plan that is not in shadow, in its order.
 
+    The cool-down's is the last of them, and only there while it refuses.
     `shadowed` names the limits in shadow that would have refused.
     """
 
@@ -28,8 +29,13 @@ class LimitStore(Protocol):
     def acquire(self, plan: Plan, now_us: int) -> Taken:
         """Take from every bucket of the plan if all of them have room, else from none.
 
-        Limits in shadow are taken beside that, where they have room, if the request is allowed.
+        Limits in shadow are taken beside that, where they have room, if the request is allowed. A refusal is
+        a violation of the plan's cool-down.
         """
+        ...
+
+    def violate(self, cool_down: Take, now_us: int) -> Usage:
+        """Count a refusal that it was not asked for, and return how the cool-down stands then."""
         ...
 
 
@@ -46,7 +52,7 @@ class Seen(NamedTuple):
     states: Mapping[str, BucketState]
 
     def usages(self, plan: Plan) -> tuple[Usage, ...]:
-        """Return how the limits of the plan stand, those in shadow last."""
+        """Return how the limits of the plan stand, those in shadow and the cool-down last."""
         return tuple(take.look(self.states.get(take.bucket), self.now_us) for take in plan.all_takes)
 
 
@@ -62,6 +68,13 @@ class SharedLimitStore(Protocol):
         """Have the plan taken if the record of the key has this version; 0 where there is no key.
 
         `on_told` is called once, in a later turn of the loop, within the store's deadline.
+        """
+        ...
+
+    def violate(self, plan: Plan) -> None:
+        """Count a refusal that it was not asked for; the plan has a cool-down.
+
+        It is told a moment later, together with others. Once the cool-down has begun, the plan knows it.
         """
         ...
 

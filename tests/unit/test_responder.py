@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from extauth.limits.plan import Plan
+from extauth.limits.plan import Plan, Take
+from extauth.model import Usage
 from extauth.stores.limits import Taken
 from tests.answers import Reply
 from tests.checking import Rig
@@ -39,6 +40,10 @@ class BrokenLimits:
     def acquire(self, plan: Plan, now_us: int) -> Taken:
         """Fail."""
         return broken(plan, now_us)
+
+    def violate(self, cool_down: Take, now_us: int) -> Usage:
+        """Fail."""
+        return broken(cool_down, now_us)
 
 
 def faulty(rig: Rig, name: str, path: bytes = b"/open/x", **headers: bytes) -> Reply:

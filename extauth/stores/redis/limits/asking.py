@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from extauth.limits.algorithm import BucketState, Tell
+from extauth.limits.cool_down import COOL_DOWN
 from extauth.limits.plan import Take
 from extauth.model import Limit
 from extauth.stores.redis import layout
@@ -36,9 +37,9 @@ Tells = tuple[tuple[Tell, Limit, int, int], ...]
 class Question(NamedTuple):
     """What is asked about takes in one slot: arguments ready for the wire, and how to read the answer.
 
-    `enforced` and `shadows` are the takes in the order given, each with its `Place` in the answer; `tells` is
-    what it takes to tell how each of the enforced stands: the algorithm's function, the limit, the cost, and
-    where its state begins. `key` is one of the slot.
+    `enforced` and `shadows` are the takes in the order given, each with its `Place` in the answer; the
+    `cool_down` stands beside them. `tells` is what it takes to tell how each of the enforced stands: the
+    algorithm's function, the limit, the cost, and where its state begins. `key` is one of the slot.
     """
 
     keys: bytes
@@ -49,6 +50,7 @@ class Question(NamedTuple):
     version: int
     enforced: tuple[tuple[Take, Place], ...]
     shadows: tuple[tuple[Take, Place], ...]
+    cool_down: tuple[Take, Place] | None
     answer: struct.Struct
     tells: Tells
 
@@ -60,6 +62,7 @@ class Mode(enum.IntEnum):
     LOOK = 1
     GIVE_BACK = 2
     RESET = 3
+    VIOLATE = 4
 
 
 def question(
@@ -81,7 +84,8 @@ def question(
     order = [ordered.index(take) for take in takes]
     places = [Place(1 + number, 1 + len(takes) + 4 * number) for number in order]
     placed = list(zip(takes, places, strict=True))
-    enforced = tuple(pair for pair in placed if not pair[0].limit.shadow)
+    cool_downs = [pair for pair in placed if pair[0].limit.algorithm == COOL_DOWN.name]
+    enforced = tuple(pair for pair in placed if not pair[0].limit.shadow and pair not in cool_downs)
     arguments, answer, tells = _in_common(
         b"".join(map(bulk, (spec, *names))),
         len(takes),
@@ -96,9 +100,16 @@ def question(
         version=version,
         enforced=enforced,
         shadows=tuple(pair for pair in placed if pair[0].limit.shadow),
+        cool_down=cool_downs[0] if cool_downs else None,
         answer=answer,
         tells=tells,
     )
+
+
+def violations(cool_down: Take, count: int) -> Question:
+    """Say that a client went on past its refusals so many times."""
+    numbers = (*cool_down.numbers[:4], count)
+    return question([cool_down._replace(numbers=numbers)], mode=Mode.VIOLATE)
 
 
 @lru_cache(maxsize=1_024)
@@ -158,7 +169,7 @@ Found = dict[str, Standing]
 
 def found_in(asked: Question, values: tuple[int, ...]) -> Found:
     """Return what an answer says of each limit."""
-    placed = (*asked.enforced, *asked.shadows)
+    placed = (*asked.enforced, *asked.shadows, *([] if asked.cool_down is None else [asked.cool_down]))
     return {
         take.bucket: Standing(bool(values[place.room]), state_at(values, place)) for take, place in placed
     }

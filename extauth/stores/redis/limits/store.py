@@ -15,10 +15,19 @@ from extauth.errors import StoreError
 from extauth.limits.plan import Plan
 from extauth.limits.registry import ALGORITHMS
 from extauth.stores.limits import OnTold, Seen, Told
-from extauth.stores.redis.limits.asking import FIRST_ANSWER, Mode, Question, question, read_answer, time_of
+from extauth.stores.redis.limits.asking import (
+    FIRST_ANSWER,
+    Mode,
+    Question,
+    question,
+    read_answer,
+    time_of,
+    violations,
+)
 from extauth.stores.redis.limits.line import Program, heard
 from extauth.stores.redis.limits.node import Node
-from extauth.stores.redis.limits.telling import looked_at, refused, seen, taken
+from extauth.stores.redis.limits.telling import looked_at, refused, seen, taken, violated
+from extauth.stores.redis.limits.violations import Violations
 
 # How many checks one call of the script may hold, so that Redis is free for others after a millisecond or so.
 MOST_AT_ONCE = 128
@@ -37,11 +46,17 @@ def program(name: str) -> Program:
 
 
 class Waiting(NamedTuple):
-    """A check that waits for its answer."""
+    """A check that waits for its answer; without `on_told` it tells violations, and nobody waits."""
 
     plan: Plan
     asked: Question
-    on_told: OnTold
+    on_told: OnTold | None
+
+
+def report_of(plan: Plan, count: int) -> Waiting:
+    """Return what tells Redis of violations of a plan's cool-down."""
+    assert plan.cool_down is not None  # nothing else is violated
+    return Waiting(plan, violations(plan.cool_down, count), None)
 
 
 def hand_out(batch: Sequence[Waiting], reply: bytes | StoreError, asked_us: int) -> None:
@@ -56,10 +71,15 @@ def hand_out(batch: Sequence[Waiting], reply: bytes | StoreError, asked_us: int)
             values, at = read_answer(asked, reply, at)
             if values is None:
                 told = None
+            elif on_told is None:
+                violated(plan, asked, values, now_us, asked_us)
+                continue
             elif values[0]:
                 told = taken(asked, values, now_us)
             else:
                 told = refused(plan, asked, values, now_us, asked_us)
+        if on_told is None:
+            continue
         try:
             on_told(told)
         except Exception as fault:  # noqa: BLE001 - the others must get their answers, whatever it is
@@ -74,6 +94,7 @@ class RedisLimitStore:
         self._now_us = clock.now_us
         self._take = program("take")
         self._waiting: list[Waiting] = []
+        self._violations = Violations(lambda plan, count: self._enqueue(report_of(plan, count)))
 
     async def open(self) -> None:
         """Connect. Raises StoreError."""
@@ -81,6 +102,7 @@ class RedisLimitStore:
 
     async def close(self) -> None:
         """Let go of the connection."""
+        self._violations.close()
         await self._node.close()
 
     @property
@@ -93,9 +115,18 @@ class RedisLimitStore:
         asked = plan.prepared
         if not isinstance(asked, Question):
             asked = plan.prepared = question(plan.all_takes, key_id, version)
+        if plan.cool_down is not None:
+            self._violations.tell(plan)
+        self._enqueue(tuple.__new__(Waiting, (plan, asked, on_told)))
+
+    def _enqueue(self, waiting: Waiting) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._send)
-        self._waiting.append(tuple.__new__(Waiting, (plan, asked, on_told)))
+        self._waiting.append(waiting)
+
+    def violate(self, plan: Plan) -> None:
+        """Count a refusal. See `SharedLimitStore`."""
+        self._violations.note(plan)
 
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `SharedLimitStore`."""
@@ -112,6 +143,7 @@ class RedisLimitStore:
         if takes:
             asked = question(takes, mode=Mode.RESET)
             await heard(lambda answered: self._node.run(self._take, [asked], answered))
+        self._violations.forget(plan)
         plan.spent = plan.held = None
 
     def _send(self) -> None:
