@@ -18,6 +18,7 @@ from extauth.errors import OverloadedError, StoreError
 from extauth.failure import RETRY_SECONDS, FailurePolicy, unavailable
 from extauth.keys.directory import KeyDirectory, Rejection
 from extauth.limits.plan import PLAIN_CHARGE, Plan
+from extauth.limits.spent import Spent
 from extauth.model import ApiKey, CheckRequest, Code, Decision
 from extauth.patience import Patience
 from extauth.routes import Access, Route, RouteTable
@@ -30,6 +31,7 @@ _ATTEMPTS = 5
 
 # Looking a member up in its enumeration costs more than comparing it.
 _REQUIRED = Access.REQUIRED
+_COOLING_DOWN = Code.COOLING_DOWN
 
 
 class Asked(NamedTuple):
@@ -78,6 +80,7 @@ class Checker:
         self._keys = keys
         self._recall = keys.recall if shared is None else keys.recognise
         self._acquire = limits.acquire
+        self._violate = limits.violate
         self._anonymous = plans
         self._now_us = clock.now_us
         self._failure = failure
@@ -139,7 +142,9 @@ class Checker:
     ) -> Decision | Asked:
         key = None if caller is None else caller.key
         if plan.spent is not None and (spent := plan.refused_again(now_us)):
-            return limited(key, route, plan, spent)
+            decision = self._repeated(key, route, plan, spent, now_us)
+            if decision is not None:
+                return decision
         if self._shared is not None:
             return self._to_ask(Asked(caller, route, plan, None, claim), now_us)
         taken = self._acquire(plan, now_us, claim)
@@ -152,10 +157,24 @@ class Checker:
     ) -> Decision | Asked:
         # What refused a moment ago does so again.
         if plan.spent is not None and (spent := plan.refused_again(now_us)):
-            return limited(key, route, plan, spent)
+            decision = self._repeated(key, route, plan, spent, now_us)
+            if decision is not None:
+                return decision
         if self._shared is not None:
             return self._to_ask(tuple.__new__(Asked, (caller, route, plan, None, None, None)), now_us)
         return counted(key, route, plan, self._acquire(plan, now_us), now_us)
+
+    def _repeated(
+        self, key: ApiKey | None, route: Route, plan: Plan, spent: Spent, now_us: int
+    ) -> Decision | None:
+        """Refuse again, unless that is one violation too many: then the cool-down has to be looked at."""
+        if plan.cool_down is not None and spent.code is not _COOLING_DOWN:
+            # Whoever goes on past that violates the cool-down.
+            if self._shared is not None:
+                self._shared.violate(plan)
+            elif not self._violate(plan.cool_down, now_us).allowed:
+                return None
+        return limited(key, route, plan, spent)
 
     def _foreseen(self, caller: Caller, route: Route, decision: Decision, now_us: int) -> Decision | Asked:
         """A refusal of a key that others may have changed meanwhile has to be confirmed."""

@@ -39,8 +39,9 @@ def counted(key: ApiKey | None, route: Route, plan: Plan, taken: Taken, now_us: 
             return crowded(key, route, plan, usages, blocked)
         spent = spent_by(usages, now_us)
         if plan.held is not None:
-            # A shared store looked some time ago.
-            spent = spent._replace(until_us=min(spent.until_us, plan.held.until_us))
+            # A shared store looked some time ago. Beside a cool-down others may have room again by now.
+            until_us = plan.held.since_us if plan.held.cools else plan.held.until_us
+            spent = spent._replace(until_us=min(spent.until_us, until_us))
         plan.spent = spent
         return limited(key, route, plan, spent)
     # The commonest decision is built without the named tuple's constructor, which takes twice as long.

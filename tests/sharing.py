@@ -12,7 +12,7 @@ from extauth.errors import StoreError
 from extauth.failure import FailureModes, FailurePolicy
 from extauth.keys.records import KeyRecords
 from extauth.limits.plan import Plan
-from extauth.limits.spent import hold
+from extauth.limits.spent import cool, hold
 from extauth.model import CheckRequest, Decision
 from extauth.patience import Patience
 from extauth.server.responder import Responder
@@ -39,7 +39,7 @@ class FakeSharedLimits:
     def __init__(self, keys: MemoryKeyStore, clock: FakeClock) -> None:
         self.model = MemoryLimitStore()
         self.trouble = ""
-        self.asked = 0
+        self.asked = self.violations = 0
         self.failure: StoreError | None = None
         self.deaf = False
         self.ahead_us = self.there_us = self.back_us = 0
@@ -81,16 +81,31 @@ class FakeSharedLimits:
         now_us = self.now_us()
         taken = self.model.acquire(plan, now_us)
         if not taken.allowed:
-            states = tuple(self.model._states.get(take.bucket) for take in plan.takes)
+            takes = (*plan.takes, plan.cool_down)[: len(taken.usages)]
+            states = tuple(self.model._states.get(take.bucket) for take in takes if take is not None)
             plan.held = hold(taken.usages, states, asked_us=asked_us, store_now_us=now_us)
         self._clock.advance(microseconds=self.back_us)
         on_told(taken)
+
+    def violate(self, plan: Plan) -> None:
+        """Count a refusal at once, and tell the plan as Redis does. See `SharedLimitStore`."""
+        assert plan.cool_down is not None
+        assert plan.held is not None
+        self.violations += 1
+        now_us, asked_us = self.now_us(), self._clock.now_us()
+        usage = self.model.violate(plan.cool_down, now_us)
+        if not usage.allowed:
+            state = self.model._states[plan.cool_down.bucket]
+            times = {"asked_us": asked_us, "store_now_us": now_us}
+            plan.held = cool(plan.held, len(plan.takes), state, usage.retry_us, **times)
+            if plan.spent is not None:
+                plan.spent = plan.spent._replace(until_us=plan.spent.since_us)
 
     def violated(self, plan: Plan) -> tuple[str, ...]:
         """Return the names of the limits that would refuse now."""
         return tuple(
             take.limit.name
-            for take in plan.takes
+            for take in (*plan.takes, *([] if plan.cool_down is None else [plan.cool_down]))
             if not take.step(self.model._states.get(take.bucket), take.numbers, self.now_us())[0]
         )
 

@@ -84,3 +84,17 @@ def with_keys(folder: Path, scenario: Callable[[SqliteKeyStore], Awaitable[None]
             await scenario(store)
 
     asyncio.run(run())
+
+
+def with_shared_limits(row: str, scenario: Callable[[Shared], Awaitable[None]]) -> None:
+    """Run a scenario on an empty store of this row, and hold afterwards that all that is left will end."""
+
+    async def run() -> None:
+        async with SHARED_LIMITS[row]() as shared:
+            await scenario(shared)
+            for name in shared.names():
+                if name.endswith(":limits"):
+                    assert shared.command("PTTL", name) != -1, name
+            assert [trouble for trouble in shared.troubles if trouble] == []
+
+    asyncio.run(run())

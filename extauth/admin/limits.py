@@ -74,7 +74,8 @@ LIMIT_ENDPOINTS: tuple[Endpoint, ...] = (
         summary="Forget what a key has spent",
         description=(
             "Of all limits that count this key alone, those of routes among them. Limits that it shares "
-            "with other keys stay as they are. Other servers notice within a second."
+            "with other keys stay as they are. Other servers notice within a second, "
+            "the end of a cool-down within a minute."
         ),
         act=reset_limits,
         asked=Nothing,

@@ -98,7 +98,13 @@ class Plan:
         if held is None or not held.since_us <= now_us < held.until_us:
             return None
         then_us = now_us + held.ahead_us
-        looks = zip(self.takes, held.states, held.rooms, strict=True)
+        takes, rooms = self.takes, held.rooms
+        if held.cools and self.cool_down is not None:
+            # It may last longer than others refuse.
+            takes = (*takes, self.cool_down)
+            steps = zip(takes, held.states, strict=True)
+            rooms = tuple(take.step(state, take.numbers, then_us)[0] for take, state in steps)
+        looks = zip(takes, held.states, rooms, strict=True)
         usages = tuple(take.look(state, then_us, allowed=room) for take, state, room in looks)
         self.spent = spent_by(usages, now_us)
         return self.spent
@@ -161,12 +167,16 @@ class Planner:
         self.anonymous = anonymous
 
     def limits_of(self, key: ApiKey) -> tuple[AnyLimit, ...]:
-        """Return the key's own limits, else those of its tier. Raises UnknownLimitsError."""
+        """Return its own limits and its tier's cool-down, else its tier's. Raises UnknownLimitsError."""
         if key.limits:
             try:
-                return self._parse_own(key.limits)
+                own = self._parse_own(key.limits)
             except ValueError as error:
                 raise UnknownLimitsError(f"the key's own limits can't be read: {error}") from error
+            of_tier = self._tiers.get(key.tier, ())
+            return own + tuple(
+                limit for limit in of_tier if isinstance(limit, Limit) and limit.algorithm == COOL_DOWN.name
+            )
         try:
             return self._tiers[key.tier]
         except KeyError as error:

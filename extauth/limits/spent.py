@@ -20,6 +20,8 @@ KNOWN_FOR_US = 10_000
 # How long a shared store is not asked about a spent limit, in microseconds: after this long a change of the
 # key and a reset of the limit, which nobody tells this server of, are noticed.
 HELD_FOR_US = 1_000_000
+# The same of a cool-down, of which a shared store needn't hear while it lasts.
+COOLING_FOR_US = 60_000_000
 
 
 class Spent(NamedTuple):
@@ -61,6 +63,7 @@ def _code_of(refusing: Iterable[Limit]) -> Code:
 class Held(NamedTuple):
     """What a shared store said when it refused, in the order of the plan's takes.
 
+    If it `cools`, the cool-down is the last; what else refuses has to be looked at anew then.
     It holds from `since_us` until `until_us` of this server's clock, which the store's is `ahead_us` of.
     """
 
@@ -69,6 +72,21 @@ class Held(NamedTuple):
     ahead_us: int
     rooms: tuple[bool, ...]
     states: tuple[BucketState | None, ...]
+    cools: bool = False
+
+
+def cool(
+    held: Held, others: int, state: BucketState, retry_us: int, *, asked_us: int, store_now_us: int
+) -> Held:
+    """Return what is held on to once a cool-down has begun; the `others` are the limits beside it."""
+    return Held(
+        since_us=asked_us,
+        until_us=asked_us + min(COOLING_FOR_US, retry_us),
+        ahead_us=store_now_us - asked_us,
+        rooms=(*held.rooms[:others], False),
+        states=(*held.states[:others], state),
+        cools=True,
+    )
 
 
 def hold(
@@ -78,11 +96,17 @@ def hold(
 
     The store looked later than that, so the times that it told end later than they are taken to end here.
     """
-    waits_us = [usage.retry_us for usage in usages if not usage.allowed]
+    cools = usages[-1].limit.algorithm == COOL_DOWN.name
+    if cools:
+        # It refuses whatever becomes of the others.
+        longest_us = min(COOLING_FOR_US, usages[-1].retry_us)
+    else:
+        longest_us = min(HELD_FOR_US, *(usage.retry_us for usage in usages if not usage.allowed))
     return Held(
         since_us=asked_us,
-        until_us=asked_us + min(HELD_FOR_US, *waits_us),
+        until_us=asked_us + longest_us,
         ahead_us=store_now_us - asked_us,
         rooms=tuple(usage.allowed for usage in usages),
         states=states,
+        cools=cools,
     )

@@ -15,6 +15,7 @@ from extauth.clock import MICROSECONDS, Clock, from_us
 from extauth.dialects.headers import HeaderWriter
 from extauth.errors import NotFoundError
 from extauth.keys.asked import Actor
+from extauth.limits.cool_down import COOL_DOWN
 from extauth.limits.plan import PLAIN_CHARGE, Charge, Plan, Planner, Subjects, Take, UnknownLimitsError
 from extauth.model import ApiKey, Limit, LimitSet, Per, Usage
 from extauth.stores.base import AuditEntry, KeyStore
@@ -122,8 +123,9 @@ def _origin(take: Take, key: ApiKey | None) -> Origin:
         return Origin.ROUTE
     if key is None:
         return Origin.ANONYMOUS
-    # Own limits count the key alone, and so stand in no scope.
-    return Origin.KEY if key.limits and not slash else Origin.TIER
+    # Own limits count the key alone, and so stand in no scope. None of them is a cool-down.
+    own = key.limits and not slash and take.limit.algorithm != COOL_DOWN.name
+    return Origin.KEY if own else Origin.TIER
 
 
 def policy_of(limit: Limit, writer: HeaderWriter) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from extauth.model import Limit, Per
 from extauth.settings.base import Section
+from extauth.settings.cool_down import CoolDownSettings
 from extauth.settings.rates import MOST_RATES, OF_ALL, OF_ANONYMOUS, RateSettings, check_names_differ
 
 PER_KEY = frozenset({Per.KEY, Per.USER})
@@ -39,6 +40,14 @@ class LimitSettings(Section):
         ),
     )
 
+    anonymous_cool_down: CoolDownSettings | None = Field(
+        default=None,
+        description=(
+            "What becomes of a client address that goes on past its refusals without a key; nothing where it "
+            "is not set. `{}` has the defaults. With a key its tier's `cool_down` holds instead."
+        ),
+    )
+
     @field_validator("rates")
     @classmethod
     def _names_differ(cls, rates: tuple[RateSettings, ...]) -> tuple[RateSettings, ...]:
@@ -51,10 +60,23 @@ class LimitSettings(Section):
         check_names_differ([rate.to_limit(OF_ANONYMOUS) for rate in rates])
         return rates
 
+    @field_validator("anonymous_cool_down")
+    @classmethod
+    def _anonymous_cool_down_has_its_own_name(
+        cls, cool_down: CoolDownSettings | None, info: ValidationInfo
+    ) -> CoolDownSettings | None:
+        if cool_down is not None:
+            limits = [rate.to_limit(OF_ANONYMOUS) for rate in info.data.get("anonymous", ())]
+            check_names_differ([*limits, cool_down.to_limit(Per.IP)])
+        return cool_down
+
     def to_common(self) -> tuple[Limit, ...]:
         """Return the limits that every request takes."""
         return tuple(rate.to_limit(OF_ALL) for rate in self.rates)
 
     def to_anonymous(self) -> tuple[Limit, ...]:
         """Return the limits of requests without a key."""
-        return tuple(rate.to_limit(OF_ANONYMOUS) for rate in self.anonymous)
+        limits = tuple(rate.to_limit(OF_ANONYMOUS) for rate in self.anonymous)
+        if self.anonymous_cool_down is None:
+            return limits
+        return (*limits, self.anonymous_cool_down.to_limit(Per.IP))

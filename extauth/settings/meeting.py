@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from extauth.limits.cool_down import COOL_DOWN
 from extauth.model import Limit
 from extauth.settings.base import Path
 from extauth.settings.limits import PER_KEY, LimitSettings
@@ -49,7 +50,7 @@ def mistakes_of(
     """Return what is wrong with limits that meet."""
     callers = _Callers(
         tiers=tuple(placed for name, tier in tiers.items() for placed in _of_tier(name, tier)),
-        anonymous=_placed(limits.to_anonymous(), ("limits", "anonymous"), "'limits.anonymous'"),
+        anonymous=tuple(_of_anonymous(limits)),
         common=_placed(limits.to_common(), ("limits", "rates"), "'limits.rates'"),
     )
     found = list(_clashes(callers.common, callers.tiers))
@@ -63,7 +64,17 @@ def mistakes_of(
 def _of_tier(name: str, tier: TierSettings) -> Iterator[_Placed]:
     for position, limit in enumerate(tier.to_limits()):
         at: Path = ("quota",) if limit.is_quota else ("rates", position)
+        if limit.algorithm == COOL_DOWN.name:
+            at = ("cool_down",)
         yield _Placed(limit, ("tiers", name, *at), f"tier {name!r}")
+
+
+def _of_anonymous(limits: LimitSettings) -> Iterator[_Placed]:
+    for placed in _placed(limits.to_anonymous(), ("limits", "anonymous"), "'limits.anonymous'"):
+        if placed.limit.algorithm == COOL_DOWN.name:
+            yield _Placed(placed.limit, ("limits", "anonymous_cool_down"), "'limits.anonymous_cool_down'")
+        else:
+            yield placed
 
 
 def _placed(limits: Iterable[Limit], path: Path, where: str) -> tuple[_Placed, ...]:
@@ -124,7 +135,7 @@ def _too_dear(position: int, cost: int, met: Iterable[_Placed]) -> Mistakes:
     too_small = [
         f"{limit.name!r} of {where} holds {limit.capacity}"
         for limit, _, where in met
-        if limit.capacity < cost and not limit.shadow
+        if limit.capacity < cost and not limit.shadow and limit.algorithm != COOL_DOWN.name
     ]
     if too_small:
         yield ("routes", position, "cost"), f"{cost} could never pass: {', '.join(too_small)}"

@@ -13,6 +13,7 @@ from extauth.model import Limit, Per
 from extauth.settings import grammar
 from extauth.settings.base import Section, Whole
 from extauth.settings.concurrency import ConcurrencySettings
+from extauth.settings.cool_down import CoolDownSettings
 from extauth.settings.rates import MOST_RATES, OF_A_ROUTE, QuotaSettings, RateSettings, check_names_differ
 from extauth.settings.values import LARGEST_COUNT, Duration
 
@@ -168,6 +169,13 @@ class TierSettings(Section):
             "when they end; without one: as many as come."
         ),
     )
+    cool_down: CoolDownSettings | None = Field(
+        default=None,
+        description=(
+            "What becomes of a key of this tier that goes on past its refusals; nothing where it is not set. "
+            "`{}` has the defaults. Keys with limits of their own have it too, a tier in shadow has none."
+        ),
+    )
     shadow: bool = Field(
         default=False,
         description="None of its limits refuses: they are counted, and what they would have refused is told.",
@@ -193,12 +201,28 @@ class TierSettings(Section):
             check_names_differ([*(rate.to_limit() for rate in rates), quota.to_limit()])
         return quota
 
+    @field_validator("cool_down")
+    @classmethod
+    def _cool_down_has_its_own_name(
+        cls, cool_down: CoolDownSettings | None, info: ValidationInfo
+    ) -> CoolDownSettings | None:
+        if cool_down is not None:
+            limits = [rate.to_limit() for rate in info.data.get("rates", ())]
+            limits += [quota.to_limit()] if (quota := info.data.get("quota")) else []
+            check_names_differ([*limits, cool_down.to_limit(Per.KEY)])
+        return cool_down
+
     def to_limits(self) -> tuple[Limit, ...]:
-        """Return its limits: the rates, then the quota."""
+        """Return its limits: the rates, the quota, then the cool-down."""
         limits = [rate.to_limit() for rate in self.rates]
         if self.quota is not None:
             limits.append(self.quota.to_limit())
-        return tuple(limit._replace(shadow=limit.shadow or self.shadow) for limit in limits)
+        if self.shadow:
+            # There are no refusals to go on past.
+            return tuple(limit._replace(shadow=True) for limit in limits)
+        if self.cool_down is not None:
+            limits.append(self.cool_down.to_limit(Per.KEY))
+        return tuple(limits)
 
     def to_all_limits(self) -> tuple[AnyLimit, ...]:
         """Return those, and how many requests may be in flight; in shadow as many as come."""

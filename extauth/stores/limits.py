@@ -17,8 +17,9 @@ from extauth.throttle.slots import Blocked
 class Taken(NamedTuple):
     """What came of taking: one usage for each limit of the plan that is not in shadow, in its order.
 
-    `shadowed` names the limits in shadow that would have refused. `lease` names the slots that were taken,
-    `blocked` says of which limit there was none; then nothing was taken of the others either.
+    The cool-down's is the last of them, and only there while it refuses. `shadowed` names the limits in
+    shadow that would have refused. `lease` names the slots that were taken, `blocked` says of which limit
+    there was none; then nothing was taken of the others either.
     """
 
     allowed: bool
@@ -34,10 +35,14 @@ class LimitStore(Protocol):
     def acquire(self, plan: Plan, now_us: int, claim: Claim | None = None, *, may_wait: bool = True) -> Taken:
         """Take from every bucket of the plan if all of them have room, else from none.
 
-        Limits in shadow are taken beside that, where they have room, if the request is allowed. With a
-        `claim` it needs the slots of the plan too; where one has none, the claim waits in its queue if there
-        is room and it `may_wait`.
+        Limits in shadow are taken beside that, where they have room, if the request is allowed. A refusal is
+        a violation of the plan's cool-down. With a `claim` it needs the slots of the plan too; where one has
+        none, the claim waits in its queue if there is room and it `may_wait`.
         """
+        ...
+
+    def violate(self, cool_down: Take, now_us: int) -> Usage:
+        """Count a refusal that it was not asked for, and return how the cool-down stands then."""
         ...
 
 
@@ -54,7 +59,7 @@ class Seen(NamedTuple):
     states: Mapping[str, BucketState]
 
     def usages(self, plan: Plan) -> tuple[Usage, ...]:
-        """Return how the limits of the plan stand, those in shadow last."""
+        """Return how the limits of the plan stand, those in shadow and the cool-down last."""
         return self.usages_of(plan.all_takes)
 
     def usages_of(self, takes: Iterable[Take]) -> tuple[Usage, ...]:
@@ -80,6 +85,13 @@ class SharedLimitStore(Protocol):
 
         `on_told` is called once, in a later turn of the loop, within the store's deadline; with a `claim`
         that waits for a slot, within what the limit lets it wait besides.
+        """
+        ...
+
+    def violate(self, plan: Plan) -> None:
+        """Count a refusal that it was not asked for; the plan has a cool-down.
+
+        It is told a moment later, together with others. Once the cool-down has begun, the plan knows it.
         """
         ...
 

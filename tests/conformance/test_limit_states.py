@@ -30,6 +30,7 @@ LIMITS = (
     window("sliding", 9, YEAR, kind="sliding"),
     Limit("shadow", 1, 1, YEAR, shadow=True),
     Limit("all", 100, 100, YEAR, per=Per.ALL),
+    Limit("cool-down", 2, 2, YEAR, "cool_down", pause_us=YEAR, longest_us=YEAR),
 )
 _PLANNER = Planner({}, parse_own=lambda _: ())
 
@@ -132,18 +133,19 @@ def told(taken: Taken) -> tuple[object, ...]:
 
 
 def test_what_is_seen_foretells_what_is_taken(run: Run) -> None:
-    """Before anybody has used them, with room and without; to look twice changes nothing."""
+    """Before anybody has used them, with room, without and cooling down; to look twice changes nothing."""
 
     async def scenario(kept: Kept) -> None:
         plan, outcomes = plan_of_all(), []
-        for _ in range(4):
+        for _ in range(5):
             before, again = await foretold(kept, plan_of_all()), await foretold(kept, plan_of_all())
             taken = await kept.take(plan)
             assert told(before) == told(again) == told(taken)
             for mine, theirs in zip(before.usages, taken.usages, strict=True):
                 assert abs(mine.retry_us - theirs.retry_us) < 60_000_000
-            outcomes.append((taken.allowed, taken.shadowed))
-        assert outcomes == [(True, ("shadow",)), (True, ("shadow",)), (False, ()), (False, ())]
+            outcomes.append((taken.allowed, taken.shadowed, len(taken.usages)))
+        passes, refused, cools = (True, ("shadow",), 4), (False, (), 4), (False, (), 5)
+        assert outcomes == [passes, passes, refused, cools, cools]
 
     run(scenario)
 
@@ -153,7 +155,8 @@ def test_a_reset_forgets_what_was_spent(run: Run) -> None:
 
     async def scenario(kept: Kept) -> None:
         plan = plan_of_all()
-        await kept.take(plan)
+        for _ in range(4):
+            await kept.take(plan)
         await kept.states.reset(Plan(take for take in plan.all_takes if take.limit.per is Per.KEY))
         assert list((await kept.states.look(plan)).states) == ["all:tier:t/all"]
         await kept.states.reset(Plan(()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import pytest
 
@@ -19,7 +20,7 @@ from extauth.stores.redis.limits.asking import time_of
 from extauth.stores.redis.limits.store import MOST_AT_ONCE
 from tests.limits import window
 from tests.redis.limits import Shared
-from tests.stores import SHARED_LIMITS
+from tests.stores import SHARED_LIMITS, with_shared_limits
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
@@ -51,19 +52,7 @@ def row(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def run(row: str) -> Run:
     """Give what runs a scenario on an empty store, and holds afterwards that all that is left will end."""
-
-    def run_scenario(scenario: Scenario) -> None:
-        async def with_store() -> None:
-            async with SHARED_LIMITS[row]() as shared:
-                await scenario(shared)
-                for name in shared.names():
-                    if name.endswith(":limits"):
-                        assert shared.command("PTTL", name) != -1, name
-                assert [trouble for trouble in shared.troubles if trouble] == []
-
-        asyncio.run(with_store())
-
-    return run_scenario
+    return partial(with_shared_limits, row)
 
 
 def remaining(usages: Sequence[Usage]) -> list[int]:

@@ -77,7 +77,11 @@ class Node:
 
     def check(self, key: str, path: str = "/v1/x") -> int:
         """Ask as Envoy does, on a kept-alive connection; return the status."""
-        return self._ask(self.check_port, "GET", f"/envoy{path}", {"x-api-key": key}).status
+        return self.ask(key, path).status
+
+    def ask(self, key: str, path: str = "/v1/x") -> Answer:
+        """Do the same; return the whole answer."""
+        return self._ask(self.check_port, "GET", f"/envoy{path}", {"x-api-key": key})
 
     def admin(self, method: str, path: str, *, key: str, body: Any = None, **headers: str) -> Answer:
         """Ask the admin API on a kept-alive connection."""

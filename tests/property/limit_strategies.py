@@ -18,6 +18,15 @@ COUNTS = st.integers(1, 50) | st.integers(1, 1_000_000_000)
 COSTS = st.integers(0, 5) | st.fractions(0, 1)
 PASSED_US = st.integers(0, 3 * SECOND) | st.integers(0, 40 * DAY)
 JUMPS_US = st.integers(-5 * SECOND, 5 * SECOND) | st.integers(-(10**13), 10**13)
+# A cool-down of a tier, or none.
+COOL_DOWNS = st.none() | st.fixed_dictionaries(
+    {
+        "violations": st.integers(1, 5),
+        "window": st.sampled_from(["5ms", "10s"]),
+        "cool_down": st.sampled_from(["1ms", "15ms", "2s"]),
+        "longest": st.sampled_from(["2s", "10m"]),
+    }
+)
 
 
 def limit_of(name: str, capacity: int, rate: int, period_us: int) -> Limit:

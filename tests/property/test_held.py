@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from extauth.limits.plan import Plan
 from extauth.limits.spent import HELD_FOR_US, KNOWN_FOR_US
 from extauth.model import Code, Decision
 from tests.checking import request_for
+from tests.property.limit_strategies import COOL_DOWNS
 from tests.sharing import SharedRig
 
 RATES = st.lists(
@@ -32,15 +34,19 @@ MOVES_US = st.lists(
 )
 
 
-@given(RATES, AHEAD_US, TRAVEL_US, TRAVEL_US, MOVES_US)
+@given(RATES, COOL_DOWNS, AHEAD_US, st.tuples(TRAVEL_US, TRAVEL_US), MOVES_US)
 def test_it_changes_no_decision(
-    rates: list[str], ahead_us: int, there_us: int, back_us: int, moves_us: list[int]
+    rates: list[str],
+    cool_down: dict[str, Any] | None,
+    ahead_us: int,
+    travel_us: tuple[int, int],
+    moves_us: list[int],
 ) -> None:
     """Whoever is refused without asking would be refused by the store at that moment, by the same limits."""
 
     async def run() -> None:
-        rig = SharedRig(tiers={"default": {"rates": rates}})
-        rig.shared.ahead_us, rig.shared.there_us, rig.shared.back_us = ahead_us, there_us, back_us
+        rig = SharedRig(tiers={"default": {"rates": rates, "cool_down": cool_down}})
+        rig.shared.ahead_us, (rig.shared.there_us, rig.shared.back_us) = ahead_us, travel_us
         try:
             text, key = await rig.issue()
             await rig.ask(key=text)
@@ -50,14 +56,18 @@ def test_it_changes_no_decision(
             for move_us in moves_us:
                 rig.clock.advance(microseconds=move_us)
                 now_us = rig.clock.now_us()
+                # It may begin a cool-down itself, of which only the next is told.
+                expected = rig.shared.violated(caller.plan)
                 decision = rig.checker.decide(request_for(key=text), now_us)
                 if isinstance(decision, Decision):
-                    assert decision.violated == rig.shared.violated(caller.plan)
                     waits = [
                         usage.retry_us for usage in (await rig.shared.look(caller.plan)).usages(caller.plan)
                     ]
-                    assert decision.code is Code.RATE_LIMITED
-                    assert len(waits) == len(rates)
+                    cools = "cool-down" in expected
+                    assert decision.code is (Code.COOLING_DOWN if cools else Code.RATE_LIMITED)
+                    # Of those that refuse beside a cool-down, some may be taken to have room too early.
+                    assert decision.violated == expected or (cools and {*decision.violated} < {*expected})
+                    assert len(waits) == len(rates) + (cool_down is not None)
                 else:
                     assert isinstance(decision, Asked)
                     await rig.ask(key=text)
@@ -81,6 +91,35 @@ def test_a_flood_against_a_spent_limit_asks_the_store_once_a_second() -> None:
                 assert (await rig.ask(key=text)).code is Code.RATE_LIMITED
                 rig.clock.advance(microseconds=1_000)
             assert rig.shared.asked <= 11
+        finally:
+            rig.hasher.close()
+
+    asyncio.run(run())
+
+
+def test_a_flood_against_a_cool_down_asks_the_store_once_a_minute() -> None:
+    """Nor is anything of it counted. Whoever stops for as long as told passes."""
+
+    async def run() -> None:
+        cool_down = {"violations": 20, "cool_down": "2m"}
+        rig = SharedRig(tiers={"default": {"rates": ["1/second"], "cool_down": cool_down}})
+        try:
+            text, _ = await rig.issue()
+            assert (await rig.ask(key=text)).code is Code.ALLOWED
+            codes = [(await rig.ask(key=text)).code for _ in range(21)]
+            assert codes == [Code.RATE_LIMITED] * 20 + [Code.COOLING_DOWN]
+            rig.shared.asked = rig.shared.violations = 0
+            for _ in range(11_000):
+                assert (await rig.ask(key=text)).code is Code.COOLING_DOWN
+                rig.clock.advance(microseconds=10_000)
+            assert rig.shared.asked <= 2
+            assert rig.shared.violations == 0
+            decision = await rig.ask(key=text)
+            assert (decision.code, decision.retry_after) == (Code.COOLING_DOWN, 10)
+            rig.clock.advance(microseconds=decision.retry_after * 1_000_000 - 1)
+            assert (await rig.ask(key=text)).code is Code.COOLING_DOWN
+            rig.clock.advance(microseconds=1)
+            assert (await rig.ask(key=text)).code is Code.ALLOWED
         finally:
             rig.hasher.close()
 

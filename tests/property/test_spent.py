@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from extauth.model import Code, Decision
 from extauth.stores.limits import Taken
 from extauth.stores.memory import MemoryLimitStore
 from tests.checking import Rig
+from tests.property.limit_strategies import COOL_DOWNS
 
 # Most of them within the time for which a refusal is remembered, others long after it or back in time.
 MOVES_US = st.lists(
@@ -27,12 +29,14 @@ RATES = st.lists(
 )
 
 
-@given(RATES, MOVES_US)
-def test_it_changes_no_decision(rates: list[str], moves_us: list[int]) -> None:
+@given(RATES, COOL_DOWNS, MOVES_US)
+def test_it_changes_no_decision(
+    rates: list[str], cool_down: dict[str, Any] | None, moves_us: list[int]
+) -> None:
     """Each request is allowed, or refused by the same limits, as by a store that is asked every time."""
 
     async def run() -> None:
-        rig = Rig(tiers={"default": {"rates": rates}})
+        rig = Rig(tiers={"default": {"rates": rates, "cool_down": cool_down}})
         try:
             text, key = await rig.issue()
             caller = await rig.records.current(key.key_id)
@@ -52,7 +56,8 @@ def test_it_changes_no_decision(rates: list[str], moves_us: list[int]) -> None:
 def _compare(decision: Decision, exact: Taken) -> None:
     refusing = [usage for usage in exact.usages if not usage.allowed]
     assert decision.violated == tuple(usage.limit.name for usage in refusing)
-    assert decision.code is (Code.RATE_LIMITED if refusing else Code.ALLOWED)
+    refused = Code.COOLING_DOWN if "cool-down" in decision.violated else Code.RATE_LIMITED
+    assert decision.code is (refused if refusing else Code.ALLOWED)
     if refusing:
         wait = -(-max(usage.retry_us for usage in refusing) // 1_000_000)
         # Never too early, and by one whole second too late at most, where a second has just passed.

@@ -32,6 +32,10 @@ def fields_of(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dic
             yield from fields_of(inner, f"{path}.")
             continue
         yield path, field
+        for section in map(resolved, field.get("anyOf", ())):
+            # A section that may be left out; a rate's mapping stands in a form of its own.
+            if "properties" in section:
+                yield from fields_of(section, f"{path}.")
         for key, step in (("items", "[]."), ("additionalProperties", ".NAME.")):
             below = resolved(inner.get(key) or {})
             if "properties" in below:
@@ -61,6 +65,7 @@ def test_the_walk_reaches_all_depths() -> None:
         "routes[].scopes",
         "tiers.NAME.rates",
         "tiers.NAME.quota",
+        "tiers.NAME.cool_down.violations",
         "failure.share",
     } <= FIELDS.keys()
 

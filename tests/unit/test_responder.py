@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from extauth.limits.plan import Plan
+from extauth.limits.plan import Plan, Take
+from extauth.model import Usage
 from extauth.stores.limits import Taken
 from extauth.throttle.claims import Claim
 from tests.answers import Reply
@@ -40,6 +41,10 @@ class BrokenLimits:
     def acquire(self, plan: Plan, now_us: int, claim: Claim | None = None, *, may_wait: bool = True) -> Taken:
         """Fail."""
         return broken(plan, now_us, claim, may_wait)
+
+    def violate(self, cool_down: Take, now_us: int) -> Usage:
+        """Fail."""
+        return broken(cool_down, now_us)
 
 
 def faulty(rig: Rig, name: str, path: bytes = b"/open/x", **headers: bytes) -> Reply:

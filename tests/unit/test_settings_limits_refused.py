@@ -159,6 +159,32 @@ WRONG = [
             "limits for itself, and let 4 times as much pass"
         ),
     ),
+    (
+        "tiers:\n  free:\n    cool_down:\n      violations: 0",
+        "4: tiers.free.cool_down.violations: must be at least 1, not 0",
+    ),
+    (
+        "limits: {anonymous_cool_down: {window: 25h}}",
+        "1: limits.anonymous_cool_down.window: must be at most 1d",
+    ),
+    (
+        "tiers:\n  free:\n    cool_down:\n      cool_down: 1h",
+        ("3: tiers.free.cool_down.longest: must be at least as long as 'cool_down', which is 1h"),
+    ),
+    (
+        "tiers:\n  free:\n    rates: [{rate: 1/second, name: cool-down}]\n    cool_down: {}",
+        (
+            "4: tiers.free.cool_down: two rates are named 'cool-down': name one, "
+            "as in {rate: 10/second, name: other}"
+        ),
+    ),
+    (
+        "limits:\n  rates: [{rate: 1/second, name: cool-down}]\n  anonymous_cool_down: {}",
+        (
+            "3: limits.anonymous_cool_down: 'cool-down' is also the name of a limit of 'limits.rates', and "
+            "requests may meet both: give one of them another 'name'"
+        ),
+    ),
     ("workers: 65", "1: workers: must be at most 64, not 65"),
     ("failure: {share: 0}", "1: failure.share: must be more than 0, not 0"),
     ("failure: {share: 1.5}", "1: failure.share: must be at most 1, not 1.5"),
@@ -194,12 +220,17 @@ FULL = {
                 {"rate": "5/week", "algorithm": "sliding_window", "per": "user", "shadow": True},
             ],
             "quota": {"rate": "100/month", "name": "plan"},
+            "cool_down": {"violations": 5, "window": "1m", "cool_down": "5s", "longest": "1h"},
             "shadow": True,
         },
         "pro": {"quota": "5/day"},
     },
     "routes": [{"path": "/a", "cost": 3, "limits": [{"rate": "9/hour", "per": "ip"}], "shadow": True}],
-    "limits": {"rates": [{"rate": "9/second", "name": "whole"}], "anonymous": ["7/minute"]},
+    "limits": {
+        "rates": [{"rate": "9/second", "name": "whole"}],
+        "anonymous": ["7/minute"],
+        "anonymous_cool_down": {},
+    },
     "failure": {
         "authentication": "open",
         "limits": "degrade",

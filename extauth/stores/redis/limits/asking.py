@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from extauth.limits.algorithm import BucketState, Tell
+from extauth.limits.cool_down import COOL_DOWN
 from extauth.limits.plan import Take
 from extauth.model import Limit
 from extauth.stores.redis import layout
@@ -39,10 +40,10 @@ Tells = tuple[tuple[Tell, Limit, int, int], ...]
 class Question(NamedTuple):
     """What is asked about takes in one slot: arguments ready for the wire, and how to read the answer.
 
-    `enforced` and `shadows` are the takes in the order given, each with its `Place` in the answer; `tells` is
-    what it takes to tell how each of the enforced stands: the algorithm's function, the limit, the cost, and
-    where its state begins. `key` is one of the slot. `slots` are the limits on requests in flight, of which
-    `lease` holds slots if they were taken.
+    `enforced` and `shadows` are the takes in the order given, each with its `Place` in the answer; the
+    `cool_down` stands beside them. `tells` is what it takes to tell how each of the enforced stands: the
+    algorithm's function, the limit, the cost, and where its state begins. `key` is one of the slot. `slots`
+    are the limits on requests in flight, of which `lease` holds slots if they were taken.
     """
 
     keys: bytes
@@ -53,6 +54,7 @@ class Question(NamedTuple):
     version: int
     enforced: tuple[tuple[Take, Place], ...]
     shadows: tuple[tuple[Take, Place], ...]
+    cool_down: tuple[Take, Place] | None
     answer: struct.Struct
     tells: Tells
     slots: tuple[slots.Place, ...] = ()
@@ -66,6 +68,7 @@ class Mode(enum.IntEnum):
     LOOK = 1
     GIVE_BACK = 2
     RESET = 3
+    VIOLATE = 4
 
 
 def question(
@@ -99,7 +102,8 @@ def question(
     order = [ordered.index(take) for take in takes]
     answers = [Place(1 + number, 1 + len(takes) + 4 * number) for number in order]
     placed = list(zip(takes, answers, strict=True))
-    enforced = tuple(pair for pair in placed if not pair[0].limit.shadow)
+    cool_downs = [pair for pair in placed if pair[0].limit.algorithm == COOL_DOWN.name]
+    enforced = tuple(pair for pair in placed if not pair[0].limit.shadow and pair not in cool_downs)
     arguments, answer, tells = _in_common(
         b"".join(map(bulk, (spec, *names))),
         len(takes),
@@ -115,6 +119,7 @@ def question(
         version=version,
         enforced=enforced,
         shadows=tuple(pair for pair in placed if pair[0].limit.shadow),
+        cool_down=cool_downs[0] if cool_downs else None,
         answer=answer,
         tells=tells,
         slots=places,
@@ -134,6 +139,12 @@ def named(asked: Question, name: str, client: str, lease: str, request_id: str) 
         number_of_arguments=asked.number_of_arguments + 3,
         lease=lease,
     )
+
+
+def violations(cool_down: Take, count: int) -> Question:
+    """Say that a client went on past its refusals so many times."""
+    numbers = (*cool_down.numbers[:4], count)
+    return question([cool_down._replace(numbers=numbers)], mode=Mode.VIOLATE)
 
 
 @lru_cache(maxsize=1_024)
@@ -214,7 +225,7 @@ Found = dict[str, Standing]
 
 def found_in(asked: Question, values: tuple[int, ...]) -> Found:
     """Return what an answer says of each limit."""
-    placed = (*asked.enforced, *asked.shadows)
+    placed = (*asked.enforced, *asked.shadows, *([] if asked.cool_down is None else [asked.cool_down]))
     return {
         take.bucket: Standing(bool(values[place.room]), state_at(values, place)) for take, place in placed
     }

@@ -36,11 +36,13 @@ from extauth.stores.redis.limits.asking import (
     question,
     read_answer,
     time_of,
+    violations,
 )
 from extauth.stores.redis.limits.line import Answered, heard
 from extauth.stores.redis.limits.node import Address, Dialling, GoneError, Node
-from extauth.stores.redis.limits.store import MOST_AT_ONCE, Waiting, hand_out, program
-from extauth.stores.redis.limits.telling import looked_at, seen
+from extauth.stores.redis.limits.store import MOST_AT_ONCE, Waiting, hand_out, program, report_of
+from extauth.stores.redis.limits.telling import counted, looked_at, seen
+from extauth.stores.redis.limits.violations import Violations
 from extauth.stores.redis.limits.wire import RedisError
 from extauth.stores.redis.link import RedisLink
 
@@ -76,6 +78,7 @@ class ClusterLimitStore:
         self._nodes: dict[Address, Node] = {}
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._several: set[asyncio.Task[None]] = set()
+        self._violations = Violations(self._report)
 
     @property
     def trouble(self) -> str:
@@ -94,6 +97,7 @@ class ClusterLimitStore:
 
     async def close(self) -> None:
         """Let go of all connections."""
+        self._violations.close()
         for task in self._several:
             task.cancel()
         await asyncio.gather(*self._several, return_exceptions=True)
@@ -105,14 +109,27 @@ class ClusterLimitStore:
         parts = plan.prepared
         if not isinstance(parts, tuple):
             parts = plan.prepared = _parts(plan, key_id, version)
+        if plan.cool_down is not None:
+            self._violations.tell(plan)
         if len(parts) > 1:
             task = asyncio.get_running_loop().create_task(self._take_in_turn(plan, parts, on_told))
             self._several.add(task)
             task.add_done_callback(self._several.discard)
             return
+        self._enqueue(parts[0].slot, Waiting(plan, parts[0].asked, on_told))
+
+    def _enqueue(self, slot: int, waiting: Waiting) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._send)
-        self._waiting[parts[0].slot].append(Waiting(plan, parts[0].asked, on_told))
+        self._waiting[slot].append(waiting)
+
+    def violate(self, plan: Plan) -> None:
+        """Count a refusal. See `SharedLimitStore`."""
+        self._violations.note(plan)
+
+    def _report(self, plan: Plan, count: int) -> None:
+        report = report_of(plan, count)
+        self._enqueue(key_slot(report.asked.key.encode()), report)
 
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `SharedLimitStore`."""
@@ -125,6 +142,7 @@ class ClusterLimitStore:
             if part.takes:
                 asked = question(part.takes, mode=Mode.RESET)
                 await heard(partial(self._run, part.slot, [asked]))
+        self._violations.forget(plan)
         plan.spent = plan.held = None
 
     def _send(self) -> None:
@@ -223,10 +241,24 @@ class ClusterLimitStore:
             now_us = time_of(reply)
             found |= found_in(part.asked, values)
             if not values[0]:
-                later = await self._look_at(parts[number + 1 :])
-                return _refusal(plan, found | _given_back(done, found, now_us) | later, asked_us, now_us)
+                later, violated = await asyncio.gather(
+                    self._look_at(parts[number + 1 :]), self._count_refusal(plan, done)
+                )
+                found |= _given_back(done, found, now_us) | later | violated
+                return _refusal(plan, found, asked_us, now_us)
             done.append(part)
         return _allowance(plan, found, now_us)
+
+    async def _count_refusal(self, plan: Plan, done: Sequence[_Part]) -> Found:
+        """Tell the cool-down, where it let a check pass that another slot refused; return how it stands."""
+        cool_down = plan.cool_down
+        if cool_down is None or not any(cool_down in part.takes for part in done):
+            return {}
+        asked = violations(cool_down, 1)
+        reply = await heard(partial(self._run, key_slot(asked.key.encode()), [asked]))
+        values, _ = read_answer(asked, reply, FIRST_ANSWER)
+        assert values is not None  # no version was asked about
+        return {cool_down.bucket: counted(asked, values, time_of(reply))}
 
     async def _look_at(self, parts: Iterable[_Part]) -> Found:
         found: Found = {}
@@ -269,8 +301,11 @@ def _given_back(parts: Sequence[_Part], found: Found, now_us: int) -> Found:
 
 
 def _refusal(plan: Plan, found: Found, asked_us: int, now_us: int) -> Taken:
-    rooms, states = zip(*(found[take.bucket] for take in plan.takes), strict=True)
-    looks = zip(plan.takes, rooms, states, strict=True)
+    takes = plan.takes
+    if plan.cool_down is not None and not found[plan.cool_down.bucket].room:
+        takes = (*takes, plan.cool_down)
+    rooms, states = zip(*(found[take.bucket] for take in takes), strict=True)
+    looks = zip(takes, rooms, states, strict=True)
     usages = tuple(take.look(state, now_us, allowed=room) for take, room, state in looks)
     plan.held = hold(usages, states, asked_us=asked_us, store_now_us=now_us)
     return Taken(allowed=False, usages=usages)

@@ -24,12 +24,14 @@ from extauth.stores.redis.limits.asking import (
     question,
     read_answer,
     time_of,
+    violations,
 )
 from extauth.stores.redis.limits.calls import calls_for
 from extauth.stores.redis.limits.leases import Errand, RedisLeases, Way
 from extauth.stores.redis.limits.line import Answered, Program, heard
 from extauth.stores.redis.limits.node import Dialling, Node
-from extauth.stores.redis.limits.telling import blocked, looked_at, refused, seen, taken
+from extauth.stores.redis.limits.telling import blocked, looked_at, refused, seen, taken, violated
+from extauth.stores.redis.limits.violations import Violations
 from extauth.throttle.claims import Claim
 from extauth.throttle.waiting import Waiter
 
@@ -52,11 +54,17 @@ def _text(name: str) -> str:
 
 
 class Waiting(NamedTuple):
-    """A check that waits for its answer."""
+    """A check that waits for its answer; without `on_told` it tells violations, and nobody waits."""
 
     plan: Plan
     asked: Question
-    on_told: OnTold
+    on_told: OnTold | None
+
+
+def report_of(plan: Plan, count: int) -> Waiting:
+    """Return what tells Redis of violations of a plan's cool-down."""
+    assert plan.cool_down is not None  # nothing else is violated
+    return Waiting(plan, violations(plan.cool_down, count), None)
 
 
 def hand_out(batch: Sequence[Waiting], reply: bytes | StoreError, asked_us: int) -> None:
@@ -71,12 +79,17 @@ def hand_out(batch: Sequence[Waiting], reply: bytes | StoreError, asked_us: int)
             values, at = read_answer(asked, reply, at)
             if values is None:
                 told = None
+            elif on_told is None:
+                violated(plan, asked, values, now_us, asked_us)
+                continue
             elif values[0]:
                 told = taken(asked, values, now_us)
             elif limit := blocked_by(asked, values):
                 told = blocked(asked, values, now_us, limit)
             else:
                 told = refused(plan, asked, values, now_us, asked_us)
+        if on_told is None:
+            continue
         try:
             on_told(told)
         except Exception as fault:  # noqa: BLE001 - the others must get their answers, whatever it is
@@ -92,6 +105,7 @@ class RedisLimitStore:
         self._take = program("take")
         self._end = program("leases")
         self._waiting: list[Waiting] = []
+        self._violations = Violations(lambda plan, count: self._enqueue(report_of(plan, count)))
         way = Way(ask=self._ask_for_slots, run=self._run_errands, slot=lambda _key: 0, is_cluster=False)
         self.leases = RedisLeases(way, clock)
         self._calls = calls_for(self.leases, dialling, process)
@@ -102,6 +116,7 @@ class RedisLimitStore:
 
     async def close(self) -> None:
         """Let go of the connection."""
+        self._violations.close()
         await self._calls.close()
         await self._node.close()
 
@@ -119,6 +134,8 @@ class RedisLimitStore:
         asked = plan.prepared
         if not isinstance(asked, Question):
             asked = plan.prepared = question(plan.all_takes, key_id, version)
+        if plan.cool_down is not None:
+            self._violations.tell(plan)
         self._enqueue(tuple.__new__(Waiting, (plan, asked, on_told)))
 
     def _enqueue(self, waiting: Waiting) -> None:
@@ -126,8 +143,14 @@ class RedisLimitStore:
             asyncio.get_running_loop().call_soon(self._send)
         self._waiting.append(waiting)
 
+    def violate(self, plan: Plan) -> None:
+        """Count a refusal. See `SharedLimitStore`."""
+        self._violations.note(plan)
+
     def _ask_for_slots(self, waiter: Waiter, lease: str, *, may_wait: bool, on_told: OnTold) -> None:
         plan, claim = waiter.plan, waiter.claim
+        if plan.cool_down is not None:
+            self._violations.tell(plan)
         asked = plan.prepared
         if not isinstance(asked, Question) or not may_wait:
             takes, key_id, version = plan.all_takes, waiter.key_id, waiter.version
@@ -158,6 +181,7 @@ class RedisLimitStore:
         if takes:
             asked = question(takes, mode=Mode.RESET)
             await heard(lambda answered: self._node.run(self._take, [asked], answered))
+        self._violations.forget(plan)
         plan.spent = plan.held = None
 
     def _send(self) -> None:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from extauth.limits.plan import Plan
-from extauth.limits.spent import hold
+from extauth.limits.spent import cool, hold
 from extauth.stores.limits import Seen, Taken
-from extauth.stores.redis.limits.asking import FIRST_ANSWER, Found, Question, found_in, read_answer, state_at
+from extauth.stores.redis.limits.asking import (
+    FIRST_ANSWER,
+    Found,
+    Question,
+    Standing,
+    found_in,
+    read_answer,
+    state_at,
+)
 from extauth.throttle.slots import Blocked
 
 
@@ -36,8 +44,34 @@ def refused(plan: Plan, asked: Question, values: tuple[int, ...], now_us: int, a
         take.look(state, now_us, allowed=bool(values[place.room]))
         for (take, place), state in zip(asked.enforced, states, strict=True)
     )
+    if asked.cool_down is not None and not values[asked.cool_down[1].room]:
+        cool_down, place = asked.cool_down
+        states += (state_at(values, place),)
+        usages += (cool_down.look(states[-1], now_us, allowed=False),)
     plan.held = hold(usages, states, asked_us=asked_us, store_now_us=now_us)
     return Taken(allowed=False, usages=usages)
+
+
+def counted(asked: Question, values: tuple[int, ...], now_us: int) -> Standing:
+    """Return how a cool-down stands after violations of it were counted."""
+    assert asked.cool_down is not None  # nothing else is asked about with them
+    cool_down, place = asked.cool_down
+    state = state_at(values, place)
+    return Standing(cool_down.step(state, cool_down.numbers, now_us)[0], state)
+
+
+def violated(plan: Plan, asked: Question, values: tuple[int, ...], now_us: int, asked_us: int) -> None:
+    """Hold on to the cool-down that violations have begun, if they have."""
+    room, state = counted(asked, values, now_us)
+    if room or state is None or plan.held is None or plan.cool_down is None:
+        return
+    usage = plan.cool_down.look(state, now_us, allowed=False)
+    plan.held = cool(
+        plan.held, len(plan.takes), state, usage.retry_us, asked_us=asked_us, store_now_us=now_us
+    )
+    if plan.spent is not None:
+        # What was repeated until now knows nothing of it.
+        plan.spent = plan.spent._replace(until_us=plan.spent.since_us)
 
 
 def looked_at(asked: Question, reply: bytes) -> Found:

@@ -9,7 +9,8 @@
 -- ARGV holds for each check its specification, then for each subject the beginning of its string, up to the names.
 -- The specification:
 --   version 8, what the check believes to be the version of the key's record; 0 where there is no key
---   mode 1: 0 takes, 1 only looks, 2 gives back what was taken, 3 forgets what was spent
+--   mode 1: 0 takes, 1 only looks, 2 gives back what was taken, 3 forgets what was spent, 4 counts violations of a
+--     cool-down, as many as the last of its numbers says. A check that is refused counts one for itself
 --   subjects 1
 --   limits on requests in flight 1, plus 128 where the check can't wait for them
 --   for each subject
@@ -32,7 +33,7 @@
 local pack, unpack_from, call, concat = struct.pack, struct.unpack, redis.call, table.concat
 local sub, byte, ceil = string.sub, string.byte, math.ceil
 local STATE, STATE_SIZE = '>I8I8I8I8', 32
-local LOOK, GIVE_BACK, RESET = 1, 2, 3
+local TAKE, LOOK, GIVE_BACK, RESET, VIOLATE = 0, 1, 2, 3, 4
 local NOTHING = pack(STATE, 0, 0, 0, 0)
 
 local time = call('TIME')
@@ -44,6 +45,8 @@ local key, argument = 1, 1
 -- is stored. By limit: its new state, whether it has room, and the state that is kept although it refuses.
 local values, starts, counts, others = {}, {}, {}, {}
 local after, rooms, kept = {}, {}, {}
+-- Of its cool-down, if it has one that lets it pass: which limit that is, its algorithm, its state and its numbers.
+local cool_down, cooling, state_of, numbers_of
 
 local function count_of(text)
   local high, low = byte(text, 1, 2)
@@ -104,8 +107,14 @@ local function step(spec, at, value, start, first, limits, mode)
       room, a2, b2, c2, d2 = true, algorithms[kind].give_back(a, b, c, d, n1, n2, n3, n4, n5, now_us)
     elseif mode == RESET then
       room, a2, b2, c2, d2 = true, 0, 0, 0, 0
+    elseif mode == VIOLATE then
+      room, a2, b2, c2, d2 = true, algorithms[kind].violate(a, b, c, d, n1, n2, n3, n4, n5, now_us)
     else
       room, a2, b2, c2, d2 = algorithms[kind].step(a, b, c, d, n1, n2, n3, n4, n5, now_us)
+      if room and algorithms[kind].violate then
+        cool_down, cooling = limit, algorithms[kind]
+        state_of, numbers_of = {a, b, c, d}, {n1, n2, n3, n4, n5}
+      end
     end
     -- Where the clock jumped back or the limit was changed, the time told to wait holds from the new state on.
     local moved = not room and d > 0 and d2 ~= d
@@ -118,6 +127,14 @@ local function step(spec, at, value, start, first, limits, mode)
     if d2 > clear_at_us then clear_at_us = d2 end
   end
   return allowed, at, clear_at_us
+end
+
+-- Counts the refusal of a check. Its cool-down keeps that, and may refuse from now on.
+local function violate()
+  local s, n = state_of, numbers_of
+  local a, b, c, d = cooling.violate(s[1], s[2], s[3], s[4], n[1], n[2], n[3], n[4], n[5], now_us)
+  kept[cool_down] = pack(STATE, a, b, c, d)
+  if not cooling.step(a, b, c, d, n[1], n[2], n[3], n[4], n[5], now_us) then rooms[cool_down] = '\0' end
 end
 
 -- Returns the states of a check that was refused, from `first` on, those that are kept in place; and when they are
@@ -206,6 +223,7 @@ while ARGV[argument] do
   replies[number] = pack('>I8', current)
   if current == version then
     local allowed, limit = true, 0
+    cool_down = nil
     for subject = 1, subjects do
       local names = ARGV[argument + subject]
       local value, start, remaining = call('GET', KEYS[key + subject - 1]), #names + 1, nil
@@ -219,6 +237,7 @@ while ARGV[argument] do
       values[subject], starts[subject], counts[subject], others[subject] = value, start, limits, remaining
       limit = limit + limits
     end
+    if cool_down and not allowed and mode == TAKE then violate() end
     if places > 0 then
       allowed, verdict = occupy(spec, at, key + subjects, argument + subjects + 1, places, allowed, mode)
     end
@@ -231,15 +250,14 @@ while ARGV[argument] do
       if allowed and mode ~= LOOK then
         body = concat(after, '', first, first + limits - 1)
         store(name, names, body, ends[subject], others[subject])
-      elseif values[subject] then
-        body = sub(values[subject], starts[subject], starts[subject] + limits * STATE_SIZE - 1)
+      else
+        local value, start = values[subject], starts[subject]
+        body = value and sub(value, start, start + limits * STATE_SIZE - 1) or string.rep(NOTHING, limits)
         if mode ~= LOOK then
           local clear_at_us
           body, clear_at_us = with_kept(body, first, limits)
           if clear_at_us > 0 then store(name, names, body, clear_at_us, others[subject]) end
         end
-      else
-        body = string.rep(NOTHING, limits)
       end
       number = number + 1
       replies[number] = body
