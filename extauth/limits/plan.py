@@ -96,6 +96,9 @@ class Plan:
         if spent is not None and spent.since_us <= now_us < spent.until_us:
             return spent
         if held is None or not held.since_us <= now_us < held.until_us:
+            if spent is not None and now_us >= spent.until_us and (held is None or now_us >= held.until_us):
+                # By a clock that jumps back it would seem to hold again, and others have passed meanwhile.
+                self.spent = self.held = None
             return None
         then_us = now_us + held.ahead_us
         takes, rooms = self.takes, held.rooms

@@ -86,14 +86,8 @@ def question(
     """
     ordered = sorted(takes, key=lambda take: take.subject)
     groups = [(subject, tuple(group)) for subject, group in groupby(ordered, lambda take: take.subject)]
-    spec = _HEAD.pack(version, mode, len(groups), len(places) + (0 if may_wait else _MAY_NOT_WAIT))
-    for _, group in groups:
-        spec += bytes([len(group)])
-        for take in group:
-            kind = take.algorithm.number + (_SHADOW if take.limit.shadow else 0)
-            spec += _LIMIT.pack(kind, *take.numbers)
-    for _, limit, *_ in places:
-        spec += _SLOTS.pack(limit.most, limit.lease_us, limit.queue, limit.wait_us)
+    head = _HEAD.pack(version, mode, len(groups), len(places) + (0 if may_wait else _MAY_NOT_WAIT))
+    spec = head + _in_numbers([group for _, group in groups], places)
     keys = [layout.limits_of(subject) for subject, _ in groups]
     keys += [layout.slots_of(place.subject, place.field) for place in places]
     if version:
@@ -124,6 +118,19 @@ def question(
         tells=tells,
         slots=places,
     )
+
+
+def _in_numbers(groups: Sequence[Sequence[Take]], places: Sequence[slots.Place]) -> bytes:
+    """Return the limits of each subject, then those on requests in flight, as a specification has them."""
+    spec = b""
+    for group in groups:
+        spec += bytes([len(group)])
+        for take in group:
+            kind = take.algorithm.number + (_SHADOW if take.limit.shadow else 0)
+            spec += _LIMIT.pack(kind, *take.numbers)
+    for _, limit, *_ in places:
+        spec += _SLOTS.pack(limit.most, limit.lease_us, limit.queue, limit.wait_us)
+    return spec
 
 
 def named(asked: Question, name: str, client: str, lease: str, request_id: str) -> Question:

@@ -13,48 +13,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
-
-from redis.crc import key_slot
 
 from extauth.clock import Clock
 from extauth.errors import StoreError
-from extauth.limits.plan import Plan, Take
+from extauth.limits.plan import Plan
 from extauth.limits.spent import hold
-from extauth.model import Per
 from extauth.stores.limits import OnTold, Seen, Taken, Told
-from extauth.stores.redis import layout
 from extauth.stores.redis.limits.asking import (
     FIRST_ANSWER,
     Found,
     Mode,
     Question,
     Standing,
+    blocked_by,
     found_in,
     question,
     read_answer,
     time_of,
     violations,
 )
+from extauth.stores.redis.limits.calls import calls_for
+from extauth.stores.redis.limits.leases import Errand, RedisLeases, Way
 from extauth.stores.redis.limits.line import Answered, heard
-from extauth.stores.redis.limits.node import Address, Dialling, GoneError, Node
+from extauth.stores.redis.limits.node import Address, Dialling
+from extauth.stores.redis.limits.parts import Part, parts_of, slot_of
+from extauth.stores.redis.limits.servers import ClusterServers
 from extauth.stores.redis.limits.store import MOST_AT_ONCE, Waiting, hand_out, program, report_of
 from extauth.stores.redis.limits.telling import counted, looked_at, seen
 from extauth.stores.redis.limits.violations import Violations
-from extauth.stores.redis.limits.wire import RedisError
 from extauth.stores.redis.link import RedisLink
-
-_SHARED_BY = {per: number for number, per in enumerate((Per.KEY, Per.USER, Per.IP, Per.ROUTE, Per.ALL))}
-
-
-class _Part(NamedTuple):
-    """What is asked of one slot."""
-
-    slot: int
-    takes: tuple[Take, ...]
-    asked: Question
+from extauth.throttle.claims import Claim
+from extauth.throttle.waiting import Waiter
 
 
 class ClusterLimitStore:
@@ -66,19 +57,21 @@ class ClusterLimitStore:
         dialling: Callable[[Callable[[], Awaitable[Address]]], Dialling],
         clock: Clock,
         *,
+        process: str,
         deadline_seconds: float,
         on_change: Callable[[str], None],
     ) -> None:
-        self._link = link
+        self._servers = ClusterServers(link, dialling, on_change)
         self._deadline = deadline_seconds
-        self._dialling = dialling
         self._now_us = clock.now_us
-        self._on_change = on_change
         self._take = program("take")
-        self._nodes: dict[Address, Node] = {}
+        self._end = program("leases")
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._several: set[asyncio.Task[None]] = set()
         self._violations = Violations(self._report)
+        way = Way(ask=self._ask_for_slots, run=self._run_errands, slot=slot_of, is_cluster=True)
+        self.leases = RedisLeases(way, clock)
+        self._calls = calls_for(self.leases, self._servers.any_of_them(), process)
 
     @property
     def trouble(self) -> str:
@@ -90,10 +83,7 @@ class ClusterLimitStore:
 
     async def open(self) -> None:
         """Connect to all servers that have slots. Raises StoreError."""
-        await self._link.greet()
-        for address in self._link.primaries():
-            self._nodes[address] = self._new_node(address)
-        await asyncio.gather(*(node.open() for node in self._nodes.values()))
+        await self._servers.open()
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -101,22 +91,50 @@ class ClusterLimitStore:
         for task in self._several:
             task.cancel()
         await asyncio.gather(*self._several, return_exceptions=True)
-        await asyncio.gather(*(node.close() for node in self._nodes.values()))
-        await self._link.close()
+        await self._calls.close()
+        await self._servers.close()
 
-    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold) -> None:
+    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim | None = None) -> None:
         """Ask about a plan. See `SharedLimitStore`."""
-        parts = plan.prepared
-        if not isinstance(parts, tuple):
-            parts = plan.prepared = _parts(plan, key_id, version)
+        if claim is not None:
+            self._calls.listen()
+            self.leases.ask(plan, key_id, version, on_told, claim)
+            return
+        parts = self._prepared(plan, key_id, version)
+        if len(parts) == 1:
+            self._enqueue(parts[0].slot, Waiting(plan, parts[0].asked, on_told))
+        else:
+            self._start(self._take_in_turn(plan, parts, on_told))
+
+    def _ask_for_slots(self, waiter: Waiter, lease: str, *, may_wait: bool, on_told: OnTold) -> None:
+        plan, claim = waiter.plan, waiter.claim
+        parts = self._prepared(plan, waiter.key_id, waiter.version)
+        parts = tuple(part.wanted_by(plan.client, claim.name, lease, may_wait=may_wait) for part in parts)
+
+        def told(what: Told) -> None:
+            if isinstance(what, Taken) and what.lease:
+                # A signal may name the request alone, and come as soon as the proxy has its answer.
+                self.leases.file(claim.request_id, lease, lambda _said: on_told(what))
+            else:
+                on_told(what)
+
+        if len(parts) == 1:
+            self._enqueue(parts[0].slot, Waiting(plan, parts[0].asked, told))
+        else:
+            self._start(self._take_in_turn(plan, parts, told, lease))
+
+    def _prepared(self, plan: Plan, key_id: str, version: int) -> tuple[Part, ...]:
         if plan.cool_down is not None:
             self._violations.tell(plan)
-        if len(parts) > 1:
-            task = asyncio.get_running_loop().create_task(self._take_in_turn(plan, parts, on_told))
-            self._several.add(task)
-            task.add_done_callback(self._several.discard)
-            return
-        self._enqueue(parts[0].slot, Waiting(plan, parts[0].asked, on_told))
+        parts = plan.prepared
+        if not isinstance(parts, tuple):
+            parts = plan.prepared = parts_of(plan, key_id, version)
+        return parts
+
+    def _start(self, taking: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(taking)
+        self._several.add(task)
+        task.add_done_callback(self._several.discard)
 
     def _enqueue(self, slot: int, waiting: Waiting) -> None:
         if not self._waiting:
@@ -129,16 +147,16 @@ class ClusterLimitStore:
 
     def _report(self, plan: Plan, count: int) -> None:
         report = report_of(plan, count)
-        self._enqueue(key_slot(report.asked.key.encode()), report)
+        self._enqueue(slot_of(report.asked.key), report)
 
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `SharedLimitStore`."""
-        found = await self._look_at(_parts(plan, "", 0))
+        found = await self._look_at(parts_of(plan, "", 0))
         return seen(found, self._now_us())
 
     async def reset(self, plan: Plan) -> None:
         """Forget what was spent. See `SharedLimitStore`."""
-        for part in _parts(plan, "", 0):
+        for part in parts_of(plan, "", 0):
             if part.takes:
                 asked = question(part.takes, mode=Mode.RESET)
                 await heard(partial(self._run, part.slot, [asked]))
@@ -153,73 +171,24 @@ class ClusterLimitStore:
                 answered = partial(hand_out, batch, asked_us=self._now_us())
                 self._run(slot, [one.asked for one in batch], answered)
 
-    def _run(self, slot: int, asked: list[Question], answered: Answered) -> None:
-        def look(reply: bytes | StoreError) -> None:
-            if isinstance(reply, RedisError) and reply.kind in {"MOVED", "ASK"}:
-                # The slot has another server: it did not run. It is told where it would.
-                self._link.look_around()
-                self._run_at(_told_address(reply), asked, answered, asking=reply.kind == "ASK")
-            else:
-                answered(reply)
+    def _run(self, slot: int, asked: Sequence[Question], answered: Answered) -> None:
+        self._servers.run(slot, self._take, asked, answered)
 
-        try:
-            address = self._link.address_of(slot)
-        except StoreError as error:
-            self._link.look_around()
-            answered(error)
-            return
-        self._run_at(address, asked, look)
+    def _run_errands(self, slot: int, errands: Sequence[Errand], answered: Answered) -> None:
+        self._servers.run(slot, self._end, errands, answered)
 
-    def _run_at(
-        self, address: Address, asked: list[Question], answered: Answered, *, asking: bool = False
+    async def _take_in_turn(
+        self, plan: Plan, parts: tuple[Part, ...], on_told: OnTold, lease: str = ""
     ) -> None:
-        try:
-            self._node(address).run(self._take, asked, answered, asking=asking)
-        except StoreError as error:
-            answered(error)
-
-    def _node(self, address: Address) -> Node:
-        """Return what asks the server at this address; it is dialled if nobody asked it before."""
-        node = self._nodes.get(address)
-        if node is None:
-            node = self._nodes[address] = self._new_node(address)
-            node.check()
-        return node
-
-    def _new_node(self, address: Address) -> Node:
-        async def still_there() -> Address:
-            if address not in self._link.primaries():
-                self._nodes.pop(address, None)
-                self._tell()
-                raise GoneError(f"{address[0]}:{address[1]} has no slots any more")
-            self._link.look_around()
-            return address
-
-        return Node(self._dialling(still_there), self._changed)
-
-    def _changed(self, trouble: str) -> None:
-        if trouble:
-            self._link.look_around()
-        self._tell()
-
-    def _tell(self) -> None:
-        """Say what is wrong with the first server that has slots and doesn't work."""
-        known = self._link.primaries()
-        wrong = (
-            f"{host}:{port}: {node.told}"
-            for (host, port), node in self._nodes.items()
-            if node.told and (host, port) in known
-        )
-        self._on_change(next(wrong, ""))
-
-    async def _take_in_turn(self, plan: Plan, parts: tuple[_Part, ...], on_told: OnTold) -> None:
         """Take one slot after the other; give all back where one refuses or doesn't answer."""
-        done: list[_Part] = []
+        done: list[Part] = []
         found: Found = {}
         told: Told
         try:
             async with asyncio.timeout(self._deadline):
                 told = await self._take_parts(plan, parts, done, found)
+                if isinstance(told, Taken) and told.allowed:
+                    told = told._replace(lease=lease)
         except TimeoutError:
             told = StoreError(f"no answer within {self._deadline * 1000:.0f} ms")
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
@@ -228,9 +197,7 @@ class ClusterLimitStore:
         if not isinstance(told, Taken) or not told.allowed:
             await self._give_back(done, found)
 
-    async def _take_parts(
-        self, plan: Plan, parts: tuple[_Part, ...], done: list[_Part], found: Found
-    ) -> Told:
+    async def _take_parts(self, plan: Plan, parts: tuple[Part, ...], done: list[Part], found: Found) -> Told:
         """Take until one refuses; `done` and `found` hold what was taken by then. Raises StoreError."""
         asked_us = now_us = self._now_us()
         for number, part in enumerate(parts):
@@ -240,6 +207,10 @@ class ClusterLimitStore:
                 return None  # the first part asks for the version: nothing was taken
             now_us = time_of(reply)
             found |= found_in(part.asked, values)
+            if limit := blocked_by(part.asked, values):
+                found |= _given_back(done, found, now_us) | await self._look_at(parts[number + 1 :])
+                usages = tuple(take.look(found[take.bucket].state, now_us) for take in plan.takes)
+                return Taken(allowed=False, usages=usages, blocked=limit)
             if not values[0]:
                 later, violated = await asyncio.gather(
                     self._look_at(parts[number + 1 :]), self._count_refusal(plan, done)
@@ -249,36 +220,35 @@ class ClusterLimitStore:
             done.append(part)
         return _allowance(plan, found, now_us)
 
-    async def _count_refusal(self, plan: Plan, done: Sequence[_Part]) -> Found:
+    async def _count_refusal(self, plan: Plan, done: Sequence[Part]) -> Found:
         """Tell the cool-down, where it let a check pass that another slot refused; return how it stands."""
         cool_down = plan.cool_down
         if cool_down is None or not any(cool_down in part.takes for part in done):
             return {}
         asked = violations(cool_down, 1)
-        reply = await heard(partial(self._run, key_slot(asked.key.encode()), [asked]))
+        reply = await heard(partial(self._run, slot_of(asked.key), [asked]))
         values, _ = read_answer(asked, reply, FIRST_ANSWER)
         assert values is not None  # no version was asked about
         return {cool_down.bucket: counted(asked, values, time_of(reply))}
 
-    async def _look_at(self, parts: Iterable[_Part]) -> Found:
+    async def _look_at(self, parts: Iterable[Part]) -> Found:
         found: Found = {}
         for looked in await asyncio.gather(*map(self._look, parts)):
             found |= looked
         return found
 
-    async def _look(self, part: _Part) -> Found:
+    async def _look(self, part: Part) -> Found:
         if not part.takes:
             return {}
         asked = question(part.takes, mode=Mode.LOOK)
         reply = await heard(partial(self._run, part.slot, [asked]))
         return looked_at(asked, reply)
 
-    async def _give_back(self, parts: Sequence[_Part], found: Found) -> None:
-        """Give back what had room. What can't be given back now, time gives back."""
+    async def _give_back(self, parts: Sequence[Part], found: Found) -> None:
+        """Give back what had room, and slots. What can't be given back now, time gives back."""
         for part in parts:
-            taken = [take for take in part.takes if found[take.bucket].room]
-            if taken:
-                asked = question(taken, mode=Mode.GIVE_BACK)
+            asked = part.given_back([take for take in part.takes if found[take.bucket].room])
+            if asked is not None:
                 with contextlib.suppress(StoreError):
                     await heard(partial(self._run, part.slot, [asked]))
 
@@ -289,7 +259,7 @@ def _allowance(plan: Plan, found: Found, now_us: int) -> Taken:
     return Taken(allowed=True, usages=usages, shadowed=shadowed)
 
 
-def _given_back(parts: Sequence[_Part], found: Found, now_us: int) -> Found:
+def _given_back(parts: Sequence[Part], found: Found, now_us: int) -> Found:
     """Return how the limits of these parts will stand."""
     standing: Found = {}
     for take in (take for part in parts for take in part.takes):
@@ -309,24 +279,3 @@ def _refusal(plan: Plan, found: Found, asked_us: int, now_us: int) -> Taken:
     usages = tuple(take.look(state, now_us, allowed=room) for take, room, state in looks)
     plan.held = hold(usages, states, asked_us=asked_us, store_now_us=now_us)
     return Taken(allowed=False, usages=usages)
-
-
-def _parts(plan: Plan, key_id: str, version: int) -> tuple[_Part, ...]:
-    """Return what is asked of each slot, in the order in which they are asked."""
-    groups: dict[int, list[Take]] = {}
-    if version:
-        groups[key_slot(layout.record(key_id).encode())] = []
-    for take in sorted(plan.all_takes, key=lambda take: _SHARED_BY[take.limit.per]):
-        groups.setdefault(key_slot(layout.limits_of(take.subject).encode()), []).append(take)
-    parts = []
-    for number, (slot, takes) in enumerate(groups.items()):
-        # The key's version is looked at first of all.
-        asked = question(takes, key_id, version) if number == 0 else question(takes)
-        parts.append(_Part(slot, tuple(takes), asked))
-    return tuple(parts)
-
-
-def _told_address(error: RedisError) -> Address:
-    """Read `MOVED 3999 127.0.0.1:6381` (Redis cluster specification, "MOVED Redirection")."""
-    host, _, port = error.rest.partition(" ")[2].rpartition(":")
-    return host, int(port)

@@ -23,6 +23,8 @@ from extauth.throttle.waiting import Waiter, WaitingRoom
 _MILLISECOND_US = 1_000
 # How many errands one call of the script holds.
 _MOST_AT_ONCE = 128
+# What errands say that freed nothing, and those that Redis didn't do.
+_NOTHING = frozenset(("", "0"))
 
 
 class Errand(NamedTuple):
@@ -127,6 +129,9 @@ class RedisLeases:
         if ends and self._way.is_cluster and waiter.is_seated:
             # It may wait in a slot that wasn't asked this time.
             self.give_up(waiter)
+        if isinstance(told, StoreError):
+            # It may have been taken all the same; on the same connection this comes after it.
+            self.give_up(waiter)
         waiter.told(told, last=last)
         if blocked is not None and 0 < blocked.again_us < blocked.place.limit.wait_us:
             loop = asyncio.get_running_loop()
@@ -154,6 +159,12 @@ class RedisLeases:
             self._renew(request_id, lease)
         else:
             self._find(request_id, lambda found: self._renew(request_id, found))
+
+    def file(self, request_id: str, lease: str, on_said: Callable[[str], None]) -> None:
+        """File a lease under its request; `on_said` is called whether or not that can be done."""
+        known = tokens.decode(lease)
+        last_ms = 0 if known is None else known.lease_ms
+        self._send(errand("file", "", lease=lease, request_id=request_id, last_ms=last_ms), on_said)
 
     def _find(self, request_id: str, on_found: Callable[[str], None]) -> None:
         def found(said: str) -> None:
@@ -185,10 +196,10 @@ class RedisLeases:
         self._send(filed)
 
     def _count_ended(self, said: str) -> None:
-        self.ended += said != "0"
+        self.ended += said not in _NOTHING
 
     def _count_left(self, said: str) -> None:
-        self.left += said != "0"
+        self.left += said not in _NOTHING
 
     def _by_slot(self, bases: Sequence[str]) -> list[list[str]]:
         grouped: defaultdict[int, list[str]] = defaultdict(list)
@@ -211,10 +222,9 @@ class RedisLeases:
 
 
 def _hand_out(waiting: Sequence[Callable[[str], None]], reply: bytes | StoreError) -> None:
-    """Tell each errand's line. What Redis didn't do ends by itself: leases and waits have their time."""
-    if isinstance(reply, StoreError):
-        return
-    for on_said, line in zip(waiting, reply.decode().split("\n"), strict=True):
+    """Tell each errand's line, nothing where Redis didn't do it: leases and waits end by themselves."""
+    lines = [""] * len(waiting) if isinstance(reply, StoreError) else reply.decode().split("\n")
+    for on_said, line in zip(waiting, lines, strict=True):
         on_said(line)
 
 
