@@ -80,21 +80,18 @@ def question(
     places: tuple[slots.Place, ...] = (),
     may_wait: bool = True,
 ) -> Question:
-    """Put takes of one slot in words. With a version of 0 no record is asked about.
-
-    With `places` somebody has to be named who wants them: see `named`.
-    """
+    """Put takes and places of one slot in words: see `named`. With a version of 0 no record is asked about."""
     ordered = sorted(takes, key=lambda take: take.subject)
     groups = [(subject, tuple(group)) for subject, group in groupby(ordered, lambda take: take.subject)]
-    head = _HEAD.pack(version, mode, len(groups), len(places) + (0 if may_wait else _MAY_NOT_WAIT))
-    spec = head + _in_numbers([group for _, group in groups], places)
-    keys = [layout.limits_of(subject) for subject, _ in groups]
-    keys += [layout.slots_of(place.subject, place.field) for place in places]
-    if version:
-        keys.insert(0, layout.record(key_id))
+    spec = _HEAD.pack(version, mode, len(groups), len(places) + (0 if may_wait else _MAY_NOT_WAIT))
+    spec += _in_numbers([group for _, group in groups], places)
+    keys = [
+        *([layout.record(key_id)] if version else []),
+        *(layout.limits_of(subject) for subject, _ in groups),
+        *(layout.slots_of(place.subject, place.field) for place in places),
+    ]
     names = [_names([_name(take.field) for take in group]) for _, group in groups]
-    order = [ordered.index(take) for take in takes]
-    answers = [Place(1 + number, 1 + len(takes) + 4 * number) for number in order]
+    answers = [Place(1 + at, 1 + len(takes) + 4 * at) for at in map(ordered.index, takes)]
     placed = list(zip(takes, answers, strict=True))
     cool_downs = [pair for pair in placed if pair[0].limit.algorithm == COOL_DOWN.name]
     enforced = tuple(pair for pair in placed if not pair[0].limit.shadow and pair not in cool_downs)
