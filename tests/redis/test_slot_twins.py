@@ -33,7 +33,7 @@ for at = 1, #ARGV, 8 do
     slots.lease(KEYS[1], name, now_us + lease_us)
     outcome = 'leased'
   else
-    local accepted, ousted = slots.wait(KEYS[1], name, client, queue, now_us + wait_us)
+    local accepted, ousted = slots.wait(KEYS[1], name, client, queue, now_us + wait_us, most)
     outcome = (accepted and 'waits' or 'full') .. ' ' .. (ousted or '')
   end
   said[#said + 1] = outcome .. ' | ' .. table.concat(slots.called(KEYS[1], most), ' ')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
@@ -80,16 +80,13 @@ def question(
     places: tuple[slots.Place, ...] = (),
     may_wait: bool = True,
 ) -> Question:
-    """Put takes and places of one slot in words: see `named`. With a version of 0 no record is asked about."""
+    """Put takes and places of one slot in words; see `named`. Without a version no record is compared."""
     ordered = sorted(takes, key=lambda take: take.subject)
     groups = [(subject, tuple(group)) for subject, group in groupby(ordered, lambda take: take.subject)]
     spec = _HEAD.pack(version, mode, len(groups), len(places) + (0 if may_wait else _MAY_NOT_WAIT))
     spec += _in_numbers([group for _, group in groups], places)
-    keys = [
-        *([layout.record(key_id)] if version else []),
-        *(layout.limits_of(subject) for subject, _ in groups),
-        *(layout.slots_of(place.subject, place.field) for place in places),
-    ]
+    keys = [layout.record(key_id)] if version else []
+    keys += [layout.limits_of(subject) for subject, _ in groups] + slot_bases(places)
     names = [_names([_name(take.field) for take in group]) for _, group in groups]
     answers = [Place(1 + at, 1 + len(takes) + 4 * at) for at in map(ordered.index, takes)]
     placed = list(zip(takes, answers, strict=True))
@@ -115,6 +112,11 @@ def question(
         tells=tells,
         slots=places,
     )
+
+
+def slot_bases(places: Iterable[slots.Place]) -> list[str]:
+    """Return how the keys begin that hold the slots of these limits."""
+    return [layout.slots_of(place.subject, place.field) for place in places]
 
 
 def _in_numbers(groups: Sequence[Sequence[Take]], places: Sequence[slots.Place]) -> bytes:

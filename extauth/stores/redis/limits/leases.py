@@ -15,6 +15,7 @@ from extauth.limits.plan import Plan
 from extauth.stores.limits import OnTold, Taken, Told
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits import tokens
+from extauth.stores.redis.limits.asking import slot_bases
 from extauth.stores.redis.limits.line import Answered
 from extauth.stores.redis.limits.wire import bulk
 from extauth.throttle.claims import Claim
@@ -118,7 +119,7 @@ class RedisLeases:
             waiter.claim.name,
             self._now_us() // _MILLISECOND_US,
             max(place.limit.lease_us for place in places) // _MILLISECOND_US,
-            _bases(waiter.plan),
+            slot_bases(waiter.plan.places),
         )
         on_told = partial(self._told, waiter, last)
         self._way.ask(waiter, lease, may_wait=not last, on_told=on_told)
@@ -139,7 +140,7 @@ class RedisLeases:
 
     def give_up(self, waiter: Waiter) -> None:
         """Strike a waiter off. See `Desk`."""
-        for bases in self._by_slot(_bases(waiter.plan)):
+        for bases in self._by_slot(slot_bases(waiter.plan.places)):
             self._send(errand("end", waiter.claim.name, bases))
 
     def let_go(self, claim: Claim, lease: str) -> None:
@@ -230,7 +231,3 @@ def _hand_out(waiting: Sequence[Callable[[str], None]], reply: bytes | StoreErro
 
 def _ignore(_said: str) -> None:
     """Nobody needs to know."""
-
-
-def _bases(plan: Plan) -> list[str]:
-    return [layout.slots_of(place.subject, place.field) for place in plan.places]
