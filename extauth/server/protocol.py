@@ -99,8 +99,9 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._abandon(self._pending)
 
     def eof_received(self) -> bool:
-        """The peer sends no more. Answers that are still due are written before the connection closes."""
+        """The peer sends no more: a proxy's client left. Answers that are due are written all the same."""
         self._ending = True
+        self._abandon(self._pending)
         self._connections.outbox.flush()
         return self._waits
 
@@ -272,8 +273,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         """Answer what is no check, and end the connection: nobody knows where the next request begins."""
         self._connections.refused[refusal] += 1
         self._ending = True
-        # What was read of it may be large, and the connection lingers.
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = httptools.HttpRequestParser(self)  # what was read of it may be large
         self._begin_head()
         self._rest = b""
         if self._waits:
@@ -289,8 +289,8 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
     def _end(self, *, linger: bool = False) -> None:
         """Close once the output is written.
 
-        A peer that may still be sending is listened to for a moment, without parsing it: closing with unread
-        input resets the connection, and the peer might never see its answer (RFC 9112 section 9.6).
+        A peer that may still send is listened to for a moment: closing with unread input resets the
+        connection, and it might never see its answer (RFC 9112 section 9.6).
         """
         self._ending = True
         self._connections.outbox.flush()

@@ -62,6 +62,9 @@ class Echo:
         answer = self._answers[cast("int", pending[0])]
         released.add_done_callback(lambda _: done(answer))
 
+    def abandon(self, pending: Pending | None) -> None:
+        """Nothing is held for those who left."""
+
     async def finish(self, pending: Pending) -> Answer:
         """Do the same for those who await it."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.checking import Rig
 from tests.integration.processes import wait_until
 from tests.sharing import SharedRig
 from tests.waiting import eventually
@@ -161,6 +162,31 @@ def test_a_check_whose_client_left_counts_until_it_is_decided() -> None:
         listener.turn(rig.shared.hear_again)
         staying.send(check)
         assert staying.statuses() == [503, 503, 200]
+    rig.hasher.close()
+
+
+@pytest.mark.parametrize("leave", ["end", "lose"])
+def test_a_check_whose_client_left_waits_for_no_slot(leave: str) -> None:
+    """Its place in the queue is free for others, whether the connection ended in order or broke."""
+    rig = Rig(tiers={"default": {"concurrency": {"max": 1, "queue": 1, "wait": "30s"}}})
+    with Listener() as listener:
+        listener.responder = rig.responder
+        key, _ = listener.run(rig.issue())
+        check = request("/envoy/any", with_key(key), "X-Request-Id: r-1")
+        holding, leaving, staying = (listener.connect() for _ in range(3))
+        holding.send(check)
+        listener.run(eventually(lambda: holding.statuses() == [200]))
+        leaving.send(check)
+        listener.run(eventually(lambda: rig.leases.waiting == 1))
+        if leave == "end":
+            leaving.send_and_end(b"")
+        else:
+            listener.turn(leaving.transport.lose)
+        listener.run(eventually(lambda: rig.leases.waiting == 0))
+        staying.send(check)
+        listener.run(eventually(lambda: rig.leases.waiting == 1))
+        listener.turn(lambda: rig.leases.end("r-1"))
+        listener.run(eventually(lambda: staying.statuses() == [200]))
     rig.hasher.close()
 
 
