@@ -45,6 +45,7 @@ from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
 from extauth.telemetry.reloads import ReloadCounts
 from extauth.throttle.claims import Claims
+from extauth.throttle.either import EitherLeases
 from extauth.throttle.embedded import EmbeddedLeases
 from extauth.throttle.leases import Leases
 
@@ -92,14 +93,16 @@ async def open_app(
         )
         records = await _open_records(stack, settings, management.store, health, shared)
         management.service.on_change = records.forget
-        leases, queue = _open_leases(stack, limits, shared, clock)
+        without_store = MemoryLimitStore()
+        counted = limits if shared is None else without_store
+        leases, queue = _open_leases(stack, counted, shared, clock)
         parts = Parts(
             management=management,
             keys=_key_directory(stack, settings, management, records, clock),
             uses=_note_uses(stack, management.store),
             limits=limits,
             shared=shared,
-            without_store=MemoryLimitStore(),
+            without_store=without_store,
             leases=leases,
             queue=queue,
             claims=claims,
@@ -169,14 +172,12 @@ async def _open_limits(
 
 
 def _open_leases(
-    stack: AsyncExitStack, limits: MemoryLimitStore, shared: SharedLimitStore | None, clock: Clock
+    stack: AsyncExitStack, counted: MemoryLimitStore, shared: SharedLimitStore | None, clock: Clock
 ) -> tuple[Leases, Queue | None]:
-    """Return the leases, and where checks wait for slots that are counted here."""
-    if shared is not None:
-        return shared.leases, None
-    leases = EmbeddedLeases(limits, clock)
-    stack.push_async_callback(_stop, asyncio.create_task(leases.run()))
-    return leases, leases
+    """Return the leases, and where checks wait for slots of those that are `counted` in this process."""
+    local = EmbeddedLeases(counted, clock)
+    stack.push_async_callback(_stop, asyncio.create_task(local.run()))
+    return (local, local) if shared is None else (EitherLeases(shared.leases, local), None)
 
 
 def _recorder(

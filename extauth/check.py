@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from extauth.callers import Caller, Plans
 from extauth.clock import MICROSECONDS, Clock
-from extauth.decisions import counted, lacking, limited, refused
+from extauth.decisions import RETRY_SECONDS, counted, lacking, limited, refused
 from extauth.errors import OverloadedError, StoreError
-from extauth.failure import RETRY_SECONDS, FailurePolicy, unavailable
+from extauth.failure import FailurePolicy, unavailable
 from extauth.keys.directory import KeyDirectory, Rejection
 from extauth.limits.plan import PLAIN_CHARGE, Plan
 from extauth.limits.spent import Spent
@@ -229,11 +229,13 @@ class Checker:
 
     def conclude(self, asked: Asked, told: Told, now_us: int) -> Decision | None:
         """Return the decision once the store has spoken; None where the key changed: see `decide_later`."""
-        caller, route, plan, foreseen, _, _ = asked
+        caller, route, plan, foreseen, claim, _ = asked
         if isinstance(told, StoreError):
+            claim = None if claim is None or claim.gone else claim
             if caller is None:
-                return self._failure.without_key(route, plan, now_us, str(told))
-            return self._failure.with_caller(caller, route, plan, foreseen, now_us, why=str(told))
+                return self._failure.without_key(route, plan, now_us, str(told), claim)
+            why = str(told)
+            return self._failure.with_caller(caller, route, plan, foreseen, now_us, why=why, claim=claim)
         if told is None:
             assert caller is not None  # nothing else has a version
             self._keys.forget(caller.key.key_id)

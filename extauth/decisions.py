@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from extauth.callers import Caller
-from extauth.failure import RETRY_SECONDS
 from extauth.limits.plan import Plan
 from extauth.limits.spent import Spent, spent_by
 from extauth.model import ApiKey, Code, Decision, Usage
 from extauth.routes import Route
 from extauth.stores.limits import Taken
 from extauth.throttle.slots import Blocked
+
+# What a client is told to wait where nobody can know how long, as until one of its requests has ended: long
+# enough to spare whoever it waits for, short enough to notice soon.
+RETRY_SECONDS = 1
 
 # Looking a member up in its enumeration costs more than comparing it.
 _ALLOWED = Code.ALLOWED

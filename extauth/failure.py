@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from extauth.callers import Caller
+from extauth.decisions import RETRY_SECONDS, counted, limited
 from extauth.limits.plan import Plan, take_for
-from extauth.limits.spent import spent_by
 from extauth.model import ApiKey, Code, Decision, Limit
 from extauth.routes import Route
 from extauth.stores.limits import Taken
 from extauth.stores.memory import SWEPT_AT_ONCE, MemoryLimitStore
-
-# What a client is told to wait when the store is gone: long enough to spare it, short enough to notice its
-# return.
-RETRY_SECONDS = 1
+from extauth.throttle.claims import Claim
+from extauth.throttle.slots import Concurrency
 
 
 class Mode(enum.StrEnum):
@@ -57,16 +55,27 @@ class FailurePolicy:
         self._taken = 0
 
     def with_caller(
-        self, caller: Caller, route: Route, plan: Plan, foreseen: Decision | None, now_us: int, *, why: str
+        self,
+        caller: Caller,
+        route: Route,
+        plan: Plan,
+        foreseen: Decision | None,
+        now_us: int,
+        *,
+        why: str,
+        claim: Claim | None = None,
     ) -> Decision:
-        """Decide about a key whose state is remembered, not confirmed; `foreseen` is its refusal, if any."""
+        """Decide about a key whose state is remembered, not confirmed; `foreseen` is its refusal, if any.
+
+        With a `claim` it needs slots.
+        """
         mode = self._modes.authentication
         if mode is Mode.CLOSED or (mode is Mode.DEGRADE and not self._honours(caller, now_us)):
             return unavailable(route, why)
         said = f"authentication={mode}"
         if foreseen is not None:
             return foreseen._replace(degraded=said)
-        return self._limited(caller.key, route, plan, now_us, why, said=said)
+        return self._limited(caller.key, route, plan, now_us, why, said=said, claim=claim)
 
     def _honours(self, caller: Caller, now_us: int) -> bool:
         if now_us < caller.confirmed_us:
@@ -74,9 +83,11 @@ class FailurePolicy:
             caller.confirmed_us = 0
         return now_us - caller.confirmed_us <= self._modes.honour_us
 
-    def without_key(self, route: Route, plan: Plan, now_us: int, why: str) -> Decision:
+    def without_key(
+        self, route: Route, plan: Plan, now_us: int, why: str, claim: Claim | None = None
+    ) -> Decision:
         """Decide about a request that needs no key."""
-        return self._limited(None, route, plan, now_us, why, said="")
+        return self._limited(None, route, plan, now_us, why, said="", claim=claim)
 
     def unseen(self, key_id: str, route: Route, why: str) -> Decision:
         """Decide about a key that nobody can look up; `key_id` is empty unless its tag fits."""
@@ -88,11 +99,19 @@ class FailurePolicy:
         return Decision(Code.ALLOWED, key_id=key_id, route=route.name, degraded=said)
 
     def _limited(
-        self, key: ApiKey | None, route: Route, plan: Plan, now_us: int, why: str, *, said: str
+        self,
+        key: ApiKey | None,
+        route: Route,
+        plan: Plan,
+        now_us: int,
+        why: str,
+        *,
+        said: str,
+        claim: Claim | None,
     ) -> Decision:
         mode = self._modes.limits
         key_id = "" if key is None else key.key_id
-        if not plan.takes:
+        if not plan.takes and not plan.places:
             return Decision(Code.ALLOWED, key, key_id, route.name, degraded=said)
         if mode is Mode.CLOSED:
             return unavailable(route, why)
@@ -101,36 +120,38 @@ class FailurePolicy:
             return Decision(Code.ALLOWED, key, key_id, route.name, degraded=said)
         share = self._share_of(plan)
         spent = share.refused_again(now_us)
-        if spent is None:
-            taken = self._take(share, now_us)
-            if taken.allowed:
-                told = (share.limit_set, taken.usages)
-                return Decision(
-                    Code.ALLOWED, key, key_id, route.name, *told, shadowed=taken.shadowed, degraded=said
-                )
-            spent = share.spent = spent_by(taken.usages, now_us)
-        told = (share.limit_set, spent.usages)
-        return Decision(
-            spent.code, key, key_id, route.name, *told, spent.violated, spent.retry_after, degraded=said
-        )
+        if spent is not None:
+            return limited(key, route, share, spent)._replace(degraded=said)
+        taken = self._take(share, now_us, claim)
+        return counted(key, route, share, taken, now_us)._replace(degraded=said)
 
-    def _take(self, share: Plan, now_us: int) -> Taken:
+    def _take(self, share: Plan, now_us: int, claim: Claim | None) -> Taken:
         self._taken += 1
         if self._taken % SWEPT_AT_ONCE == 0:
             self.local.sweep(now_us)
             # Nobody archives what is counted here.
             self.local.take_unsaved()
-        return self.local.acquire(share, now_us)
+        # Nobody waits for a slot: the next signal may come when the store is back.
+        return self.local.acquire(share, now_us, claim, may_wait=False)
 
     def _share_of(self, plan: Plan) -> Plan:
         """Return the plan with what this server may give out of each limit."""
         if plan.share is None:
             share = self._modes.share
             plan.share = Plan(
-                take_for(_scaled(take.limit, share), take.cost, subject=take.subject, field=take.field)
-                for take in plan.takes + plan.shadows
+                (
+                    take_for(_scaled(take.limit, share), take.cost, subject=take.subject, field=take.field)
+                    for take in plan.takes + plan.shadows
+                ),
+                tuple(place._replace(limit=_fewer(place.limit, share)) for place in plan.places),
+                client=plan.client,
             )
         return plan.share
+
+
+def _fewer(limit: Concurrency, share: Fraction) -> Concurrency:
+    """Return that share of the slots, one at least."""
+    return limit._replace(most=max(1, int(limit.most * share)))
 
 
 def _scaled(limit: Limit, share: Fraction) -> Limit:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from extauth.check import Asked, Checker
 from extauth.clock import Clock
+from extauth.decisions import RETRY_SECONDS
 from extauth.dialects.base import Answer, Dialect, RequestHead
-from extauth.failure import RETRY_SECONDS
 from extauth.model import CheckRequest, Code, Decision, Target
 from extauth.server.familiar import FamiliarHeads, Question
 from extauth.server.refusals import Refusal, refuse

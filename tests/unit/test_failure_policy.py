@@ -16,10 +16,13 @@ from extauth.failure import FailureModes, FailurePolicy, Mode
 from extauth.keys.directory import KeyDirectory
 from extauth.keys.presented import TextReader
 from extauth.keys.token import parse_key
+from extauth.limits.plan import Plan
 from extauth.model import CALENDAR_MONTH, Code, Decision, Limit
 from extauth.routes import Access, Route
 from extauth.settings.model import Settings
 from extauth.stores.memory import SWEPT_AT_ONCE
+from extauth.throttle.claims import Claims
+from extauth.throttle.slots import Concurrency, Place
 from tests.directory import forged, with_wrong_secret
 from tests.fakes import START
 from tests.keys import PEPPERS, entry
@@ -372,6 +375,29 @@ def test_all_limits_of_a_request_are_taken_locally_or_none() -> None:
     (usage,) = ask(large).usages
     assert usage.remaining == 8
     assert [ask(large, shadow).shadowed for _ in range(2)] == [(), ("shadow",)]
+
+
+def test_slots_are_given_out_locally_by_their_share() -> None:
+    """Nobody waits for one, and a slot is free again once its lease is ended; nothing is counted by `open`."""
+    place = Place("key:k:concurrency", Concurrency(8, SECOND, 8, SECOND), "key:k", "concurrency")
+    plan = Plan((), (place,), client="key:k")
+    claims = Claims()
+    now_us = 1_772_366_400_000_000
+
+    def ask(policy: FailurePolicy) -> Decision:
+        return policy.without_key(ROUTE, plan, now_us, "gone", claims.new("r"))
+
+    degraded = FailurePolicy(FailureModes(limits=Mode.DEGRADE))
+    first, second, third = (ask(degraded) for _ in range(3))
+    assert first.code is second.code is Code.ALLOWED
+    assert first.lease != second.lease
+    assert third.code is Code.TOO_MANY_CONCURRENT
+    assert third.degraded == "limits=degrade"
+    degraded.local.leases.end("r", first.lease)
+    assert ask(degraded).code is Code.ALLOWED
+    opened = FailurePolicy(FailureModes(limits=Mode.OPEN))
+    assert {(ask(opened).code, ask(opened).lease) for _ in range(20)} == {(Code.ALLOWED, "")}
+    assert ask(FailurePolicy(FailureModes())).code is Code.STORE_UNAVAILABLE
 
 
 def test_what_is_counted_locally_is_forgotten_when_it_is_clear() -> None:

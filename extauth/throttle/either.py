@@ -1,0 +1,37 @@
+"""Leases of a shared store, and those that this server gave out on its own while that one was gone."""
+
+from __future__ import annotations
+
+from extauth.throttle.claims import Claim
+from extauth.throttle.embedded import EmbeddedLeases
+from extauth.throttle.leases import Leases
+
+
+class EitherLeases:
+    """Ends each lease where it is. See `throttle.leases.Leases`."""
+
+    def __init__(self, shared: Leases, local: EmbeddedLeases) -> None:
+        self._shared = shared
+        self._local = local
+
+    @property
+    def waiting(self) -> int:
+        """How many checks of this process wait for a slot: nobody waits for one of its own."""
+        return self._shared.waiting
+
+    def end(self, request_id: str, lease: str = "") -> None:
+        """End a lease, without one all of the request."""
+        if len(self._local):
+            self._local.end(request_id, lease)
+        self._shared.end(request_id, lease)
+
+    def renew(self, request_id: str, lease: str = "") -> None:
+        """Have leases of a request that still runs last longer."""
+        if len(self._local):
+            self._local.renew(request_id, lease)
+        self._shared.renew(request_id, lease)
+
+    def let_go(self, claim: Claim, lease: str) -> None:
+        """End a lease of which nobody learnt."""
+        self._local.let_go(claim, lease)
+        self._shared.let_go(claim, lease)
