@@ -378,7 +378,7 @@ def test_all_limits_of_a_request_are_taken_locally_or_none() -> None:
 
 
 def test_slots_are_given_out_locally_by_their_share() -> None:
-    """Nobody waits for one, and a slot is free again once its lease is ended; nothing is counted by `open`."""
+    """Nobody waits for one, and one is free again once its lease ends; `open` counts nothing."""
     place = Place("key:k:concurrency", Concurrency(8, SECOND, 8, SECOND), "key:k", "concurrency")
     plan = Plan((), (place,), client="key:k")
     claims = Claims()
