@@ -78,9 +78,11 @@ def proxies(
     folder: Path, service: Service, session_upstream: tuple[Upstream, int]
 ) -> Iterator[dict[str, Proxy]]:
     """Both proxies with the shipped files, by name; on ports of their own, beside a demo that may run."""
-    envoy, envoy_admin, nginx = free_ports(3)
+    envoy, envoy_admin, nginx, completion = free_ports(4)
     _, upstream = session_upstream
-    ports = {8080: envoy, 9901: envoy_admin, 8081: nginx, 8082: upstream, 9000: service.check_port}
+    ports = {8080: envoy, 9901: envoy_admin, 8081: nginx, 8082: upstream}
+    # Nobody takes signals: no key has a limit on requests in flight here.
+    ports |= {9000: service.check_port, 9002: completion}
     with _running(shipped.envoy(folder, ports)), _running(shipped.nginx(folder, ports)):
         yield {name: Proxy(name, ports[port]) for name, port in _INGRESS.items()}
 

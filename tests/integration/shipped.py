@@ -12,12 +12,13 @@ from .processes import Child, accepts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Which ports each shipped file names; the README files promise these to users.
-ENVOY_FILES: Mapping[str, frozenset[int]] = {"envoy.yaml": frozenset({8080, 8082, 9000, 9901})}
+ENVOY_FILES: Mapping[str, frozenset[int]] = {"envoy.yaml": frozenset({8080, 8082, 9000, 9002, 9901})}
 NGINX_FILES: Mapping[str, frozenset[int]] = {
-    "nginx.conf": frozenset({8081, 8082, 9000}),
+    "nginx.conf": frozenset({8081, 8082, 9000, 9002}),
     "extauth-http.conf": frozenset({9000}),
     "extauth.conf": frozenset(),
     "extauth-headers.conf": frozenset(),
+    "extauth-signals.conf": frozenset({9002}),
 }
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=port_value: )\d+")
 

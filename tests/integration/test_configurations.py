@@ -10,7 +10,7 @@ from .processes import free_ports
 
 
 def _ports() -> dict[int, int]:
-    shipped_ports = (8080, 8081, 8082, 9000, 9901)
+    shipped_ports = (8080, 8081, 8082, 9000, 9002, 9901)
     return dict(zip(shipped_ports, free_ports(len(shipped_ports)), strict=True))
 
 

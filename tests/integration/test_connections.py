@@ -36,8 +36,9 @@ def test_checks_share_one_connection(proxy: Proxy, keys: Keys, upstream: Upstrea
 )
 def test_the_proxies_let_go_of_idle_connections_first(service: Service, file: str, setting: str) -> None:
     """Were extauth the first, a check would now and then be sent into a connection that is just closing."""
-    (seconds,) = re.findall(setting, (shipped.REPOSITORY / file).read_text())
-    assert int(seconds) <= service.idle_timeout() - 10
+    found = re.findall(setting, (shipped.REPOSITORY / file).read_text())
+    assert found
+    assert max(map(int, found)) <= service.idle_timeout() - 10
 
 
 def test_headers_that_extauth_needs_not_are_not_its_burden(

@@ -79,13 +79,12 @@ def includes(
     folder: Path, service: Service, session_upstream: tuple[Upstream, int]
 ) -> Iterator[tuple[int, int]]:
     """The port of a server with the includes and the port of one with a plain `auth_request`."""
-    port, plain = free_ports(2)
+    port, plain, completion = free_ports(3)
     _, upstream = session_upstream
     home = folder / "includes"
     (home / "open" / "files").mkdir(parents=True)
-    shipped.copy(
-        "nginx", shipped.NGINX_FILES, to=home, ports={8081: port, 8082: upstream, 9000: service.check_port}
-    )
+    ports = {8081: port, 8082: upstream, 9000: service.check_port, 9002: completion}
+    shipped.copy("nginx", shipped.NGINX_FILES, to=home, ports=ports)
     text = _CONFIGURATION.format(port=port, plain=plain, upstream=upstream, extauth=service.check_port)
     (home / "theirs.conf").write_text(text)
     nginx = Child(

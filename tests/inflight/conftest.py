@@ -1,0 +1,77 @@
+"""Both proxies between a counting upstream and a stand-in for extauth, for the whole folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.integration.processes import Child, wait_until
+
+from .background import Background
+from .intake import Intake
+from .proxies import Ports, running, some_ports
+from .stand_in import StandIn
+from .upstream import Upstream
+
+PATIENCE = 5.0
+
+
+class Stage(NamedTuple):
+    """Everything that tests of signals look at."""
+
+    background: Background
+    ports: Ports
+    proxies: dict[str, Child]
+    upstream: Upstream
+    authority: StandIn
+    intake: Intake
+
+
+class Proxy(NamedTuple):
+    """One of the two proxies, as clients see it."""
+
+    name: str
+    port: int
+
+
+@pytest.fixture(scope="session")
+def whole_stage() -> Iterator[Stage]:
+    """Everything, running."""
+    ports = some_ports()
+    upstream, intake = Upstream(ports.upstream), Intake(ports.completion)
+    authority = StandIn(ports.check)
+    intake.listeners.append(authority.end)
+    folder = Path(tempfile.mkdtemp(prefix="extauth-inflight-"))
+    folder.chmod(0o755)
+    with Background() as background:
+        for server in (upstream, intake, authority):
+            background.run(server.start())
+        with running(folder, ports) as children:
+            yield Stage(background, ports, children, upstream, authority, intake)
+        for server in (upstream, intake, authority):
+            background.run(server.stop())
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def stage(whole_stage: Stage) -> Iterator[Stage]:
+    """Everything, with nothing seen yet. At the end all is idle, and nothing came that can't be read."""
+    whole_stage.upstream.forget()
+    whole_stage.authority.forget()
+    whole_stage.intake.forget()
+    yield whole_stage
+    wait_until(lambda: whole_stage.upstream.left() == 0, within=PATIENCE, what="the upstream idle")
+    # Else the next test would be told.
+    wait_until(lambda: whole_stage.authority.left() == 0, within=PATIENCE, what="all leases ended")
+    assert whole_stage.intake.unread == []
+
+
+@pytest.fixture(params=["envoy", "nginx"])
+def proxy(request: pytest.FixtureRequest, stage: Stage) -> Proxy:
+    """One proxy after the other."""
+    return Proxy(request.param, getattr(stage.ports, request.param))

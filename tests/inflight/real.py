@@ -1,0 +1,154 @@
+"""The real extauth behind both proxies: one process with its own store, or several workers on a Redis.
+
+    python -m tests.inflight.real --proxy nginx --workers 4 --clients 50 --parallel 6 --seconds 60
+    python -m tests.inflight.real --proxy envoy --maximum 1 --sequence 10000
+
+prints what came of it; `--keep` names a folder for logs. The first prints "at most 4 in flight" and "at least
+4 slots free" where the limit held and nothing is left; the second {200: 10000}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.nodes.fleet import Fleet, served
+from tests.nodes.node import HOST, Node
+from tests.redis.server import RedisServer, running
+
+from . import proxies
+from .background import Background
+from .crowd import crowd, sequence
+from .upstream import Upstream
+
+
+class Client(NamedTuple):
+    """A client's key, and the id under which the upstream knows it."""
+
+    key: str
+    key_id: str
+
+
+class Real(NamedTuple):
+    """Everything, running."""
+
+    node: Node
+    ports: dict[str, int]
+    upstream: Upstream
+    clients: list[Client]
+
+
+@contextmanager
+def real(folder: Path, *, workers: int, clients: int, maximum: int, **sections: Any) -> Iterator[Real]:
+    """Run it in that folder, which others may enter, with a limit of so many requests in flight for each key.
+
+    With one worker the store is extauth's own, with more a Redis that is started too.
+    """
+    ports = proxies.some_ports()
+    upstream = Upstream(ports.upstream)
+    settings = {"tiers": {"default": {"concurrency": {"max": maximum}}}, **sections}
+    with ExitStack() as stack:
+        background = stack.enter_context(Background())
+        background.run(upstream.start())
+        stack.callback(lambda: background.run(upstream.stop()))
+        if workers > 1:
+            redis = stack.enter_context(running(RedisServer(folder / "redis")))
+            node: Node = Fleet(folder / "node", store_url=redis.url, workers=workers, **settings)
+        else:
+            node = Node(folder / "node", store_url=f"sqlite:///{folder / 'extauth.db'}", **settings)
+        ports = ports._replace(check=node.check_port)
+        _listen_for_signals(node, ports.completion)
+        stack.enter_context(_started(node))
+        stack.enter_context(proxies.running(folder, ports))
+        yield Real(node, {"envoy": ports.envoy, "nginx": ports.nginx}, upstream, _make_keys(node, clients))
+
+
+def _listen_for_signals(node: Node, port: int) -> None:
+    settings = json.loads(node.config.read_text())
+    settings["listen"]["completion"] = f"{HOST}:{port}"
+    node.config.write_text(json.dumps(settings))
+
+
+@contextmanager
+def _started(node: Node) -> Iterator[None]:
+    if isinstance(node, Fleet):
+        with served(node):
+            yield
+        return
+    node.child.start()
+    try:
+        yield
+    finally:
+        node.close()
+        node.child.stop()
+
+
+def _make_keys(node: Node, count: int) -> list[Client]:
+    """Make keys by the admin API, each of a user of its own."""
+    admin = str(node.create_key("extauth:admin", user_id="ops")["key"])
+    made = []
+    for number in range(count):
+        body = {"user_id": f"client-{number}", "name": "test"}
+        answer = node.admin("POST", "/keys", key=admin, body=body)
+        assert answer.status == 201, answer.body
+        made.append(Client(answer.body["key"], answer.body["key_id"]))
+    return made
+
+
+async def run_crowd(it: Real, proxy: str, *, seconds: float, parallel: int, maximum: int) -> str:
+    """Let the crowd loose, and return the report as text."""
+    # First uses are slow, and take a slot that nobody reports the end of: they go through the proxy too.
+    for client in it.clients:
+        await sequence(it.ports[proxy], client.key, count=1)
+    it.upstream.forget()
+    report = await crowd(
+        it.ports[proxy],
+        [client.key for client in it.clients],
+        names=[client.key_id for client in it.clients],
+        seconds=seconds,
+        parallel=parallel,
+        maximum=maximum,
+        upstream=it.upstream,
+        # That nothing is left shows in the slots that are free.
+        held=lambda: 0,
+    )
+    return report.lines()
+
+
+def main() -> None:
+    """Run it; see the module."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--proxy", choices=("envoy", "nginx"), default="nginx")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--keep", type=Path)
+    for name, default in {"workers": 1, "clients": 50, "parallel": 6, "maximum": 4, "sequence": 0}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="extauth-inflight-"))
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    clients = 1 if given.sequence else given.clients
+    with real(folder, workers=given.workers, clients=clients, maximum=given.maximum) as it:
+        if given.sequence:
+            asked = sequence(it.ports[given.proxy], it.clients[0].key, count=given.sequence)
+            told = str(dict(asyncio.run(asked)))
+        else:
+            crowding = run_crowd(
+                it, given.proxy, seconds=given.seconds, parallel=given.parallel, maximum=given.maximum
+            )
+            told = asyncio.run(crowding)
+    sys.stdout.write(f"{told}\n")
+    if given.keep is None:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
