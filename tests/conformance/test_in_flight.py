@@ -320,3 +320,17 @@ def test_reports_that_mean_nothing_change_nothing(run: Run) -> None:
         await service.lease("r-3")
 
     run(scenario, concurrency={"max": 1})
+
+
+def test_an_end_that_is_reported_before_the_check_is_answered_is_remembered(run: Run) -> None:
+    """A client may leave so early that its request's end overtakes the check: that one gets no slot."""
+
+    async def scenario(service: InFlight) -> None:
+        service.end("r-left")
+        await service.refused("r-left")
+        lease = await service.lease("r-1")
+        await service.refused("r-2")
+        service.end("r-1", lease)
+        await service.lease("r-3")
+
+    run(scenario, concurrency={"max": 1})

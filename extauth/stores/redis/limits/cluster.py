@@ -45,6 +45,7 @@ from extauth.stores.redis.limits.telling import counted, looked_at, seen
 from extauth.stores.redis.limits.violations import Violations
 from extauth.stores.redis.link import RedisLink
 from extauth.throttle.claims import Claim
+from extauth.throttle.slots import Blocked
 from extauth.throttle.waiting import Waiter
 
 
@@ -114,9 +115,16 @@ class ClusterLimitStore:
         def told(what: Told) -> None:
             if isinstance(what, Taken) and what.lease:
                 # A signal may name the request alone, and come as soon as the proxy has its answer.
-                self.leases.file(claim.request_id, lease, lambda _said: on_told(what))
+                self.leases.file(claim.request_id, lease, partial(filed, what))
             else:
                 on_told(what)
+
+        def filed(what: Taken, said: str) -> None:
+            if said == "ended":
+                # It came before this: the client left at once.
+                self.leases.let_go(claim, lease)
+                what = what._replace(allowed=False, lease="", blocked=Blocked(plan.places[0], waits=False))
+            on_told(what)
 
         if len(parts) == 1:
             self._enqueue(parts[0].slot, Waiting(plan, parts[0].asked, told))

@@ -170,6 +170,7 @@ class RedisLeases:
     def _find(self, request_id: str, on_found: Callable[[str], None]) -> None:
         def found(said: str) -> None:
             for lease in said.split():
+                # Beside leases there may be a mark that the request has ended: see `leases.lua`.
                 on_found(lease)
 
         self._send(errand("find", "", request_id=request_id), found)

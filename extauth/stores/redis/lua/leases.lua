@@ -9,11 +9,16 @@
 -- KEYS holds for each of them the beginning of the limits' keys, then, where the whole lease is given, the set of the
 -- request's leases. `find` has that set alone.
 --
--- The reply is text, a line for each errand: how many slots were freed; for `find` the leases, separated by spaces.
+-- The reply is text, a line for each errand: how many slots were freed; for `find` the leases, separated by spaces; for
+-- `file` `ended` if the request's end was reported before.
+--
+-- A client may leave so early that the end of its request is reported before the check has taken a slot. So where `find`
+-- finds nothing it notes that for a while, and who comes then gets no slot.
 local call = redis.call
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local said, key = {}, 1
+local ENDED, REMEMBERED_MS = '!', 5000
 
 for at = 1, #ARGV, 5 do
   local what, name, lease = ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -31,14 +36,23 @@ for at = 1, #ARGV, 5 do
   end
   key = key + count
   if what == 'find' then
-    words = table.concat(call('SMEMBERS', KEYS[key]), ' ')
+    local found = call('SMEMBERS', KEYS[key])
+    if #found == 0 then
+      call('SADD', KEYS[key], ENDED)
+      call('PEXPIRE', KEYS[key], REMEMBERED_MS)
+    end
+    words = table.concat(found, ' ')
     key = key + 1
   elseif lease ~= '' then
     if what == 'end' then
       call('SREM', KEYS[key], lease)
     else
-      if what == 'file' then call('SADD', KEYS[key], lease) end
-      call('PEXPIRE', KEYS[key], last_ms)
+      if what == 'file' and call('SISMEMBER', KEYS[key], ENDED) == 1 then
+        words = 'ended'
+      else
+        if what == 'file' then call('SADD', KEYS[key], lease) end
+        call('PEXPIRE', KEYS[key], last_ms)
+      end
     end
     key = key + 1
   end

@@ -182,6 +182,9 @@ local function occupy(spec, at, first, names, places, allowed, mode)
     end
   end
   if mode == GIVE_BACK then return allowed, pack('>BBI4', 0, 0, 0) end
+  -- Its end was reported before it came here: see `leases.lua`.
+  local ended = lease ~= '' and call('SISMEMBER', KEYS[first + places], '!') == 1
+  if ended then blocked, may_wait = 1, false end
   if allowed and not blocked then
     local longest_us = 0
     for place, limit in ipairs(limits) do
