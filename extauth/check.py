@@ -242,6 +242,10 @@ class Checker:
             return None
         if caller is None:
             return counted(None, route, plan, told, now_us)
+        if claim is not None and told.lease and self._has_changed(caller, now_us):
+            # It waited for its slot: who comes out of the queue is judged as whoever comes now.
+            self._let_go(claim, told.lease)
+            return None
         caller.confirmed_us = now_us
         return foreseen or counted(caller.key, route, plan, told, now_us)
 
@@ -262,9 +266,17 @@ class Checker:
         `waited_us` is how long it has waited for the store by now.
         """
         decision = await self._look_up(request, claim, waited_us)
-        if decision.lease and claim.gone and self._leases is not None:
-            self._leases.let_go(claim, decision.lease)
+        if decision.lease and claim.gone:
+            self._let_go(claim, decision.lease)
         return decision
+
+    def _has_changed(self, caller: Caller, now_us: int) -> bool:
+        """Tell whether a key may not be used any more; a shared store has compared its version."""
+        return now_us >= caller.expires_us or (self._shared is None and not self._keys.is_current(caller))
+
+    def _let_go(self, claim: Claim, lease: str) -> None:
+        if self._leases is not None:
+            self._leases.let_go(claim, lease)
 
     async def _look_up(self, request: CheckRequest, claim: Claim, waited_us: int) -> Decision:
         route = self._verdicts[request.target]

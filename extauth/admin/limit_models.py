@@ -63,11 +63,27 @@ class LimitStanding(Shown):
     would_refuse: bool | None = Field(description="Whether a request has no room now, in shadow or not.")
 
 
+class InFlightStanding(Shown):
+    """How a limit on requests in flight stands."""
+
+    name: str
+    origin: Origin = Field(description="Where it is set.")
+    per: Per = Field(description="Whose requests it counts together.")
+    max: int = Field(description="How many may be in flight at once.")
+    in_flight: int | None = Field(
+        description="How many are now; null without the request's address or route that tells whose."
+    )
+    queue: int = Field(description="How many more may wait for a slot.")
+    wait_ms: int = Field(description="How long each of them waits at most; 25 where no queue is set.")
+    expires_seconds: int = Field(description="When one counts as ended whose end nobody reports.")
+
+
 class KeyLimitsRecord(Shown):
     """How the limits of a key stand, for requests that cost 1 and whose route sets no limits."""
 
     key_id: str
     limits: list[LimitStanding]
+    in_flight: list[InFlightStanding]
     problem: str = Field(description="Why nobody can say what its limits are; empty: they are known.")
 
 
@@ -151,6 +167,9 @@ class ExplanationRecord(Shown):
     key: ExplainedKey | None = Field(description="Null: the request comes without a key.")
     scopes: ExplainedScopes
     limits: list[LimitStanding] = Field(description="Before the request. Empty where no limit is looked at.")
+    in_flight: list[InFlightStanding] = Field(
+        description="Before the request. The decision takes it that there is a slot."
+    )
     decision: ExplainedDecision
     answers: dict[str, ExplainedAnswer] = Field(description="By proxy: `envoy` and `nginx`.")
 

@@ -64,7 +64,10 @@ class Nothing(Asked):
 _USER_ID = {"minLength": 1, "maxLength": LONGEST_USER_ID, "pattern": "^[!-~]+$"}
 _NAME = {"minLength": 1, "maxLength": LONGEST_NAME}
 _SCOPES = {"maxItems": MOST_SCOPES}
-_LIMITS = 'Rates or a quota instead of its tier\'s: `{"rates": ["10/second"], "quota": "100000/month"}`.'
+_LIMITS = (
+    "Rates, a quota or how many requests may be in flight, instead of all that its tier has: "
+    '`{"rates": ["10/second"], "quota": "100000/month", "concurrency": {"max": 4}}`.'
+)
 _METADATA = "Whatever belongs to the key, up to 4096 bytes of JSON. No secrets: it is shown."
 _EXAMPLE: dict[str, Any] = {
     "user_id": "alice",

@@ -52,7 +52,7 @@ def explain_command(
         print_json({**explanation.plain(), "source": source_of(settings)})
         return
     _print(explanation, proxy)
-    if explanation.limits:
+    if explanation.limits or explanation.in_flight:
         tell_source(settings)
 
 
@@ -73,9 +73,9 @@ def _print(explanation: Explanation, proxy: str) -> None:
             "shadow refusals": decision["shadowed"],
         }
     )
-    if explanation.limits:
+    if explanation.limits or explanation.in_flight:
         click.echo()
-        print_standings(explanation.limits)
+        print_standings(explanation.limits, explanation.in_flight)
     answer = told["answers"][proxy]
     click.echo(f"\n{proxy} gets {answer['status']}")
     for header in answer["headers"]:

@@ -102,6 +102,10 @@ class KeyDirectory(Generic[Entry]):
         own = self._reader.own(text)
         return "" if own is None else own.key_id
 
+    def is_current(self, entry: Entry) -> bool:
+        """Tell whether this is what is remembered of its key."""
+        return self._records.remembered(entry.key.key_id) is entry
+
     def forget(self, key_id: str) -> None:
         """Drop what is known of a key's state."""
         self._records.forget((key_id,))

@@ -25,7 +25,7 @@ from extauth.limits.plan import Plan, Planner
 from extauth.model import CheckRequest, Code, Decision, Per, Target
 from extauth.paths import is_unambiguous
 from extauth.reporting.explained import Explanation, KeyState, Question, Rendered, RouteMatch
-from extauth.reporting.standing import standings_of
+from extauth.reporting.standing import in_flight_of, standings_of
 from extauth.routes import Access, Route, RouteTable
 from extauth.stores.base import KeyStore
 from extauth.stores.limits import OnTold, Seen, SharedLimitStore, Taken
@@ -107,6 +107,7 @@ class Explainer:
             key=None if caller is None else _key_state(caller, now_us),
             missing_scopes=route.scopes if caller is None else caller.missing_scopes[route],
             limits=standings_of(plan, route.charge, key, seen, writer=self._writer, untold=untold),
+            in_flight=in_flight_of(plan, key, seen, untold=untold),
             decision=decision,
             status=_ALLOWED_STATUS if decision.code is Code.ALLOWED else PROBLEMS[decision.code].status,
             answers={dialect.name: _rendered(dialect, request, decision) for dialect in self._dialects},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from extauth.model import OUTCOMES, ApiKey, Decision, Target
-from extauth.reporting.standing import Standing
+from extauth.reporting.standing import InFlight, Standing
 from extauth.routes import Route
 
 
@@ -90,6 +90,7 @@ class Explanation:
     key: KeyState | None
     missing_scopes: tuple[str, ...]
     limits: tuple[Standing, ...]
+    in_flight: tuple[InFlight, ...]
     decision: Decision
     status: int
     answers: Mapping[str, Rendered]
@@ -112,6 +113,7 @@ class Explanation:
                 "missing": list(self.missing_scopes),
             },
             "limits": [standing.plain() for standing in self.limits],
+            "in_flight": [standing.plain() for standing in self.in_flight],
             "decision": self._decision(),
             "answers": {name: answer.plain() for name, answer in self.answers.items()},
         }

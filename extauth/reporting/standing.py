@@ -21,6 +21,7 @@ from extauth.model import ApiKey, Limit, LimitSet, Per, Usage
 from extauth.stores.base import AuditEntry, KeyStore
 from extauth.stores.limits import Seen
 from extauth.stores.states import LimitStates
+from extauth.throttle.slots import Concurrency, Place
 
 # Whose count a plain request of a key doesn't tell: it depends on where a request comes from or goes to.
 _BY_REQUEST = (Per.IP, Per.ROUTE)
@@ -70,11 +71,35 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """How a limit on requests in flight stands; `count` is None where that can't be told."""
+
+    limit: Concurrency
+    origin: Origin
+    count: int | None
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        limit = self.limit
+        return {
+            "name": limit.name,
+            "origin": self.origin.value,
+            "per": limit.per.value,
+            "max": limit.most,
+            "in_flight": self.count,
+            "queue": limit.queue,
+            "wait_ms": limit.wait_us // 1_000,
+            "expires_seconds": _seconds(limit.lease_us),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyStandings:
     """How the limits of a key stand; `problem` says why nobody knows what they are."""
 
     key_id: str
     limits: tuple[Standing, ...] = ()
+    in_flight: tuple[InFlight, ...] = ()
     problem: str = ""
 
     def plain(self) -> dict[str, Any]:
@@ -82,6 +107,7 @@ class KeyStandings:
         return {
             "key_id": self.key_id,
             "limits": [standing.plain() for standing in self.limits],
+            "in_flight": [standing.plain() for standing in self.in_flight],
             "problem": self.problem,
         }
 
@@ -106,6 +132,27 @@ def standings_of(
         )
         for take in plan.all_takes
     )
+
+
+def in_flight_of(
+    plan: Plan, key: ApiKey | None, seen: Seen, *, untold: Sequence[Per] = ()
+) -> tuple[InFlight, ...]:
+    """Return how the limits on requests in flight stand, but for those that count by what is `untold`."""
+    return tuple(
+        InFlight(
+            limit=place.limit,
+            origin=_origin_of_place(place, key),
+            count=None if place.limit.per in untold else seen.in_flight.get(place.bucket),
+        )
+        for place in plan.places
+    )
+
+
+def _origin_of_place(place: Place, key: ApiKey | None) -> Origin:
+    if place.field.startswith("route:"):
+        return Origin.ROUTE
+    # As with rates: see `_origin`.
+    return Origin.KEY if key is not None and key.limits and "/" not in place.field else Origin.TIER
 
 
 def _usage(take: Take, seen: Seen) -> Usage:
@@ -173,10 +220,14 @@ class KeyLimits:
             return KeyStandings(key_id=key_id, problem=str(error))
         plan = self._planner.plan(limits, PLAIN_CHARGE, _subjects(key))
         # Their buckets are those of no request: nobody asks for them.
-        told = Plan(take for take in plan.all_takes if take.limit.per not in _BY_REQUEST)
+        told = Plan(
+            (take for take in plan.all_takes if take.limit.per not in _BY_REQUEST),
+            tuple(place for place in plan.places if place.limit.per not in _BY_REQUEST),
+        )
         seen = await self._states.look(told)
         standings = standings_of(plan, PLAIN_CHARGE, key, seen, writer=self._writer, untold=_BY_REQUEST)
-        return KeyStandings(key_id=key_id, limits=standings)
+        in_flight = in_flight_of(plan, key, seen, untold=_BY_REQUEST)
+        return KeyStandings(key_id=key_id, limits=standings, in_flight=in_flight)
 
     async def reset(self, key_id: str, by: Actor) -> tuple[str, ...]:
         """Forget what a key has spent of the limits that count it alone; return their names.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from extauth.model import Per
 from extauth.settings.base import Section, Whole
-from extauth.settings.values import Duration
+from extauth.settings.values import Duration, format_duration
 from extauth.throttle.slots import Concurrency
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -18,9 +18,31 @@ _MICROSECOND = timedelta(microseconds=1)
 GRACE = timedelta(milliseconds=25)
 _USUAL_WAIT = timedelta(milliseconds=500)
 LONGEST_WAIT = timedelta(seconds=30)
+_SHORTEST_LEASE = timedelta(seconds=1)
 _LONGEST_LEASE = timedelta(days=1)
 # Each costs some 3 kB, and the memory of a process shall suffice for many clients' queues.
 _MOST_WAITING = 10_000
+
+
+def _check_wait(wait: timedelta) -> timedelta:
+    return _at_most(wait, LONGEST_WAIT)
+
+
+def _check_lease(lease: timedelta) -> timedelta:
+    if lease < _SHORTEST_LEASE:
+        raise ValueError(f"must be at least {format_duration(_SHORTEST_LEASE)}")
+    return check_timeout(lease)
+
+
+def check_timeout(timeout: timedelta) -> timedelta:
+    """Check how long requests of a route may take. Raises ValueError."""
+    return _at_most(timeout, _LONGEST_LEASE)
+
+
+def _at_most(duration: timedelta, longest: timedelta) -> timedelta:
+    if duration > longest:
+        raise ValueError(f"must be at most {format_duration(longest)}")
+    return duration
 
 
 class ConcurrencySettings(Section):
@@ -41,18 +63,15 @@ class ConcurrencySettings(Section):
             "because a client's next request may overtake the report that its last one has ended."
         ),
     )
-    wait: Duration | None = Field(
+    wait: Annotated[Duration, AfterValidator(_check_wait)] | None = Field(
         default=None,
-        le=LONGEST_WAIT,
         description=(
             "How long a request waits in the queue at most; default 500ms, at most 30s. The proxy has to be "
             "more patient than this."
         ),
     )
-    ttl: Duration = Field(
+    ttl: Annotated[Duration, AfterValidator(_check_lease)] = Field(
         default=timedelta(minutes=1),
-        ge=timedelta(seconds=1),
-        le=_LONGEST_LEASE,
         description=(
             "When a request counts as ended whose end no proxy reports, 1s at least; the `timeout` of its "
             "route goes before. Shorter than requests take, and more than `max` are let in."

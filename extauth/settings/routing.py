@@ -12,7 +12,7 @@ from extauth.limits.plan import PLAIN_CHARGE, AnyLimit, Charge
 from extauth.model import Limit, Per
 from extauth.settings import grammar
 from extauth.settings.base import Section, Whole
-from extauth.settings.concurrency import ConcurrencySettings
+from extauth.settings.concurrency import ConcurrencySettings, check_timeout
 from extauth.settings.cool_down import CoolDownSettings
 from extauth.settings.rates import MOST_RATES, OF_A_ROUTE, QuotaSettings, RateSettings, check_names_differ
 from extauth.settings.values import LARGEST_COUNT, Duration
@@ -83,9 +83,8 @@ class RouteSettings(Section):
             "unless it says."
         ),
     )
-    timeout: Duration | None = Field(
+    timeout: Annotated[Duration, AfterValidator(check_timeout)] | None = Field(
         default=None,
-        le=timedelta(days=1),
         description=(
             "How long its requests may take: when one counts as ended whose end no proxy reports. Without "
             "one each `ttl` says it. At most 1d."

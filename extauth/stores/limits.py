@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from extauth.errors import StoreError
@@ -53,10 +54,14 @@ OnTold = Callable[[Told], None]
 
 
 class Seen(NamedTuple):
-    """The states of buckets by name, without those that nobody used, and when by the store's clock."""
+    """The states of buckets by name, without those that nobody used, and when by the store's clock.
+
+    `in_flight` is how many requests are, by the bucket of their place, as far as the store can tell.
+    """
 
     now_us: int
     states: Mapping[str, BucketState]
+    in_flight: Mapping[str, int] = MappingProxyType({})
 
     def usages(self, plan: Plan) -> tuple[Usage, ...]:
         """Return how the limits of the plan stand, those in shadow and the cool-down last."""

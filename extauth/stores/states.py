@@ -35,7 +35,10 @@ class LocalLimits:
 
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `LimitStates`."""
-        return self._limits.look(plan, self._clock.now_us())
+        now_us = self._clock.now_us()
+        leases = self._limits.leases
+        in_flight = {place.bucket: leases.in_flight(place.bucket, now_us) for place in plan.places}
+        return self._limits.look(plan, now_us)._replace(in_flight=in_flight)
 
     async def reset(self, plan: Plan) -> None:
         """Forget what was spent. See `LimitStates`."""

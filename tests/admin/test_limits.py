@@ -86,6 +86,7 @@ def test_limits_that_nobody_knows_are_told_as_such(tmp_path: Path) -> None:
         assert shown == {
             "key_id": made["key_id"],
             "limits": [],
+            "in_flight": [],
             "problem": "tier 'free' is not configured",
         }
 
@@ -186,6 +187,40 @@ def test_a_request_is_explained(tmp_path: Path) -> None:
         assert [line for line in after if line.get("logger") != "httpx"] == []
 
     with_console(tmp_path, scenario, **SECTIONS)
+
+
+def test_requests_in_flight_are_shown(tmp_path: Path) -> None:
+    """Whose limit it is, what it says, and how many are in flight where the request tells whose."""
+    tier = {"rates": ["9/minute"], "concurrency": {"max": 2, "queue": 8, "wait": "1s", "ttl": "2m"}}
+    routes = [
+        {"path": "/each", "name": "each", "timeout": "10m", "concurrency": {"max": 5, "per": "ip"}},
+        {"path": "/all", "name": "all", "concurrency": {"max": 7, "per": "route"}},
+    ]
+
+    async def scenario(it: Console) -> None:
+        made = await it.create(tier="free")
+        own = await it.create(tier="free", limits={"concurrency": {"max": 3}})
+        assert await checks(it, made["key"], "/all") + await checks(it, own["key"], "/all") == [200, 200]
+
+        async def shown(method: str, path: str, **asked: Any) -> list[tuple[Any, ...]]:
+            record = KeyLimitsRecord if method == "GET" else ExplanationRecord
+            told = record.model_validate((await it.ask(method, path, **asked)).json())
+            return [tuple(each.model_dump().values()) for each in told.in_flight]
+
+        of_tier = ("concurrency", "tier", "key", 2, 1, 8, 1000)
+        assert await shown("GET", f"/keys/{made['key_id']}/limits") == [(*of_tier, 120)]
+        of_key = ("concurrency", "key", "key", 3, 1, 3, 25, 60)
+        assert await shown("GET", f"/keys/{own['key_id']}/limits") == [of_key]
+        url = {"url": "https://api.example.com/all", "key_id": made["key_id"]}
+        of_route = ("route-concurrency", "route", "route", 7, 2, 7, 25, 60)
+        assert await shown("POST", "/explain", json=url) == [(*of_tier, 120), of_route]
+        url["url"] = "https://api.example.com/each"
+        unknown = ("route-concurrency", "route", "ip", 5, None, 5, 25, 600)
+        assert await shown("POST", "/explain", json=url) == [(*of_tier, 600), unknown]
+        url["client_ip"] = "192.0.2.7"
+        assert (await shown("POST", "/explain", json=url))[1][4] == 0
+
+    with_console(tmp_path, scenario, tiers={"free": tier}, routes=routes)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -58,6 +59,18 @@ def test_without_an_archive_nothing_was_spent(shell: Shell) -> None:
     assert left(shell, made["key_id"]) == {"per-30d": 5, "user": 9}
     assert shell.run("keys", "reset-limits", made["key_id"], "--yes").code == 0
     assert list((shell.folder / "data").glob("*-limits*")) == []
+
+
+def test_limits_on_requests_in_flight_are_shown(shell: Shell) -> None:
+    """How many there are only a running server knows, whose memory the archive doesn't have."""
+    shell.configure(tiers={"free": {"concurrency": {"max": 4, "queue": 8}}})
+    key_id = shell.create("ada", "--tier", "free")["key_id"]
+    asked = (("keys", "limits", key_id), ("explain", "GET", URL, "--key-id", key_id))
+    for words in asked:
+        (told,) = shell.run(*words, "--json").json["in_flight"]
+        assert (told["name"], told["max"], told["in_flight"]) == ("concurrency", 4, None)
+        line = next(line for line in shell.run(*words).out.splitlines() if line.startswith("concurrency"))
+        assert re.split(" {2,}", line.strip())[-3:] == ["? of 4", "8 for 500 ms", "60 s"]
 
 
 def test_a_reset_holds_for_the_next_server(spent: tuple[Shell, str, str]) -> None:

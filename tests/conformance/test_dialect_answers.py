@@ -9,6 +9,7 @@ import pytest
 from extauth.dialects.base import Answer
 from extauth.dialects.problems import PROBLEMS
 from extauth.model import OUTCOMES, ApiKey, Code, Decision, Limit, LimitSet, Outcome, Usage
+from extauth.stores.redis.limits import tokens
 from tests.answers import Reply, parse_list, reply_of
 from tests.dialects import PROXIES, Spoken, members_in_order
 from tests.fakes import FakeClock
@@ -33,6 +34,7 @@ STATUSES = {
     Code.RATE_LIMITED: 429,
     Code.QUOTA_EXCEEDED: 429,
     Code.COOLING_DOWN: 429,
+    Code.TOO_MANY_CONCURRENT: 429,
     Code.STORE_UNAVAILABLE: 503,
     Code.OVERLOADED: 503,
     Code.INTERNAL_ERROR: 503,
@@ -111,6 +113,14 @@ def test_nobodys_identity_is_empty_not_absent(spoken: Spoken) -> None:
     headers = told(spoken, Decision(Code.ALLOWED)).headers
     assert [headers[name] for name in IDENTITY] == ["", "", "", ""]
     assert not set(LIMIT_HEADERS) & headers.keys()
+
+
+@pytest.mark.parametrize("code", Code)
+def test_the_lease_is_told_where_one_was_taken(spoken: Spoken, code: Code) -> None:
+    """The proxy reports its end; without one, and on a refusal, there is nothing to report."""
+    assert "x-extauth-lease" not in told(spoken, decision_for(code)).headers
+    headers = told(spoken, decision_for(code, lease="1f-0.17.60.eA")).headers
+    assert headers.get("x-extauth-lease") == ("1f-0.17.60.eA" if code is Code.ALLOWED else None)
 
 
 @pytest.mark.parametrize("code", Code)
@@ -255,7 +265,8 @@ def worst_decision(code: Code, key: ApiKey = WORST_KEY) -> Decision:
     usages = tuple(Usage(limit, False, 999_999_999, _LONGEST_US, _LONGEST_US) for limit in limits)
     names = tuple(limit.name for limit in limits)
     needed = tuple(f"{number:02}:{'n' * 61}" for number in range(16))
-    return Decision(code, key, key.key_id, "r", LimitSet(limits), usages, names, _LONGEST_US // 10**6, needed)
+    told = (usages, names, _LONGEST_US // 10**6, needed)
+    return Decision(code, key, key.key_id, "r", LimitSet(limits), *told, lease="x" * tokens.LONGEST)
 
 
 @pytest.mark.parametrize("code", Code)

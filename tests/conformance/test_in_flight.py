@@ -36,8 +36,9 @@ def _store(row: str) -> dict[str, Any]:
 class InFlight:
     """A service, a key of it, and requests by their ids."""
 
-    def __init__(self, world: World, key: str) -> None:
+    def __init__(self, world: World, key: str, *, is_embedded: bool) -> None:
         self.world = world
+        self.is_embedded = is_embedded
         self.key = key
         self.pending: dict[str, Pending] = {}
 
@@ -116,7 +117,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
             }
         async with open_world(tmp_path, clock=SystemClock(), **sections) as world:
             issued = await world.create_key()
-            yield InFlight(world, issued.text)
+            yield InFlight(world, issued.text, is_embedded=not store)
 
     def run_scenario(scenario: Scenario, *, concurrency: dict[str, Any], **sections: Any) -> None:
         tiers = {"default": {"rates": [RATE], "concurrency": concurrency}}
@@ -307,6 +308,33 @@ def test_a_lease_whose_end_nobody_reports_ends_by_itself(run: Run) -> None:
     run(scenario, concurrency={"max": 2, "ttl": "1m"}, routes=[{"path": "/short", "timeout": "1s"}])
 
 
+def test_operators_see_how_many_are_in_flight(run: Run) -> None:
+    """By limit, those that are held now; looking changes nothing."""
+
+    async def scenario(service: InFlight) -> None:
+        issued = await service.world.create_key("user-3")
+
+        async def seen() -> list[tuple[str, int | None]]:
+            told = await service.world.app.admin._services.limits.look(issued.record.key_id)
+            return [(each.limit.name, each.count) for each in told.in_flight]
+
+        assert await seen() == [("concurrency", 0)]
+        lease = await service.lease("r-1", key=issued.text)
+        await service.lease("r-2", key=issued.text)
+        await service.lease("r-3")
+        for _ in range(2):
+            assert await seen() == [("concurrency", 2)]
+        service.end("r-1", lease)
+        await service.lease("r-4", key=issued.text)
+        await service.refused("r-5", key=issued.text)
+        service.end("r-2")
+        service.end("r-4")
+        await service.lease("r-6", key=issued.text)
+        assert await seen() == [("concurrency", 1)]
+
+    run(scenario, concurrency={"max": 2})
+
+
 def test_reports_that_mean_nothing_change_nothing(run: Run) -> None:
     """What is no lease, or another's, frees nothing and disturbs nobody."""
 
@@ -334,3 +362,40 @@ def test_an_end_that_is_reported_before_the_check_is_answered_is_remembered(run:
         await service.lease("r-3")
 
     run(scenario, concurrency={"max": 1})
+
+
+def test_a_key_that_is_revoked_while_its_request_waits_gets_no_slot(run: Run) -> None:
+    """Who comes out of the queue is judged as whoever comes now; the slot goes to the next."""
+
+    async def scenario(service: InFlight) -> None:
+        other = await service.world.create_key()
+        lease = await service.lease("r-1")
+        waits = service.ask("r-2", key=other.text)
+        await service.waits(1)
+        await service.world.revoke(other.record)
+        if service.is_embedded:
+            # What others change is noticed within a moment; a shared store is asked each time.
+            service.world.app.records.forget([other.record.key_id])
+        service.end("r-1", lease)
+        reply = await waits
+        assert (reply.status, reply.code) == (401, "invalid_key")
+        await service.lease("r-3")
+
+    run(scenario, concurrency={"max": 1, "queue": 2, "wait": "30s", "per": "user"})
+
+
+def test_routes_may_be_called_as_they_like(run: Run) -> None:
+    """Whatever their name, what they have in flight ends when it is reported."""
+
+    async def scenario(service: InFlight) -> None:
+        for path in ("/spaces", "/" + "x" * 400):
+            lease = await service.lease(f"r-1{path}", path=path)
+            await service.refused(f"r-2{path}", path=path)
+            service.end(f"r-1{path}", lease)
+            service.end(f"r-3{path}", await service.lease(f"r-3{path}", path=path))
+
+    routes = [
+        {"path": "/spaces", "name": "exports of all", "concurrency": {"max": 1}},
+        {"path": "/" + "x" * 400, "concurrency": {"max": 1, "per": "route"}},
+    ]
+    run(scenario, concurrency={"max": 9}, routes=routes)

@@ -50,6 +50,7 @@ VIOLATED = {
     Code.RATE_LIMITED: ("per-second",),
     Code.QUOTA_EXCEEDED: ("quota",),
     Code.COOLING_DOWN: ("cool-down",),
+    Code.TOO_MANY_CONCURRENT: ("concurrency",),
 }
 
 

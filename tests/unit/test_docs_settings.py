@@ -66,6 +66,8 @@ def test_the_walk_reaches_all_depths() -> None:
         "tiers.NAME.rates",
         "tiers.NAME.quota",
         "tiers.NAME.cool_down.violations",
+        "tiers.NAME.concurrency.max",
+        "routes[].concurrency.wait",
         "failure.share",
     } <= FIELDS.keys()
 
@@ -102,3 +104,20 @@ def test_the_example_loads(tmp_path: Path) -> None:
     loaded = load_settings(file, {})
     assert set(yaml.safe_load(example[1])) == set(SCHEMA["properties"]) - {"credentials", "proxy"}
     assert loaded.default_route == "deny"
+
+
+THROTTLING = (Path(__file__).parents[2] / "docs" / "throttling.md").read_text(encoding="utf-8")
+IN_FLIGHT = [
+    text
+    for text in re.findall(r"^```yaml\n(.*?)^```", PAGE + THROTTLING, re.MULTILINE | re.DOTALL)
+    if "concurrency:" in text
+]
+
+
+@pytest.mark.parametrize("text", IN_FLIGHT)
+def test_examples_of_requests_in_flight_load(tmp_path: Path, text: str) -> None:
+    """A reader copies these, too."""
+    file = tmp_path / "extauth.yaml"
+    file.write_text(text)
+    loaded = load_settings(file, {})
+    assert any(tier.concurrency is not None for tier in loaded.tiers.values())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from extauth.limits.plan import PLAIN_CHARGE, Charge, Plan, Planner, Subjects, UnknownLimitsError
+from extauth.limits.plan import PLAIN_CHARGE, AnyLimit, Charge, Plan, Planner, Subjects, UnknownLimitsError
 from extauth.limits.registry import ALGORITHMS
 from extauth.model import ApiKey, Limit, Per
 from extauth.settings.routing import parse_own_limits
+from extauth.throttle.slots import Concurrency
 from tests.keys import record
 from tests.limits import window
 
@@ -18,7 +19,7 @@ ALICE = Subjects(key_id="K1", user_id="alice", tier="pro", address="192.0.2.7")
 
 
 def plan(
-    *limits: Limit, charge: Charge = PLAIN_CHARGE, who: Subjects = ALICE, common: tuple[Limit, ...] = ()
+    *limits: AnyLimit, charge: Charge = PLAIN_CHARGE, who: Subjects = ALICE, common: tuple[Limit, ...] = ()
 ) -> Plan:
     """Return what requests under these limits take."""
     return Planner({}, parse_own=parse_own_limits, common=common).plan(limits, charge, who)
@@ -218,3 +219,93 @@ def test_limits_of_one_name_are_told_apart_and_keep_their_buckets() -> None:
         "all:*/per-second",
         "key:K1:*/per-hour",
     ]
+
+
+FOUR = Concurrency(most=4, lease_us=60_000_000, queue=4, wait_us=25_000)
+OF_ROUTE = FOUR._replace(name="route-concurrency")
+EXPORTS = Charge(route="exports", limits=(OF_ROUTE,))
+
+
+def places(made: Plan) -> list[str]:
+    """Return the slots that a plan needs."""
+    return [place.bucket for place in made.places]
+
+
+def test_a_limit_on_requests_in_flight_is_a_place_and_no_take() -> None:
+    """It is told in no header, and the tier's comes before the route's: by this order requests wait."""
+    made = plan(SECOND, FOUR, charge=EXPORTS)
+    assert buckets(made) == ["key:K1:per-second"]
+    assert made.limit_set.limits == (SECOND,)
+    assert places(made) == ["key:K1:concurrency", "key:K1:route:exports/route-concurrency"]
+    assert [place.limit for place in made.places] == [FOUR, OF_ROUTE]
+    assert all(place.bucket == f"{place.subject}:{place.field}" for place in made.places)
+
+
+@pytest.mark.parametrize(
+    ("party", "bucket"),
+    [
+        (Per.KEY, "key:K1:concurrency"),
+        (Per.USER, "user:alice:tier:pro/concurrency"),
+        (Per.IP, "ip:192.0.2.7:tier:pro/concurrency"),
+        (Per.ROUTE, "route:orders:tier:pro/concurrency"),
+    ],
+)
+def test_whose_slots_of_a_tier_they_are(party: Per, bucket: str) -> None:
+    """What keys share is counted for each tier, a key takes its slots along to another one."""
+    assert places(plan(FOUR._replace(per=party), charge=Charge(route="orders"))) == [bucket]
+
+
+@pytest.mark.parametrize("party", [Per.KEY, Per.USER, Per.IP, Per.ROUTE])
+def test_places_keep_their_names_when_the_configuration_changes(party: Per) -> None:
+    """Requests that are in flight stay counted, whatever the numbers are."""
+
+    def made(of_tier: Concurrency, of_route: Concurrency, cost: int = 1, lease_us: int = 0) -> Plan:
+        charge = Charge(route="exports", cost=cost, limits=(of_route,), lease_us=lease_us)
+        return plan(of_tier, charge=charge)
+
+    before = made(FOUR._replace(per=party), OF_ROUTE._replace(per=party))
+    numbers = Concurrency(most=99, lease_us=5, queue=7, wait_us=3, per=party)
+    after = made(numbers, numbers._replace(name="route-concurrency"), cost=5, lease_us=9)
+    assert places(after) == places(before)
+    assert len(set(places(before))) == 2
+
+
+def test_the_timeout_of_a_route_goes_before_the_ttl_of_each_limit() -> None:
+    """It knows how long its requests take; without one each limit says it itself."""
+    made = plan(FOUR, charge=EXPORTS)
+    assert [place.limit.lease_us for place in made.places] == [60_000_000, 60_000_000]
+    charge = Charge(route="exports", limits=(OF_ROUTE,), lease_us=600_000_000)
+    assert [place.limit.lease_us for place in plan(FOUR, charge=charge).places] == [600_000_000] * 2
+
+
+def test_on_a_route_in_shadow_nobody_needs_a_slot() -> None:
+    """Nothing may refuse there."""
+    assert plan(FOUR, charge=Charge(route="r", limits=(OF_ROUTE,), shadow=True)).places == ()
+
+
+def test_without_a_key_only_address_and_route_are_counted() -> None:
+    """There is nobody else."""
+    limits = tuple(OF_ROUTE._replace(per=party) for party in (Per.KEY, Per.USER, Per.IP, Per.ROUTE))
+    made = plan(charge=Charge(route="r", limits=limits), who=Subjects(address="192.0.2.7"))
+    assert [place.subject for place in made.places] == ["ip:192.0.2.7", "route:r"]
+
+
+@pytest.mark.parametrize(
+    ("who", "client"),
+    [
+        (ALICE, "key:K1"),
+        (Subjects(address="192.0.2.7"), "ip:192.0.2.7"),
+        (Subjects(address="2001:db8:0:1:2::3"), "ip:2001:db8:0:1::"),
+    ],
+)
+def test_who_takes_turns_where_a_limit_is_shared(who: Subjects, client: str) -> None:
+    """Keys, and addresses where there is none."""
+    assert plan(charge=EXPORTS, who=who).client == client
+
+
+def test_requests_in_flight_from_an_address_need_it() -> None:
+    """Of the tier and of the route."""
+    by_address = FOUR._replace(per=Per.IP)
+    assert PLANNER.needs_address((SECOND, by_address), PLAIN_CHARGE)
+    assert PLANNER.needs_address((SECOND,), Charge(route="r", limits=(by_address,)))
+    assert not PLANNER.needs_address((SECOND, FOUR), EXPORTS)

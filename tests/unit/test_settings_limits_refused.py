@@ -221,11 +221,15 @@ FULL = {
             ],
             "quota": {"rate": "100/month", "name": "plan"},
             "cool_down": {"violations": 5, "window": "1m", "cool_down": "5s", "longest": "1h"},
+            "concurrency": {"max": 4, "per": "user", "queue": 8, "wait": "250ms", "ttl": "2m"},
             "shadow": True,
         },
         "pro": {"quota": "5/day"},
     },
-    "routes": [{"path": "/a", "cost": 3, "limits": [{"rate": "9/hour", "per": "ip"}], "shadow": True}],
+    "routes": [
+        {"path": "/a", "cost": 3, "limits": [{"rate": "9/hour", "per": "ip"}], "shadow": True},
+        {"path": "/b", "concurrency": {"max": 1}, "timeout": "10m"},
+    ],
     "limits": {
         "rates": [{"rate": "9/second", "name": "whole"}],
         "anonymous": ["7/minute"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,9 +14,10 @@ from extauth.management import KeyManagement, open_limit_states
 from extauth.settings.model import Settings
 
 if TYPE_CHECKING:
-    from extauth.reporting.standing import KeyStandings, Standing
+    from extauth.reporting.standing import InFlight, KeyStandings, Standing
 
 _TITLES = ("LIMIT", "ORIGIN", "PER", "POLICY", "COST", "LEFT", "RESET", "STATE")
+_TITLES_IN_FLIGHT = ("LIMIT", "ORIGIN", "PER", "IN FLIGHT", "MAY WAIT", "EXPIRES AFTER")
 BEHIND = "Read from the archive: at most a second behind a running server."
 
 
@@ -41,10 +42,10 @@ def limits(context: click.Context, *, key_id: str, as_json: bool) -> None:
         return
     if standings.problem:
         click.echo(f"Nobody can say what its limits are: {standings.problem}.")
-    elif not standings.limits:
+    elif not standings.limits and not standings.in_flight:
         click.echo("No limits.")
     else:
-        print_standings(standings.limits)
+        print_standings(standings.limits, standings.in_flight)
     tell_source(settings)
 
 
@@ -88,9 +89,26 @@ def tell_source(settings: Settings) -> None:
         click.echo(BEHIND, err=True)
 
 
-def print_standings(standings: Iterable[Standing]) -> None:
-    """Print limits as a table."""
-    print_table(_TITLES, (_row(standing.plain()) for standing in standings), whole="LIMIT")
+def print_standings(standings: Sequence[Standing], in_flight: Sequence[InFlight]) -> None:
+    """Print limits as a table, and those on requests in flight as another."""
+    if standings:
+        print_table(_TITLES, (_row(standing.plain()) for standing in standings), whole="LIMIT")
+    if in_flight:
+        if standings:
+            click.echo()
+        print_table(_TITLES_IN_FLIGHT, (_row_in_flight(limit.plain()) for limit in in_flight), whole="LIMIT")
+
+
+def _row_in_flight(told: dict[str, Any]) -> tuple[str, ...]:
+    names = ("name", "origin", "per")
+    now = "?" if told["in_flight"] is None else str(told["in_flight"])
+    waiting = f"{told['queue']} for {told['wait_ms']} ms"
+    return (
+        *(str(told[name]) for name in names),
+        f"{now} of {told['max']}",
+        waiting,
+        f"{told['expires_seconds']} s",
+    )
 
 
 def _row(told: dict[str, Any]) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ read and change it in one step; so is all of one user, all indexes over keys, an
 
 from __future__ import annotations
 
+import hashlib
+
 # Indexes over all keys, sorted sets of key ids: by created_at, by expires_at and by revoked_at where set.
 ALL_KEYS = "extauth:{keys}:all"
 EXPIRING = "extauth:{keys}:expiring"
@@ -19,6 +21,8 @@ UNDER_WAY = "extauth:{journal}:under-way"
 AUDIT_ENTRIES = "extauth:{journal}:audit"
 AUDIT_TIMES = "extauth:{journal}:audit-times"
 AUDIT_LAST = "extauth:{journal}:audit-last"
+
+_LONGEST_IN_A_WORD = 64
 
 # A brace in a name would end the part that decides the slot.
 _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
@@ -76,10 +80,10 @@ def limits_of(subject: str) -> str:
 def slots_of(subject: str, field: str) -> str:
     """Name the keys, up to their endings, with the requests in flight of a limit: see `slots.lua`.
 
-    In the slot of the limits of this subject.
+    Proxies carry them in a word: what is long or can't stand in one has a name of its own.
     """
     whose = subject.removeprefix("key:")
-    return f"extauth:{{{_escaped(whose)}}}:slots:{_escaped(field)}"
+    return f"extauth:{{{_fit_for_a_word(_escaped(whose))}}}:slots:{_fit_for_a_word(_escaped(field))}"
 
 
 def leases_of(request_id: str) -> str:
@@ -95,6 +99,12 @@ def claim(name: str) -> str:
 def shadowed(day: str) -> str:
     """Name the hash with what limits in shadow would have refused on a day, by place: see `shadowed.lua`."""
     return f"extauth:{{shadowed}}:{day}"
+
+
+def _fit_for_a_word(text: str) -> str:
+    if len(text) <= _LONGEST_IN_A_WORD and text.isascii() and text.isprintable() and " " not in text:
+        return text
+    return "#" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _escaped(text: str) -> str:

@@ -35,7 +35,8 @@ from extauth.stores.redis.limits.asking import (
     violations,
 )
 from extauth.stores.redis.limits.calls import calls_for
-from extauth.stores.redis.limits.leases import Errand, RedisLeases, Way
+from extauth.stores.redis.limits.errands import Errand
+from extauth.stores.redis.limits.leases import RedisLeases, Way
 from extauth.stores.redis.limits.line import Answered, heard
 from extauth.stores.redis.limits.node import Address, Dialling
 from extauth.stores.redis.limits.parts import Part, parts_of, slot_of
@@ -160,7 +161,8 @@ class ClusterLimitStore:
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `SharedLimitStore`."""
         found = await self._look_at(parts_of(plan, "", 0))
-        return seen(found, self._now_us())
+        in_flight = await self.leases.in_flight(plan.places)
+        return seen(found, self._now_us())._replace(in_flight=in_flight)
 
     async def reset(self, plan: Plan) -> None:
         """Forget what was spent. See `SharedLimitStore`."""

@@ -7,56 +7,26 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from extauth.clock import Clock
+from extauth.clock import MICROSECONDS, Clock
 from extauth.errors import StoreError
 from extauth.limits.plan import Plan
 from extauth.stores.limits import OnTold, Taken, Told
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits import tokens
 from extauth.stores.redis.limits.asking import slot_bases
-from extauth.stores.redis.limits.line import Answered
-from extauth.stores.redis.limits.wire import bulk
+from extauth.stores.redis.limits.errands import Errands, Run, errand, ignore
+from extauth.stores.redis.limits.line import heard
 from extauth.throttle.claims import Claim
+from extauth.throttle.slots import Place
 from extauth.throttle.waiting import Waiter, WaitingRoom
 
 _MILLISECOND_US = 1_000
-# How many errands one call of the script holds.
-_MOST_AT_ONCE = 128
+# How long it is tried to find the leases of a request while Redis is gone.
+_FOUND_WITHIN_SECONDS = 60.0
 # What errands say that freed nothing, and those that Redis didn't do.
 _NOTHING = frozenset(("", "0"))
-
-
-class Errand(NamedTuple):
-    """One thing to do about a lease: see `leases.lua`. All its keys are in one slot, that of `key`."""
-
-    keys: bytes
-    number_of_keys: int
-    arguments: bytes
-    number_of_arguments: int
-    key: str
-
-
-def errand(
-    what: str,
-    name: str,
-    bases: Sequence[str] = (),
-    *,
-    lease: str = "",
-    request_id: str = "",
-    last_ms: int = 0,
-) -> Errand:
-    """Put an errand in words; with a `request_id` it is about the leases filed under it, too."""
-    keys = [*bases, layout.leases_of(request_id)] if request_id else list(bases)
-    words = (what, name, lease, str(last_ms), str(len(bases)))
-    return Errand(
-        keys=b"".join(bulk(key.encode()) for key in keys),
-        number_of_keys=len(keys),
-        arguments=b"".join(bulk(word.encode()) for word in words),
-        number_of_arguments=len(words),
-        key=keys[0],
-    )
 
 
 class Waits(Protocol):
@@ -75,7 +45,7 @@ class Way:
     """
 
     ask: Waits
-    run: Callable[[int, Sequence[Errand], Answered], None]
+    run: Run
     slot: Callable[[str], int]
     is_cluster: bool
 
@@ -87,7 +57,7 @@ class RedisLeases:
         self._way = way
         self._now_us = clock.now_us
         self._room = WaitingRoom(self)
-        self._errands: defaultdict[int, list[tuple[Errand, Callable[[str], None]]]] = defaultdict(list)
+        self._errands = Errands(way.run, way.slot)
         self.ended = 0  # leases whose end was reported
         self.left = 0  # leases that ended because nobody waited for the answer any more
 
@@ -141,7 +111,8 @@ class RedisLeases:
     def give_up(self, waiter: Waiter) -> None:
         """Strike a waiter off. See `Desk`."""
         for bases in self._by_slot(slot_bases(waiter.plan.places)):
-            self._send(errand("end", waiter.claim.name, bases))
+            lasts = max(place.limit.lease_us for place in waiter.plan.places) / MICROSECONDS
+            self._errands.send(errand("end", waiter.claim.name, bases), for_seconds=lasts)
 
     def let_go(self, claim: Claim, lease: str) -> None:
         """End a lease of which nobody learnt. See `Desk`."""
@@ -154,6 +125,15 @@ class RedisLeases:
         else:
             self._find(request_id, lambda found: self._end(request_id, found, self._count_ended))
 
+    async def in_flight(self, places: Sequence[Place]) -> dict[str, int]:
+        """Return how many requests are in flight, by the bucket of their place. Raises StoreError."""
+        found: dict[str, int] = {}
+        for place in places:
+            base = layout.slots_of(place.subject, place.field)
+            run = partial(self._way.run, self._way.slot(base), [errand("count", "", [base])])
+            found[place.bucket] = int(await heard(run))
+        return found
+
     def renew(self, request_id: str, lease: str = "") -> None:
         """Have leases of a request that still runs last longer."""
         if lease:
@@ -165,7 +145,7 @@ class RedisLeases:
         """File a lease under its request; `on_said` is called whether or not that can be done."""
         known = tokens.decode(lease)
         last_ms = 0 if known is None else known.lease_ms
-        self._send(errand("file", "", lease=lease, request_id=request_id, last_ms=last_ms), on_said)
+        self._errands.send(errand("file", "", lease=lease, request_id=request_id, last_ms=last_ms), on_said)
 
     def _find(self, request_id: str, on_found: Callable[[str], None]) -> None:
         def found(said: str) -> None:
@@ -173,29 +153,32 @@ class RedisLeases:
                 # Beside leases there may be a mark that the request has ended: see `leases.lua`.
                 on_found(lease)
 
-        self._send(errand("find", "", request_id=request_id), found)
+        self._errands.send(
+            errand("find", "", request_id=request_id), found, for_seconds=_FOUND_WITHIN_SECONDS
+        )
 
     def _end(self, request_id: str, lease: str, on_said: Callable[[str], None]) -> None:
         known = tokens.decode(lease)
         if known is None:
             return
         slots = self._by_slot(known.bases)
+        send = partial(self._errands.send, for_seconds=known.lease_ms / 1_000)
         if not self._way.is_cluster:
-            self._send(errand("end", known.name, *slots, lease=lease, request_id=request_id), on_said)
+            send(errand("end", known.name, *slots, lease=lease, request_id=request_id), on_said)
             return
         for number, bases in enumerate(slots):
             # Of a lease with slots in several places the first counts.
-            self._send(errand("end", known.name, bases), on_said if number == 0 else _ignore)
-        self._send(errand("end", known.name, lease=lease, request_id=request_id))
+            send(errand("end", known.name, bases), on_said if number == 0 else ignore)
+        send(errand("end", known.name, lease=lease, request_id=request_id))
 
     def _renew(self, request_id: str, lease: str) -> None:
         known = tokens.decode(lease)
         if known is None:
             return
         for bases in self._by_slot(known.bases):
-            self._send(errand("renew", known.name, bases, last_ms=known.lease_ms))
+            self._errands.send(errand("renew", known.name, bases, last_ms=known.lease_ms))
         filed = errand("renew", "", lease=lease, request_id=request_id, last_ms=known.lease_ms)
-        self._send(filed)
+        self._errands.send(filed)
 
     def _count_ended(self, said: str) -> None:
         self.ended += said not in _NOTHING
@@ -208,27 +191,3 @@ class RedisLeases:
         for base in bases:
             grouped[self._way.slot(base)].append(base)
         return list(grouped.values())
-
-    def _send(self, what: Errand, on_said: Callable[[str], None] | None = None) -> None:
-        if not self._errands:
-            asyncio.get_running_loop().call_soon(self._run)
-        self._errands[self._way.slot(what.key)].append((what, on_said or _ignore))
-
-    def _run(self) -> None:
-        errands, self._errands = self._errands, defaultdict(list)
-        for slot, of_slot in errands.items():
-            for start in range(0, len(of_slot), _MOST_AT_ONCE):
-                batch = of_slot[start : start + _MOST_AT_ONCE]
-                answered = partial(_hand_out, [on_said for _, on_said in batch])
-                self._way.run(slot, [what for what, _ in batch], answered)
-
-
-def _hand_out(waiting: Sequence[Callable[[str], None]], reply: bytes | StoreError) -> None:
-    """Tell each errand's line, nothing where Redis didn't do it: leases and waits end by themselves."""
-    lines = [""] * len(waiting) if isinstance(reply, StoreError) else reply.decode().split("\n")
-    for on_said, line in zip(waiting, lines, strict=True):
-        on_said(line)
-
-
-def _ignore(_said: str) -> None:
-    """Nobody needs to know."""

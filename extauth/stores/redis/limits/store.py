@@ -27,7 +27,8 @@ from extauth.stores.redis.limits.asking import (
     violations,
 )
 from extauth.stores.redis.limits.calls import calls_for
-from extauth.stores.redis.limits.leases import Errand, RedisLeases, Way
+from extauth.stores.redis.limits.errands import Errand
+from extauth.stores.redis.limits.leases import RedisLeases, Way
 from extauth.stores.redis.limits.line import Answered, Program, heard
 from extauth.stores.redis.limits.node import Dialling, Node
 from extauth.stores.redis.limits.telling import blocked, looked_at, refused, seen, taken, violated
@@ -169,11 +170,12 @@ class RedisLimitStore:
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `SharedLimitStore`."""
         takes = plan.all_takes
+        in_flight = await self.leases.in_flight(plan.places)
         if not takes:
-            return Seen(self._now_us(), {})
+            return Seen(self._now_us(), {}, in_flight)
         asked = question(takes, mode=Mode.LOOK)
         reply = await heard(lambda answered: self._node.run(self._take, [asked], answered))
-        return seen(looked_at(asked, reply), time_of(reply))
+        return seen(looked_at(asked, reply), time_of(reply))._replace(in_flight=in_flight)
 
     async def reset(self, plan: Plan) -> None:
         """Forget what was spent. See `SharedLimitStore`."""

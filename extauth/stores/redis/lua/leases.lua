@@ -1,7 +1,7 @@
--- Ends leases and waits, has leases last longer, and files them under their requests.
+-- Ends leases and waits, has leases last longer, files them under their requests, and counts them.
 --
 -- `slots` stands before this text. ARGV holds for each errand
---   what to do: `end`, `renew`, `file` or `find`
+--   what to do: `end`, `renew`, `file`, `find` or `count`
 --   the name of the lease, or of who waits
 --   the whole lease as proxies report it, empty where it is not filed here
 --   how many milliseconds from now the lease ends by itself
@@ -9,8 +9,8 @@
 -- KEYS holds for each of them the beginning of the limits' keys, then, where the whole lease is given, the set of the
 -- request's leases. `find` has that set alone.
 --
--- The reply is text, a line for each errand: how many slots were freed; for `find` the leases, separated by spaces; for
--- `file` `ended` if the request's end was reported before.
+-- The reply is text, a line for each errand: how many slots were freed; for `count` how many are held; for `find` the
+-- leases, separated by spaces; for `file` `ended` if the request's end was reported before.
 --
 -- A client may leave so early that the end of its request is reported before the check has taken a slot. So where `find`
 -- finds nothing it notes that for a while, and who comes then gets no slot.
@@ -32,6 +32,8 @@ for at = 1, #ARGV, 5 do
       slots.call_next(base)
     elseif what == 'renew' then
       slots.renew(base, name, now_us + last_ms * 1000)
+    elseif what == 'count' then
+      freed = freed + call('ZCARD', base .. ':leases')
     end
   end
   key = key + count
