@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from extauth.abuse.monitor import NO_RULES, AbuseMonitor, kind_of, seconds_left
 from extauth.callers import Caller, Plans
 from extauth.clock import MICROSECONDS, Clock
 from extauth.errors import OverloadedError, StoreError
@@ -21,6 +22,7 @@ from extauth.limits.spent import Spent, spent_by
 from extauth.model import ApiKey, CheckRequest, Code, Decision
 from extauth.patience import Patience
 from extauth.routes import Access, Route, RouteTable
+from extauth.stores.bans import Ban, Origin
 from extauth.stores.limits import LimitStore, OnTold, SharedLimitStore, Taken, Told
 
 # A record that is another each time the store is asked about it is the store's fault.
@@ -30,6 +32,7 @@ _ATTEMPTS = 5
 _ALLOWED = Code.ALLOWED
 _COOLING_DOWN = Code.COOLING_DOWN
 _REQUIRED = Access.REQUIRED
+_MANUAL = Origin.MANUAL
 
 
 class Asked(NamedTuple):
@@ -48,7 +51,7 @@ class Checker:
     """Decides about requests. Wired once in `app.py`; used from one event loop.
 
     With a `shared` store limits are taken there, else from `limits`; then a check waits for the store no
-    longer than `deadline_seconds`, whatever it has to ask.
+    longer than `deadline_seconds`, whatever it has to ask. Without `abuse` nobody is banned.
 
     Once it is `retired`, another one has taken its place, and it ends the checks that it began by its own
     settings. A caller that is looked up by then was compiled for others, so `recompile` makes another of it.
@@ -64,6 +67,7 @@ class Checker:
         clock: Clock,
         failure: FailurePolicy,
         shared: SharedLimitStore | None = None,
+        abuse: AbuseMonitor | None = None,
         deadline_seconds: float = 0.05,
         recompile: Callable[[Caller], Caller] = lambda caller: caller,
     ) -> None:
@@ -74,6 +78,8 @@ class Checker:
         self._anonymous = plans
         self._now_us = clock.now_us
         self._failure = failure
+        self._abuse = abuse or AbuseMonitor(NO_RULES)
+        self._bans = self._abuse.in_force
         self._shared = shared
         self._deadline = deadline_seconds
         self._recompile = recompile
@@ -88,34 +94,80 @@ class Checker:
         """
         # 1. The first rule that matches the target applies.
         route = self._verdicts[request.target]
-        # 2. A target or a credential that can be read two ways is refused; some routes ask for nobody, or let
+        # 2. Is the address banned? Then nobody gets any further whose key was not found good before.
+        if self._bans and (ban := self._ban_of_address(request, caller, now_us)):
+            return self._banned(ban, route, now_us)
+        # 3. A target or a credential that can be read two ways is refused; some routes ask for nobody, or let
         # nobody in.
         if route.access is not _REQUIRED or request.ambiguous is not None:
             decision = self._decide_without_key(request, route, now_us)
             if decision is not None:
                 return decision
-        # 3. Without a key there is nobody to let in.
+        # 4. Without a key there is nobody to let in.
         if request.credential is None:
             return Decision(Code.MISSING_KEY, route=route.name)
-        # 4. Whose key is it? None where neither cache nor tag can say.
+        # 5. Whose key is it? None where neither cache nor tag can say.
         if caller is None:
             caller = self._recall(request.credential)
             if caller is None:
                 return None
         if isinstance(caller, Rejection):
-            return Decision(Code.INVALID_KEY, key_id=caller.key_id, route=route.name, reason=caller.reason)
-        # 5. May the key be used at all, at this moment?
+            return self._rejected(caller, request, route, now_us)
+        # 6. Did an operator ban the key, or its user?
+        if self._bans and (ban := self._abuse.of_key(caller.key, now_us)):
+            return self._banned(ban, route, now_us, caller.key.key_id)
+        # 7. May the key be used at all, at this moment?
         if caller.blocked or now_us >= caller.expires_us or caller.fault:
-            return self._foreseen(caller, route, _refused(caller, route, now_us), now_us)
-        # 6. May it do this?
+            return self._foreseen(caller, route, self._refused(caller, request, route, now_us), now_us)
+        # 8. May it do this?
         key = caller.key
         if route.scopes and caller.missing_scopes[route]:
             return self._foreseen(caller, route, _lacking(key, route), now_us)
-        # 7. Is it within its limits? All of them are taken in one step, or none.
+        # 9. Is it within its limits? All of them are taken in one step, or none.
         plan = caller.plan if route.charge is PLAIN_CHARGE else caller.plans[route.charge]
         if plan is None:
             plan = caller.plans.at(route.charge, request.client_ip)
         return self._within_limits(key, caller, route, plan, now_us)
+
+    def _ban_of_address(
+        self, request: CheckRequest, caller: Caller | Rejection | None, now_us: int
+    ) -> Ban | None:
+        ban = self._abuse.of_address(request.client_ip, now_us)
+        if ban is None or ban.origin is _MANUAL:
+            return ban
+        # Others may have failed at the same address: who holds a good key is not to suffer for them.
+        if isinstance(caller, Caller):
+            is_good = not caller.refusal(now_us)
+        else:
+            credential = request.credential
+            is_good = credential is not None and self._keys.is_good(credential, now_us)
+        return None if is_good else ban
+
+    def _banned(self, ban: Ban, route: Route, now_us: int, key_id: str = "") -> Decision:
+        self._abuse.refusals[kind_of(ban)] += 1
+        wait = seconds_left(ban, now_us)
+        return Decision(_COOLING_DOWN, None, key_id, route.name, retry_after=wait, reason="banned")
+
+    def _rejected(self, rejection: Rejection, request: CheckRequest, route: Route, now_us: int) -> Decision:
+        reason, key_id, wait = rejection
+        if wait:
+            self._abuse.refusals["key"] += 1
+            return Decision(_COOLING_DOWN, None, key_id, route.name, retry_after=wait, reason=reason)
+        self._abuse.failed(request.client_ip, reason, now_us)
+        return Decision(Code.INVALID_KEY, key_id=key_id, route=route.name, reason=reason)
+
+    def _refused(self, caller: Caller, request: CheckRequest, route: Route, now_us: int) -> Decision:
+        key_id = caller.key.key_id
+        if reason := caller.refusal(now_us):
+            self._abuse.failed(request.client_ip, reason, now_us)
+            return Decision(Code.INVALID_KEY, key_id=key_id, route=route.name, reason=reason)
+        return Decision(
+            Code.INTERNAL_ERROR,
+            key_id=key_id,
+            route=route.name,
+            retry_after=RETRY_SECONDS,
+            reason=caller.fault,
+        )
 
     def _within_limits(
         self, key: ApiKey | None, caller: Caller | None, route: Route, plan: Plan, now_us: int
@@ -202,7 +254,9 @@ class Checker:
         for _ in range(_ATTEMPTS):
             try:
                 caller = await self._keys.identify(
-                    request.credential, patience=None if self._shared is None else patience
+                    request.credential,
+                    patience=None if self._shared is None else patience,
+                    address=request.client_ip,
                 )
             except OverloadedError as error:
                 return Decision(
@@ -232,15 +286,6 @@ class Checker:
             return await patience.wait_for(heard)
         except StoreError as error:
             return error
-
-
-def _refused(caller: Caller, route: Route, now_us: int) -> Decision:
-    key_id = caller.key.key_id
-    if reason := caller.refusal(now_us):
-        return Decision(Code.INVALID_KEY, key_id=key_id, route=route.name, reason=reason)
-    return Decision(
-        Code.INTERNAL_ERROR, key_id=key_id, route=route.name, retry_after=RETRY_SECONDS, reason=caller.fault
-    )
 
 
 def _lacking(key: ApiKey, route: Route) -> Decision:

@@ -114,6 +114,7 @@ class SharedRig(Rig):
             clock=self.clock,
             failure=self.failure,
             shared=self.shared,
+            abuse=self.abuse,
             deadline_seconds=deadline,
         )
         self.responder = Responder(
