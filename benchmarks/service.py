@@ -84,6 +84,8 @@ class Service:
                 # One check spends it for longer than any run lasts.
                 "spent": {"rates": ["1000000/second", "1/day"]},
             },
+            # A flood of keys that are no good is counted and not banned: what is measured is refusing them.
+            "abuse": {"per_address": {"failures": 1_000_000, "window": "1s"}},
             "log": {"file": str(self.log.path)},
             **self._changes,
         }

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from extauth.abuse.keeper import BanKeeper
+from extauth.abuse.monitor import AbuseMonitor
 from extauth.admin.api import AdminApi
 from extauth.callers import Caller
 from extauth.clock import Clock, SystemClock
@@ -96,9 +98,10 @@ async def open_app(
         without_store = MemoryLimitStore()
         counted = limits if shared is None else without_store
         leases, queue = _open_leases(stack, counted, shared, clock)
+        abuse = await _keep_bans(stack, settings, management.store, clock)
         parts = Parts(
             management=management,
-            keys=_key_directory(stack, settings, management, records, clock),
+            keys=_key_directory(stack, settings, management, records, abuse, clock=clock),
             uses=_note_uses(stack, management.store),
             limits=limits,
             shared=shared,
@@ -106,6 +109,7 @@ async def open_app(
             leases=leases,
             queue=queue,
             claims=claims,
+            abuse=abuse,
             clock=clock,
         )
         counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
@@ -231,6 +235,8 @@ def _key_directory(
     settings: Settings,
     management: KeyManagement,
     records: KeyRecords[Caller],
+    abuse: AbuseMonitor,
+    *,
     clock: Clock,
 ) -> KeyDirectory[Caller]:
     keys = settings.keys
@@ -243,7 +249,20 @@ def _key_directory(
         clock=clock,
         sizes=CacheSizes(verified=keys.cache.verified, rejected=keys.cache.rejected),
         on_verified=rehasher.look,
+        guard=abuse,
     )
+
+
+async def _keep_bans(
+    stack: AsyncExitStack, settings: Settings, store: KeyStore, clock: Clock
+) -> AbuseMonitor:
+    abuse = AbuseMonitor(settings.abuse.to_rules())
+    keeper = BanKeeper(store, abuse, clock)
+    # Who is banned already is so from the first check on.
+    await keeper.look()
+    stack.push_async_callback(keeper.close)
+    stack.push_async_callback(_stop, asyncio.create_task(keeper.run()))
+    return abuse
 
 
 def _note_uses(stack: AsyncExitStack, store: KeyStore) -> UseTracker:

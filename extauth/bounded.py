@@ -7,7 +7,7 @@ old one is forgotten. That keeps what is used like an LRU list does, without rel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 K = TypeVar("K")
@@ -58,6 +58,11 @@ class BoundedCache(dict[K, V]):
         """Drop everything."""
         self.clear()
         self._old = {}
+
+    def everything(self) -> Iterator[tuple[K, V]]:
+        """Return all entries that are in memory, without counting them as used."""
+        yield from self.items()
+        yield from self._old.items()
 
     @property
     def held(self) -> int:

@@ -11,9 +11,11 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from extauth.abuse.decisions import BanDecisions
+from extauth.abuse.monitor import NO_RULES, AbuseMonitor
 from extauth.callers import Caller, Plans
 from extauth.clock import MICROSECONDS, Clock
-from extauth.decisions import RETRY_SECONDS, counted, lacking, limited, refused
+from extauth.decisions import RETRY_SECONDS, counted, lacking, limited
 from extauth.errors import OverloadedError, StoreError
 from extauth.failure import FailurePolicy, unavailable
 from extauth.keys.directory import KeyDirectory, Rejection
@@ -53,8 +55,8 @@ class Checker:
     """Decides about requests. Wired once in `app.py`; used from one event loop.
 
     With a `shared` store limits are taken there, else from `limits`; then a check waits for the store no
-    longer than `deadline_seconds`, whatever it has to ask. `claims` names those that need slots, which end as
-    `leases`; for slots of `limits` they wait in the `queue`.
+    longer than `deadline_seconds`, whatever it has to ask. Without `abuse` nobody is banned. `claims` names
+    those that need slots, which end as `leases`; for slots of `limits` they wait in the `queue`.
 
     Once it is `retired`, another one has taken its place, and it ends the checks that it began by its own
     settings. A caller that is looked up by then was compiled for others, so `recompile` makes another of it.
@@ -70,6 +72,7 @@ class Checker:
         clock: Clock,
         failure: FailurePolicy,
         shared: SharedLimitStore | None = None,
+        abuse: AbuseMonitor | None = None,
         leases: Leases | None = None,
         queue: Queue | None = None,
         claims: Claims | None = None,
@@ -87,6 +90,8 @@ class Checker:
         self._leases = leases
         self._queue = queue
         self._claims = claims or Claims()
+        self._abuse = BanDecisions(abuse or AbuseMonitor(NO_RULES), keys)
+        self._bans = self._abuse.in_force
         self._shared = shared
         self._deadline = deadline_seconds
         self._recompile = recompile
@@ -105,37 +110,41 @@ class Checker:
         """
         # 1. The first rule that matches the target applies.
         route = self._verdicts[request.target]
-        # 2. A target or a credential that can be read two ways is refused; some routes ask for nobody, or let
+        # 2. Is the address banned? Then nobody gets any further whose key was not found good before.
+        if self._bans and (banned := self._abuse.of_address(request, route, caller, now_us)):
+            return banned
+        # 3. A target or a credential that can be read two ways is refused; some routes ask for nobody, or let
         # nobody in.
         if route.access is not _REQUIRED or request.ambiguous is not None:
             decision = self._decide_without_key(request, route, now_us)
             if decision is not None:
                 return decision
-        # 3. Without a key there is nobody to let in.
+        # 4. Without a key there is nobody to let in.
         if request.credential is None:
             return Decision(Code.MISSING_KEY, route=route.name)
-        # 4. Whose key is it? None where neither cache nor tag can say.
+        # 5. Whose key is it? None where neither cache nor tag can say.
         if caller is None:
             caller = self._recall(request.credential)
             if caller is None:
                 return None
         if isinstance(caller, Rejection):
-            return Decision(Code.INVALID_KEY, key_id=caller.key_id, route=route.name, reason=caller.reason)
-        # 5. May the key be used at all, at this moment?
+            return self._abuse.of_rejection(caller, request, route, now_us)
+        # 6. Did an operator ban the key, or its user?
+        if self._bans and (banned := self._abuse.of_key(caller, route, now_us)):
+            return banned
+        # 7. May the key be used at all, at this moment?
         if caller.blocked or now_us >= caller.expires_us or caller.fault:
-            return self._foreseen(caller, route, refused(caller, route, now_us), now_us)
-        # 6. May it do this?
-        key = caller.key
+            decision = self._abuse.of_unusable(caller, request, route, now_us)
+            return self._foreseen(caller, route, decision, now_us)
+        # 8. May it do this?
         if route.scopes and caller.missing_scopes[route]:
-            return self._foreseen(caller, route, lacking(key, route), now_us)
-        # 7. Is it within its limits? All of them are taken in one step, or none.
+            return self._foreseen(caller, route, lacking(caller.key, route), now_us)
+        # 9. Is it within its limits? All of them are taken in one step, or none.
         plan = caller.plan if route.charge is PLAIN_CHARGE else caller.plans[route.charge]
         if plan is None:
             plan = caller.plans.at(route.charge, request.client_ip)
-        if plan.places:
-            # 8. One that is counted while it is in flight needs a slot in the same step, or waits.
-            return self._in_flight(caller, route, plan, now_us, claim or self._claims.new(request.request_id))
-        return self._within_limits(key, caller, route, plan, now_us)
+        # 10. One that is counted while it is in flight needs a slot in the same step, or waits for it.
+        return self._within_limits(caller, route, plan, now_us, request, claim=claim)
 
     def _in_flight(
         self, caller: Caller | None, route: Route, plan: Plan, now_us: int, claim: Claim
@@ -153,8 +162,18 @@ class Checker:
         return counted(key, route, plan, taken, now_us)
 
     def _within_limits(
-        self, key: ApiKey | None, caller: Caller | None, route: Route, plan: Plan, now_us: int
+        self,
+        caller: Caller | None,
+        route: Route,
+        plan: Plan,
+        now_us: int,
+        request: CheckRequest,
+        *,
+        claim: Claim | None = None,
     ) -> Decision | Asked:
+        if plan.places:
+            return self._in_flight(caller, route, plan, now_us, claim or self.claim(request))
+        key = None if caller is None else caller.key
         # What refused a moment ago does so again.
         if plan.spent is not None and (spent := plan.refused_again(now_us)):
             decision = self._repeated(key, route, plan, spent, now_us)
@@ -206,11 +225,9 @@ class Checker:
         ):
             return None
         plan = self._anonymous[route.charge] or self._anonymous.at(route.charge, request.client_ip)
-        if plan.places:
-            return self._in_flight(None, route, plan, now_us, self._claims.new(request.request_id))
-        if not plan.all_takes:
+        if not plan.all_takes and not plan.places:
             return Decision(Code.ALLOWED, route=route.name)
-        return self._within_limits(None, None, route, plan, now_us)
+        return self._within_limits(None, route, plan, now_us, request)
 
     def ask(self, asked: Asked, on_told: OnTold) -> None:
         """Ask the shared store; `on_told` gets what it says, within the store's deadline.
@@ -285,7 +302,9 @@ class Checker:
         for _ in range(_ATTEMPTS):
             try:
                 caller = await self._keys.identify(
-                    request.credential, patience=None if self._shared is None else patience
+                    request.credential,
+                    patience=None if self._shared is None else patience,
+                    address=request.client_ip,
                 )
             except OverloadedError as error:
                 return Decision(

@@ -107,4 +107,5 @@ def explainer(settings: Settings, store: KeyStore, states: LimitStates, clock: C
         dialects=dialects(settings, clock),
         writer=header_writer(settings, clock),
         clock=clock,
+        abuse=settings.abuse.to_rules(),
     )

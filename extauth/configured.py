@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 
+from extauth.abuse.monitor import AbuseMonitor
+from extauth.abuse.service import BanService
 from extauth.admin.access import Gate
 from extauth.admin.endpoint import Services
 from extauth.callers import Caller, plans_without_key
@@ -50,6 +52,7 @@ class Parts:
     leases: Leases
     queue: Queue | None
     claims: Claims
+    abuse: AbuseMonitor
     clock: Clock
 
 
@@ -87,7 +90,13 @@ def configure(settings: Settings, parts: Parts) -> Configured:
         checker=_checker(settings, parts, plans, recompile),
         dialects=dialects(settings, parts.clock),
         key_rules=key_rules(settings),
-        gate=Gate(keys=parts.keys, uses=parts.uses, clock=parts.clock, realm=settings.credentials.realm),
+        gate=Gate(
+            keys=parts.keys,
+            uses=parts.uses,
+            clock=parts.clock,
+            realm=settings.credentials.realm,
+            abuse=parts.abuse,
+        ),
         services=_services(settings, parts),
     )
 
@@ -113,6 +122,7 @@ def _checker(
         leases=parts.leases,
         queue=parts.queue,
         claims=parts.claims,
+        abuse=parts.abuse,
         deadline_seconds=settings.failure.deadline.total_seconds(),
         recompile=recompile,
     )
@@ -140,4 +150,5 @@ def _services(settings: Settings, parts: Parts) -> Services:
         limits=key_limits(settings, store, states, clock, on_reset=service.on_change),
         explainer=explainer(settings, store, states, clock),
         shadowed=store,
+        bans=BanService(store, clock),
     )

@@ -46,6 +46,7 @@ TAKEN_OVER = frozenset(
         "failure.honour",
         "failure.share",
         "throttle",
+        "abuse",
         "proxy",
         "credentials",
         "headers",
@@ -123,6 +124,7 @@ def put_in_force(app: App, configured: Configured) -> None:
     app.keys.judge_by(configured.key_rules)
     app.admin.go_by(gate=configured.gate, services=configured.services)
     app.trimming.retention = settings.audit.retention
+    app.parts.abuse.go_by(settings.abuse.to_rules())
     # What was decided under the old settings is logged as they said.
     app.recorder.flush()
     app.recorder.log_from(settings.log.level, allowed_sample=settings.log.allowed_sample)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from extauth import compiled
+from extauth.abuse.monitor import AbuseMonitor
 from extauth.callers import Caller, plans_without_key
 from extauth.check import Checker
 from extauth.compiled import route_table
@@ -39,12 +40,14 @@ class Rig:
         self.routes = route_table(self.settings)
         planner = compiled.planner(self.settings)
         self.records: KeyRecords[Caller] = KeyRecords(self.store, lambda key: Caller(key, planner), size=100)
+        self.abuse = AbuseMonitor(self.settings.abuse.to_rules())
         self.keys: KeyDirectory[Caller] = KeyDirectory(
             records=self.records,
             reader=TextReader(PEPPERS),
             hasher=self.hasher,
             clock=self.clock,
             sizes=CacheSizes(),
+            guard=self.abuse,
         )
         self.limits = limits or MemoryLimitStore()
         embedded = self.limits if isinstance(self.limits, MemoryLimitStore) else MemoryLimitStore()
@@ -58,6 +61,7 @@ class Rig:
             failure=FailurePolicy(FailureModes()),
             leases=self.leases,
             queue=self.leases,
+            abuse=self.abuse,
         )
         self.counts = CheckCounts(PROXIES)
         self.lines = ListedLines()
@@ -105,9 +109,10 @@ def request_for(
     host: str = "api.example.com",
     ambiguous: Code | None = None,
     request_id: str = "r-1",
+    client_ip: str = "192.0.2.7",
 ) -> CheckRequest:
     """Return the request that a dialect would have read."""
     credential = None if key is None else key.encode("latin-1")
     places = () if key is None else ("x-api-key",)
     target = Target(method, host, path)
-    return CheckRequest("envoy", target, credential, places, "192.0.2.7", request_id, ambiguous)
+    return CheckRequest("envoy", target, credential, places, client_ip, request_id, ambiguous)

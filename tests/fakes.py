@@ -28,6 +28,7 @@ from extauth.stores.base import (
     KeyUse,
 )
 from extauth.stores.shadowed import Place, ShadowedCount, oldest_kept, place_among
+from tests.fake_bans import MemoryBans
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -53,7 +54,7 @@ class _Stored:
     key: ApiKey
 
 
-class MemoryKeyStore:
+class MemoryKeyStore(MemoryBans):
     """Key records in a dictionary, under the same conformance suite as the real stores.
 
     `calls` counts by method. While `failure` is set every call raises it. While `held` is set, `get` has read
@@ -61,6 +62,7 @@ class MemoryKeyStore:
     """
 
     def __init__(self, *, is_shared: bool = False) -> None:
+        super().__init__()
         self.is_shared = is_shared
         self.calls: Counter[str] = Counter()
         self.failure: StoreError | None = None

@@ -147,6 +147,7 @@ class SharedRig(Rig):
             clock=self.clock,
             failure=self.failure,
             shared=self.shared,
+            abuse=self.abuse,
             deadline_seconds=deadline,
         )
         self.responder = Responder(

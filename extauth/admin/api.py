@@ -161,6 +161,7 @@ async def _read(endpoint: Endpoint, request: Request, by: Actor) -> Call[Asked] 
         asked=asked,
         misread=misread,
         key_id=key_id,
+        ban=request.path_params.get("ban", ""),
         if_match=read_if_match(request),
         idempotency_key=read_idempotency_key(request),
     )

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from extauth.abuse.service import BanService
 from extauth.admin.models import Asked
 from extauth.admin.problems import Problem
 from extauth.clock import Clock
@@ -34,6 +35,7 @@ class Services:
     limits: KeyLimits
     explainer: Explainer
     shadowed: ShadowedStore
+    bans: BanService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +43,15 @@ class Call(Generic[Input]):
     """One admitted request: who asks for what.
 
     `asked` is the body of a change, the query of all others; `misread` is what could not be read of it. Then
-    nothing may be done. `if_match` holds the entity tags of the condition, None where there is none.
+    nothing may be done. `ban` is what the path names one by. `if_match` holds the entity tags of the
+    condition, None where there is none.
     """
 
     by: Actor
     asked: Input
     misread: Misread = ALL_READ
     key_id: str = ""
+    ban: str = ""
     if_match: frozenset[str] | None = None
     idempotency_key: str | None = None
 
@@ -100,6 +104,11 @@ class Endpoint:
     def of_one_key(self) -> bool:
         """Tell whether its path names a key."""
         return "{key_id}" in self.path
+
+    @property
+    def of_one_ban(self) -> bool:
+        """Tell whether its path names a ban."""
+        return "{ban}" in self.path
 
 
 def entity_tag(record: ApiKey) -> str:

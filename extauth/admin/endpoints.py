@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from extauth.admin import audit, keys
+from extauth.admin.bans import BAN_ENDPOINTS
 from extauth.admin.endpoint import Endpoint
 from extauth.admin.limits import LIMIT_ENDPOINTS
 from extauth.admin.models import (
@@ -183,7 +184,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         path="/audit",
         scope=AUDIT_READ,
         summary="Show the audit log",
-        description="All changes of keys, newest first. Pages are as those of listKeys.",
+        description="All changes of keys and of bans, newest first. Pages are as those of listKeys.",
         act=audit.list_entries,
         asked=AuditQuery,
         judged=True,
@@ -201,4 +202,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answers={200: PepperList},
     ),
     *LIMIT_ENDPOINTS,
+    *BAN_ENDPOINTS,
 )

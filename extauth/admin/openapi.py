@@ -21,12 +21,12 @@ from extauth.keys.scopes import ADMIN, ADMIN_SCOPES
 _REF = "#/components/schemas/{model}"
 _SCHEME = "key"
 _DESCRIPTION = f"""\
-Manages the keys of extauth. Callers authenticate with keys of extauth itself, which hold the scopes
-{", ".join(f"`{scope}`" for scope in ADMIN_SCOPES)}; `{ADMIN}` stands for all of them.
+Manages the keys and the bans of extauth. Callers authenticate with keys of extauth itself, which hold the
+scopes {", ".join(f"`{scope}`" for scope in ADMIN_SCOPES)}; `{ADMIN}` stands for all of them.
 Unknown fields and unknown query parameters are refused. Times are RFC 3339 in UTC; fractions of a second are
 cut off. No answer may be stored.
 """
-_OF_EVERY_ENDPOINT = (400, 401, 403, 405, 500, 503)
+_OF_EVERY_ENDPOINT = (400, 401, 403, 405, 429, 500, 503)
 _OF_BODIES = (413, 415, 422)
 
 
@@ -81,6 +81,15 @@ def _parameters(endpoint: Endpoint) -> Iterable[dict[str, Any]]:
     if endpoint.of_one_key:
         schema: dict[str, Any] = {"type": "string", "pattern": f"^{KEY_ID.pattern}$"}
         yield {"name": "key_id", "in": "path", "required": True, "schema": schema}
+    if endpoint.of_one_ban:
+        about = "The ban's id, or its subject."
+        yield {
+            "name": "ban",
+            "in": "path",
+            "required": True,
+            "description": about,
+            "schema": {"type": "string", "minLength": 1},
+        }
     if endpoint.conditional:
         about = 'Only change this version, such as `"3"`: the ETag of a record.'
         yield {"name": "If-Match", "in": "header", "description": about, "schema": {"type": "string"}}
@@ -109,7 +118,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
 
 def _refusals(endpoint: Endpoint) -> set[int]:
     statuses = set(_OF_EVERY_ENDPOINT)
-    if endpoint.of_one_key:
+    if endpoint.of_one_key or endpoint.of_one_ban:
         statuses.add(404)
     if endpoint.changes:
         statuses.update(_OF_BODIES)
@@ -137,6 +146,7 @@ _REFUSAL_HEADERS: Mapping[int, Mapping[str, Any]] = {
     405: {"Allow": _TEXT},
     412: _ENTITY_TAG,
     415: {"Accept": _TEXT},
+    429: {"Retry-After": {"type": "integer"}},
     503: {"Retry-After": {"type": "integer"}},
 }
 

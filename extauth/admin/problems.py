@@ -40,6 +40,7 @@ class AdminCode(enum.StrEnum):
     INSUFFICIENT_SCOPE = "insufficient_scope"
     NOT_FOUND = "not_found"
     KEY_NOT_FOUND = "key_not_found"
+    BAN_NOT_FOUND = "ban_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     CONFLICT = "conflict"
     NOT_ROTATED = "not_rotated"
@@ -48,6 +49,7 @@ class AdminCode(enum.StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     INVALID_INPUT = "invalid_input"
+    COOLING_DOWN = "cooling_down"
     INTERNAL_ERROR = "internal_error"
     STORE_UNAVAILABLE = "store_unavailable"
     OVERLOADED = "overloaded"
@@ -76,6 +78,7 @@ ADMIN_PROBLEMS: Mapping[AdminCode, AdminProblemKind] = {
     ),
     AdminCode.NOT_FOUND: AdminProblemKind(404, "Not Found", "Not Found."),
     AdminCode.KEY_NOT_FOUND: AdminProblemKind(404, "Not Found", "There is no key with this id."),
+    AdminCode.BAN_NOT_FOUND: AdminProblemKind(404, "Not Found", "There is no such ban; it may be over."),
     AdminCode.METHOD_NOT_ALLOWED: AdminProblemKind(405, "Method Not Allowed", "Method Not Allowed."),
     AdminCode.CONFLICT: AdminProblemKind(409, "Conflict", "Somebody else was faster."),
     AdminCode.NOT_ROTATED: AdminProblemKind(
@@ -97,6 +100,12 @@ ADMIN_PROBLEMS: Mapping[AdminCode, AdminProblemKind] = {
     ),
     AdminCode.INVALID_INPUT: AdminProblemKind(
         422, "Unprocessable Content", "What was asked for can't be; errors says why, field by field."
+    ),
+    AdminCode.COOLING_DOWN: AdminProblemKind(
+        429,
+        "Too Many Requests",
+        "Too many keys from here were no good, or an operator has banned you. Send nothing for as many "
+        "seconds as Retry-After says.",
     ),
     AdminCode.INTERNAL_ERROR: AdminProblemKind(
         500, "Internal Server Error", "A fault that nobody foresaw; the log has it."

@@ -92,14 +92,14 @@ class Purged(Shown):
 
 
 class AuditRecord(Shown):
-    """One change of a key."""
+    """One change, of a key or of a ban."""
 
     id: str
     at: Time
     actor: str = Field(description="`cli`, or `key:` and the id of an admin key.")
     source: str = Field(description="The address that it came from; `cli`, or `unix` for a unix socket.")
     action: str
-    key_id: str
+    key_id: str = Field(description="Empty where it is about no key.")
     before: dict[str, object] = Field(description="What differs, as it was.")
     after: dict[str, object] = Field(description="What differs, as it is.")
 

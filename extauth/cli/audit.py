@@ -17,8 +17,8 @@ from extauth.settings.values import format_duration
 from extauth.stores.base import AuditEntry, AuditFilter
 
 _TITLES = ("TIME", "ACTOR", "SOURCE", "ACTION", "KEY ID", "CHANGE")
-# What tells most about a key where its whole record is new.
-_TELLING = ("user_id", "name", "tier", "scopes", "rotated_from")
+# What tells most about a key where its whole record is new, and about a ban that comes or goes.
+_TELLING = ("user_id", "name", "tier", "scopes", "rotated_from", "subject", "ends_at", "reason")
 
 
 @click.group("audit")
@@ -98,9 +98,10 @@ def _row(entry: AuditEntry) -> tuple[str, ...]:
 
 
 def _change(entry: AuditEntry) -> str:
-    if entry.after and not entry.before:
-        telling = (name for name in _TELLING if entry.after.get(name) is not None)
-        return ", ".join(f"{name} {_value(entry.after[name])}" for name in telling)
+    if not entry.before or not entry.after:
+        whole = entry.after or entry.before
+        telling = (name for name in _TELLING if whole.get(name) is not None)
+        return ", ".join(f"{name} {_value(whole[name])}" for name in telling)
     names = dict.fromkeys([*entry.before, *entry.after])
     changes = (f"{name} {_value(entry.before.get(name))} → {_value(entry.after.get(name))}" for name in names)
     return ", ".join(changes)

@@ -9,6 +9,7 @@ import click
 
 from extauth import __version__
 from extauth.cli.audit import audit_group
+from extauth.cli.bans import bans_group
 from extauth.cli.completion import completion_command
 from extauth.cli.config import config_group
 from extauth.cli.demo import demo_command
@@ -36,6 +37,7 @@ def root(context: click.Context, config: Path | None) -> None:
 
 root.add_command(serve_command)
 root.add_command(keys_group)
+root.add_command(bans_group)
 root.add_command(audit_group)
 root.add_command(explain_command)
 root.add_command(limits_group)

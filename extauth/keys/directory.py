@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, NamedTuple
+from typing import Generic, NamedTuple, Protocol
 
 from extauth.bounded import BoundedCache
 from extauth.clock import Clock
@@ -40,11 +40,36 @@ _ONE_FAILURE = token_bucket.prepare(UNTAGGED_FAILURES, 1)
 class Rejection(NamedTuple):
     """The text is no usable key.
 
-    Both fields are for operators only; `key_id` is empty where the text can't be trusted to hold one.
+    `reason` and `key_id` are for operators only; the id is empty where the text can't be trusted to hold one.
+    With `retry_after`, in whole seconds, nobody has looked whether the secret is right: the key is banned.
     """
 
     reason: str
     key_id: str = ""
+    retry_after: int = 0
+
+
+class TryGuard(Protocol):
+    """Says how often unknown secrets may be tried for a key, and hears of those that are wrong."""
+
+    def wait_to_try(self, key_id: str, address: str, now_us: int) -> int:
+        """Return 0 where argon2 may compare a secret for this key now, else after how many seconds it may."""
+        ...
+
+    def wrong_secret(self, key_id: str, now_us: int) -> None:
+        """Hear that a secret whose tag fits is wrong all the same."""
+        ...
+
+
+class Unguarded:
+    """Lets every secret be tried. See `TryGuard`."""
+
+    def wait_to_try(self, key_id: str, address: str, now_us: int) -> int:  # noqa: ARG002 - of the protocol
+        """Let it be tried."""
+        return 0
+
+    def wrong_secret(self, key_id: str, now_us: int) -> None:
+        """Hear it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +92,7 @@ class KeyDirectory(Generic[Entry]):
         clock: Clock,
         sizes: CacheSizes,
         on_verified: Callable[[ApiKey, str], None] = lambda _key, _secret: None,
+        guard: TryGuard | None = None,
     ) -> None:
         self._records = records
         self._at_hand = records.at_hand
@@ -74,6 +100,7 @@ class KeyDirectory(Generic[Entry]):
         self._hasher = hasher
         self._clock = clock
         self._on_verified = on_verified
+        self._guard = guard or Unguarded()
         self._mac = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._verified: BoundedCache[bytes, str] = BoundedCache(sizes.verified)
         self._rejected: BoundedCache[bytes, tuple[Rejection, int]] = BoundedCache(sizes.rejected)
@@ -97,6 +124,15 @@ class KeyDirectory(Generic[Entry]):
         key_id = self._verified.get(digest) or self._verified.revive(digest)
         return self._refuse_early(text, digest) if key_id is None else self._records.remembered(key_id)
 
+    def is_good(self, text: bytes, now_us: int) -> bool:
+        """Tell whether the secret was found right before, and nothing that is known of its key refuses it."""
+        digest = self._digest(text)
+        key_id = self._verified.get(digest) or self._verified.revive(digest)
+        if key_id is None:
+            return False
+        entry = self._records.remembered(key_id)
+        return entry is None or not entry.refusal(now_us)
+
     def claimed_id(self, text: bytes) -> str:
         """Return the id of the key that the text claims to be, where its tag fits; else an empty text."""
         own = self._reader.own(text)
@@ -110,12 +146,14 @@ class KeyDirectory(Generic[Entry]):
         """Drop what is known of a key's state."""
         self._records.forget((key_id,))
 
-    async def identify(self, text: bytes, *, patience: Patience | None = None) -> Entry | Rejection:
+    async def identify(
+        self, text: bytes, *, patience: Patience | None = None, address: str = ""
+    ) -> Entry | Rejection:
         """Find out who this is: read the record as it is now, verify the secret.
 
-        With `patience` the store is waited for no longer than that, and the record may be one that is
-        remembered: whoever uses it must have it confirmed. Raises StoreError, and OverloadedError where too
-        many secrets wait to be verified.
+        `address` is who asks, for the guard. With `patience` the store is waited for no longer than that, and
+        the record may be one that is remembered: whoever uses it must have it confirmed. Raises StoreError,
+        and OverloadedError where too many secrets wait to be verified.
         """
         read = self._reader_of_records(patience)
         digest = self._digest(text)
@@ -129,7 +167,7 @@ class KeyDirectory(Generic[Entry]):
         for candidate in candidates:
             entry = await read(candidate.key_id)
             if entry is not ABSENT:
-                return await self._verify(candidate, digest, entry, patience)
+                return await self._verify(candidate, digest, entry, patience, address)
         if len(candidates) == 1 and candidates[0].tagged and not self._reader.imported:
             return Rejection("unknown key id", candidates[0].key_id)
         return self._reject(digest, Rejection("unknown key"), UNKNOWN_FOR_US)
@@ -155,7 +193,7 @@ class KeyDirectory(Generic[Entry]):
         return None
 
     async def _verify(
-        self, candidate: Candidate, digest: bytes, entry: Entry, patience: Patience | None
+        self, candidate: Candidate, digest: bytes, entry: Entry, patience: Patience | None, address: str
     ) -> Entry | Rejection:
         """Compare the secret: once for all who ask at the same time."""
         # A key that may not be used is refused before its secret costs any argon2.
@@ -163,6 +201,8 @@ class KeyDirectory(Generic[Entry]):
             return Rejection(reason, candidate.key_id)
         flight = self._flights.get(digest)
         if flight is None:
+            if wait := self._guard.wait_to_try(candidate.key_id, address, self._clock.now_us()):
+                return Rejection("banned", candidate.key_id, wait)
             flight = self._flights[digest] = asyncio.create_task(self._compare(candidate, digest, entry.key))
             flight.add_done_callback(lambda _: self._flights.pop(digest, None))
         # A client that leaves must not end the verification that others wait for.
@@ -196,7 +236,9 @@ class KeyDirectory(Generic[Entry]):
         try:
             await self._hasher.verify(key.hashed_key, candidate.secret)
         except SecretMismatchError:
-            if not candidate.tagged:
+            if candidate.tagged:
+                self._guard.wrong_secret(candidate.key_id, self._clock.now_us())
+            else:
                 self._spend_failure(1)
             return self._reject(digest, Rejection("wrong secret", candidate.key_id))
         self._verified.keep(digest, candidate.key_id)

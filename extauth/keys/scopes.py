@@ -15,8 +15,10 @@ ADMIN_FAMILY = "extauth:"
 KEYS_READ = "extauth:keys:read"
 KEYS_WRITE = "extauth:keys:write"
 AUDIT_READ = "extauth:audit:read"
+BANS_READ = "extauth:bans:read"
+BANS_WRITE = "extauth:bans:write"
 ADMIN = "extauth:admin"
-ADMIN_SCOPES = (KEYS_READ, KEYS_WRITE, AUDIT_READ, ADMIN)
+ADMIN_SCOPES = (KEYS_READ, KEYS_WRITE, AUDIT_READ, BANS_READ, BANS_WRITE, ADMIN)
 
 
 def is_scope(text: str) -> bool:

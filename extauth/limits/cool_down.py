@@ -62,6 +62,15 @@ def violate(state: BucketState | None, numbers: Numbers, now_us: int) -> BucketS
     return max(level, 1) * _LEVEL, 0, until_us, until_us + longest_us
 
 
+def resumed(numbers: Numbers, began_us: int, until_us: int) -> BucketState:
+    """Return the state in a cool-down that somebody else counted: how long it is says which it is."""
+    _, _, pause_us, longest_us, _ = numbers
+    level, next_us = 1, pause_us * 2
+    while next_us <= min(until_us - began_us, longest_us):
+        level, next_us = level + 1, next_us * 2
+    return level * _LEVEL, 0, until_us, until_us + longest_us
+
+
 def give_back(state: BucketState | None, numbers: Numbers, now_us: int) -> BucketState:  # noqa: ARG001 - as all algorithms have it
     """Return the state as it is: nothing was taken. See `limits.algorithm.GiveBack`."""
     return state or _NOTHING

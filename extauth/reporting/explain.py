@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple, Never, cast
 
+from extauth.abuse.monitor import AbuseMonitor, AbuseRules
 from extauth.callers import Caller, plans_without_key
 from extauth.check import Asked, Checker
 from extauth.clock import Clock
@@ -27,6 +28,7 @@ from extauth.paths import is_unambiguous
 from extauth.reporting.explained import Explanation, KeyState, Question, Rendered, RouteMatch
 from extauth.reporting.standing import in_flight_of, standings_of
 from extauth.routes import Access, Route, RouteTable
+from extauth.stores.bans import BanList
 from extauth.stores.base import KeyStore
 from extauth.stores.limits import OnTold, Seen, SharedLimitStore, Taken
 from extauth.stores.memory import MemoryLimitStore
@@ -72,6 +74,7 @@ class Explainer:
         dialects: Sequence[Dialect],
         writer: HeaderWriter,
         clock: Clock,
+        abuse: AbuseRules,
     ) -> None:
         self._routes = routes
         self._methods = methods
@@ -82,14 +85,18 @@ class Explainer:
         self._dialects = dialects
         self._writer = writer
         self._clock = clock
+        self._abuse = abuse
 
     async def explain(self, question: Question) -> Explanation:
-        """Return what would come of a request. Raises InvalidInputError and StoreError."""
+        """Return what would come of a request, whose key was used before.
+
+        Raises InvalidInputError and StoreError.
+        """
         target = _read(question)
         caller = await self._caller(question.key_id) if question.key_id else None
         request = _request(target, caller, question.client_ip)
         route = self._routes.find(target)
-        checker = self._checker()
+        checker = self._checker(await self._store.bans())
         now_us = self._clock.now_us()
         outcome = checker.decide(request, now_us, caller)
         assert outcome is not None  # whose key it is was told
@@ -119,8 +126,10 @@ class Explainer:
             raise InvalidInputError.of([("key_id", "there is no key with this id")])
         return Caller(key, self._planner)
 
-    def _checker(self) -> Checker:
+    def _checker(self, bans: BanList | None) -> Checker:
         """Return a checker of its own: what one explanation learns of limits must not show in the next."""
+        abuse = AbuseMonitor(self._abuse)
+        abuse.in_force.update({ban.subject: ban for ban in (bans.bans if bans is not None else ())})
         return Checker(
             routes=self._routes,
             # It is never asked: whose key it is, is told.
@@ -131,6 +140,7 @@ class Explainer:
             failure=FailurePolicy(FailureModes()),
             # With a shared store the checker says what it would ask instead of taking it.
             shared=cast("SharedLimitStore", _NothingTaken()),
+            abuse=abuse,
         )
 
     def _why(self, route: Route, target: Target) -> str:

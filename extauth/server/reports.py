@@ -20,8 +20,8 @@ Sample: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 # Of one family: its kind, its help, its values.
 Family: TypeAlias = tuple[str, str, dict[Sample, float]]
 
-# Gauges that the supervisor's own page answers for all processes: they are no amounts.
-_SPOKEN_FOR = frozenset({"extauth_ready", "extauth_build_info"})
+# Gauges that the supervisor's own page answers for all processes: they are no amounts, or the same in each.
+_SPOKEN_FOR = frozenset({"extauth_ready", "extauth_build_info", "extauth_bans"})
 _LASTING = frozenset({"counter", "histogram"})
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 
 from extauth.model import Per
 from extauth.settings import grammar
+from extauth.settings.abuse import AbuseSettings, BudgetSettings
 from extauth.settings.base import Fraction, Section, Whole, mistake_at, mistakes_at
 from extauth.settings.failure import FailureSettings
 from extauth.settings.keys import (
@@ -37,8 +38,10 @@ from extauth.settings.throttle import ThrottleSettings
 from extauth.settings.values import Address, Duration, parse_address
 
 __all__ = [
+    "AbuseSettings",
     "Address",
     "AuditSettings",
+    "BudgetSettings",
     "CacheSettings",
     "CredentialSettings",
     "FailureSettings",
@@ -203,6 +206,7 @@ class Settings(Section):
     throttle: ThrottleSettings = Field(
         default=ThrottleSettings(), description="How much one process takes on at a time."
     )
+    abuse: AbuseSettings = Field(default=AbuseSettings(), description="Failed authentications, and bans.")
     workers: Whole = Field(
         default=1,
         ge=1,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from extauth.model import ApiKey
+from extauth.stores.bans import Ban, BanList, Offender
 from extauth.stores.shadowed import ShadowedStore
 
 # How many records a list looks at for one page: filters that have no index never read a whole store.
@@ -237,6 +238,30 @@ class KeyStore(ShadowedStore, Protocol):
 
     async def release(self, name: str, claim: Claim) -> None:
         """Give a name back, unless somebody else has it by now."""
+        ...
+
+    async def bans(self, known: str = "") -> BanList | None:
+        """Return all bans; None where the list is still at the `known` revision."""
+        ...
+
+    async def ban(self, ban: Ban, entry: AuditEntry) -> None:
+        """Ban a subject, in place of any ban that it has."""
+        ...
+
+    async def note_bans(self, bans: Sequence[Ban]) -> None:
+        """Keep automatic bans, each where the subject's ban yields to it. See `Ban.yields_to`."""
+        ...
+
+    async def lift(self, subject: str, entry: AuditEntry) -> bool:
+        """End a subject's ban; return False where there is none."""
+        ...
+
+    async def note_offenders(self, process: str, offenders: Sequence[Offender], now_us: int) -> None:
+        """Keep who fails most in a process, in place of what it said before."""
+        ...
+
+    async def offenders(self, now_us: int) -> Sequence[Offender]:
+        """Return what processes said within `OFFENDERS_KEPT_US`: all of each, in any order."""
         ...
 
     async def changes(self, cursor: int | None) -> KeyChanges:

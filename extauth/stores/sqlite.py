@@ -10,6 +10,7 @@ from pathlib import Path
 from extauth.clock import from_us, to_us
 from extauth.errors import ConflictError, NotFoundError, TooManyKeysError
 from extauth.model import ApiKey
+from extauth.stores.bans import Ban, BanList, Offender
 from extauth.stores.base import (
     ALL_ENTRIES,
     ALL_KEYS,
@@ -26,6 +27,7 @@ from extauth.stores.base import (
     KeyUse,
 )
 from extauth.stores.shadowed import ShadowedCount
+from extauth.stores.sqlite_bans import drop_ban, put_bans, put_offenders, read_bans, read_offenders
 from extauth.stores.sqlite_lists import audit_page, key_page
 from extauth.stores.sqlite_rows import (
     AUDIT_COLUMNS,
@@ -230,6 +232,44 @@ class SqliteKeyStore:
     async def shadowed(self, since: date, until: date) -> Sequence[ShadowedCount]:
         """Return the counts of these days. See `ShadowedStore`."""
         return await self._thread.transaction(lambda connection: read_shadowed(connection, since, until))
+
+    async def bans(self, known: str = "") -> BanList | None:
+        """Return all bans. See `KeyStore`."""
+        return await self._thread.transaction(lambda connection: read_bans(connection, known))
+
+    async def ban(self, ban: Ban, entry: AuditEntry) -> None:
+        """Ban a subject. See `KeyStore`."""
+
+        def put(connection: sqlite3.Connection) -> None:
+            put_bans(connection, [ban])
+            connection.execute(_AUDIT, audit_values(entry))
+
+        await self._thread.transaction(put, writes=True)
+
+    async def note_bans(self, bans: Sequence[Ban]) -> None:
+        """Keep automatic bans. See `KeyStore`."""
+        await self._thread.transaction(lambda connection: put_bans(connection, bans), writes=True)
+
+    async def lift(self, subject: str, entry: AuditEntry) -> bool:
+        """End a ban. See `KeyStore`."""
+
+        def drop(connection: sqlite3.Connection) -> bool:
+            dropped = drop_ban(connection, subject)
+            if dropped:
+                connection.execute(_AUDIT, audit_values(entry))
+            return dropped
+
+        return await self._thread.transaction(drop, writes=True)
+
+    async def note_offenders(self, process: str, offenders: Sequence[Offender], now_us: int) -> None:
+        """Keep who fails most in a process. See `KeyStore`."""
+        await self._thread.transaction(
+            lambda connection: put_offenders(connection, process, offenders, now_us), writes=True
+        )
+
+    async def offenders(self, now_us: int) -> Sequence[Offender]:
+        """Return who fails most. See `KeyStore`."""
+        return await self._thread.transaction(lambda connection: read_offenders(connection, now_us))
 
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return what changed since the cursor, by whatever process. See `KeyStore`."""

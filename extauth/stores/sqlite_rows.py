@@ -15,6 +15,7 @@ from extauth.clock import from_us, to_us
 from extauth.errors import StoreError
 from extauth.model import ApiKey
 from extauth.stores.base import AuditEntry
+from extauth.stores.sqlite_bans import BAN_SCHEMA
 
 # One step for each version of the file that there ever was; see `SqliteThread`.
 KEY_SCHEMA = (
@@ -61,6 +62,7 @@ KEY_SCHEMA = (
         requests INTEGER NOT NULL, PRIMARY KEY (day, limit_name, key_id, route)
     ) STRICT, WITHOUT ROWID
     """,
+    BAN_SCHEMA,
 )
 COLUMNS = (
     "key_id", "version", "hashed_key", "hint", "user_id", "name", "tier", "scopes", "environment", "active",

@@ -5,12 +5,15 @@ One list, so that the documentation can be checked against it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
+from extauth.abuse.monitor import AbuseMonitor
 from extauth.app import App
 from extauth.health import Readiness
 from extauth.server.connections import Connections
 from extauth.server.refusals import Refusal
+from extauth.stores.bans import Origin
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import LabelledReading, MetricsCollector, Reading
 
@@ -22,7 +25,7 @@ def collector_for(
     return MetricsCollector(
         app.counts,
         (*_service(app, health or app.health), *_listener(connections, lines)),
-        _by_label(app, connections),
+        (*_by_label(app, connections), *_abuse(app.parts.abuse)),
         bring_up_to_date=app.recorder.flush,
     )
 
@@ -49,6 +52,21 @@ def _listener(connections: Connections, lines: LineWriter) -> Iterable[Reading]:
         Reading("extauth_open_connections", still_open, "gauge", lambda: len(connections)),
         Reading("extauth_connections_total", accepted, "counter", lambda: connections.accepted),
         Reading("extauth_log_lines_dropped_total", dropped, "counter", lambda: lines.dropped),
+    )
+
+
+def _abuse(abuse: AbuseMonitor) -> Iterable[LabelledReading]:
+    failed, refused = "Keys refused with 401, by the reason in the log.", "Requests refused for a ban."
+
+    def bans() -> Iterable[tuple[str, float]]:
+        numbers = Counter(dict.fromkeys(Origin, 0))
+        numbers.update(ban.origin for ban in abuse.in_force.values())
+        return numbers.items()
+
+    return (
+        LabelledReading("extauth_bans", "Bans that hold.", "origin", bans, "gauge"),
+        LabelledReading("extauth_failed_authentications_total", failed, "reason", abuse.failures.items),
+        LabelledReading("extauth_ban_refusals_total", refused, "kind", abuse.refusals.items),
     )
 
 

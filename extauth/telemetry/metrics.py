@@ -64,12 +64,13 @@ class Reading(NamedTuple):
 
 
 class LabelledReading(NamedTuple):
-    """A counter with one label."""
+    """Numbers with one label. `kind` is counter or gauge."""
 
     name: str
     help: str
     label: str
     read: Callable[[], Iterable[tuple[str, float]]]
+    kind: str = "counter"
 
 
 class MetricsCollector(Collector):
@@ -100,10 +101,11 @@ class MetricsCollector(Collector):
             family = CounterMetricFamily if reading.kind == "counter" else GaugeMetricFamily
             yield family(reading.name, reading.help, value=reading.read())
         for labelled in self._labelled:
-            counter = CounterMetricFamily(labelled.name, labelled.help, labels=[labelled.label])
+            family = CounterMetricFamily if labelled.kind == "counter" else GaugeMetricFamily
+            by_label = family(labelled.name, labelled.help, labels=[labelled.label])
             for label, value in labelled.read():
-                counter.add_metric([label], value)
-            yield counter
+                by_label.add_metric([label], value)
+            yield by_label
 
     def _decisions(self) -> Metric:
         family = CounterMetricFamily(

@@ -9,7 +9,9 @@ from datetime import timedelta
 import pytest
 from redis.crc import key_slot
 
+from extauth.clock import to_us
 from extauth.errors import StoreError
+from extauth.stores.bans import Ban, Offender, Origin
 from extauth.stores.base import Claim, KeyUse
 from extauth.stores.redis import layout
 from extauth.stores.shadowed import Place, ShadowedCount
@@ -19,6 +21,7 @@ from tests.redis.server import RedisServer, opened
 from tests.redis.state import everything
 
 KEY = "AAAAbbbb0001"
+BAN = Ban("ip:192.0.2.7", Origin.AUTOMATIC, to_us(START), to_us(START) + 60_000_000)
 
 
 def test_the_layout_to_the_letter(server: RedisServer) -> None:
@@ -40,6 +43,8 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
             await store.claim("na{me}", claim, stale_before=START)
             place = Place("per-second", KEY, "/v1/{id}")
             await store.note_shadowed([ShadowedCount(day=START.date(), place=place, requests=3)])
+            await store.note_bans([BAN])
+            await store.note_offenders("a", [Offender(BAN.subject, 30, BAN.began_us)], BAN.began_us)
 
     asyncio.run(scenario())
     state = everything([server])
@@ -47,6 +52,7 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
     (change,) = state["extauth:{journal}:audit-of:AAAAbbbb0001"]
     assert (entry_id, fields[:3]) == ("1-0", ["change", change, "entry"])
     created = "1772366400000000"
+    assert len(state.pop("extauth:{journal}:ban-revision")) == 16
     assert state == {
         "extauth:{AAAAbbbb0001}:record": {
             "key_id": KEY,
@@ -76,9 +82,20 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
         "extauth:{journal}:audit-times": {"1": created},
         "extauth:{journal}:audit-last": "1",
         "extauth:{journal}:audit-of:AAAAbbbb0001": {change: "1"},
+        "extauth:{journal}:bans": {
+            "ip:192.0.2.7": '{"subject":"ip:192.0.2.7","origin":"automatic","began_us":1772366400000000,'
+            '"ends_us":1772366460000000,"reason":"","actor":""}'
+        },
+        "extauth:{journal}:ban-ends": {"ip:192.0.2.7": "1772366460000000"},
+        "extauth:{journal}:offenders": {
+            "a": '[1772366400000000,[["ip:192.0.2.7",30,1772366400000000]]]',
+        },
         "extauth:{claim:na%7Bme%7D}": {"fingerprint": "f", "key_id": KEY, "at": created},
         "extauth:{shadowed}:2026-03-01": {f'["per-second","{KEY}","/v1/{{id}}"]': "3"},
     }
+    for name in ("bans", "ban-ends", "ban-revision"):
+        assert 24 * 3600 < server.ask("TTL", f"extauth:{{journal}}:{name}") <= 24 * 3600 + 60
+    assert 0 < server.ask("TTL", "extauth:{journal}:offenders") <= 24 * 3600
     assert 0 < server.ask("TTL", "extauth:{shadowed}:2026-03-01") <= 31 * 24 * 3600
     assert 0 < server.ask("PTTL", "extauth:{claim:na%7Bme%7D}") <= 24 * 3600 * 1000
 
@@ -108,6 +125,9 @@ def key_hash() -> str:
             layout.AUDIT_TIMES,
             layout.AUDIT_LAST,
             layout.audit_of_key("{k}"),
+            layout.BANS,
+            layout.BAN_ENDS,
+            layout.BAN_REVISION,
         ),
     ],
 )

@@ -12,6 +12,7 @@ import click
 import pytest
 from prometheus_client.core import Metric
 
+from extauth.abuse.monitor import REASONS
 from extauth.cli.main import root
 from extauth.dialects.problems import PROBLEMS, ProblemWriter
 from extauth.model import Code, Decision
@@ -142,6 +143,8 @@ def test_the_reasons_are_those_that_are_logged() -> None:
     logged = set(re.findall(r'Rejection\("([a-z ]+)"', sources))
     logged |= {"malformed", "revoked", "disabled", "expired", "rotated"}
     assert reasons == logged
+    # All but the one for which nobody has looked are counted.
+    assert reasons == {*REASONS, "banned"}
 
 
 def commands(group: click.Group, path: str = "extauth") -> Iterator[tuple[str, click.Command]]:

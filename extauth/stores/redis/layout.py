@@ -22,6 +22,13 @@ AUDIT_ENTRIES = "extauth:{journal}:audit"
 AUDIT_TIMES = "extauth:{journal}:audit-times"
 AUDIT_LAST = "extauth:{journal}:audit-last"
 
+# Bans, a hash by subject; the sorted set of subjects by when their bans end; and a text that each change of
+# them makes another.
+BANS = "extauth:{journal}:bans"
+BAN_ENDS = "extauth:{journal}:ban-ends"
+BAN_REVISION = "extauth:{journal}:ban-revision"
+# A hash of who fails most, by process.
+OFFENDERS = "extauth:{journal}:offenders"
 _LONGEST_IN_A_WORD = 64
 
 # A brace in a name would end the part that decides the slot.

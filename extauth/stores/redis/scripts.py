@@ -41,6 +41,9 @@ USE = Script("use")
 CLAIM = Script("claim")
 RELEASE = Script("release")
 SHADOWED = Script("shadowed")
+BANS = Script("bans")
+BAN = Script("ban")
+LIFT = Script("lift")
 
 
 def with_text(command: Command) -> Command:

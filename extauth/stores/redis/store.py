@@ -9,6 +9,7 @@ from extauth.clock import from_us, to_us
 from extauth.errors import StoreError
 from extauth.model import ApiKey
 from extauth.settings.model import StoreSettings
+from extauth.stores.bans import Ban, BanList, Offender
 from extauth.stores.base import (
     ALL_ENTRIES,
     ALL_KEYS,
@@ -25,6 +26,7 @@ from extauth.stores.base import (
     KeyUse,
 )
 from extauth.stores.redis import layout, scripts
+from extauth.stores.redis.bans import BanLists
 from extauth.stores.redis.changes import LEFT_BEHIND_AFTER_MS, Changes
 from extauth.stores.redis.connect import connect
 from extauth.stores.redis.durability import sentence, weakest_persistence
@@ -53,6 +55,7 @@ class RedisKeyStore:
         self._changes = Changes(self._link)
         self._journal = Journal(self._link)
         self._lists = KeyLists(self._link, self._changes)
+        self._bans = BanLists(self._link)
 
     async def open(self) -> None:
         """Connect, learn what Redis keeps, and finish what others left behind. Raises StoreError."""
@@ -162,6 +165,30 @@ class RedisKeyStore:
     async def shadowed(self, since: date, until: date) -> Sequence[ShadowedCount]:
         """Return the counts of these days. See `ShadowedStore`."""
         return await read_shadowed(self._link, since, until)
+
+    async def bans(self, known: str = "") -> BanList | None:
+        """Return all bans. See `KeyStore`."""
+        return await self._bans.read(known)
+
+    async def ban(self, ban: Ban, entry: AuditEntry) -> None:
+        """Ban a subject. See `KeyStore`."""
+        await self._bans.ban(ban, entry)
+
+    async def note_bans(self, bans: Sequence[Ban]) -> None:
+        """Keep automatic bans. See `KeyStore`."""
+        await self._bans.note(bans)
+
+    async def lift(self, subject: str, entry: AuditEntry) -> bool:
+        """End a ban. See `KeyStore`."""
+        return await self._bans.lift(subject, entry)
+
+    async def note_offenders(self, process: str, offenders: Sequence[Offender], now_us: int) -> None:
+        """Keep who fails most in a process. See `KeyStore`."""
+        await self._bans.note_offenders(process, offenders, now_us)
+
+    async def offenders(self, now_us: int) -> Sequence[Offender]:
+        """Return who fails most. See `KeyStore`."""
+        return await self._bans.offenders(now_us)
 
     async def changes(self, cursor: int | None) -> KeyChanges:
         """Return nothing: each check asks for versions. See `KeyStore`."""
