@@ -17,6 +17,7 @@ from extauth.admin.api import AdminApi
 from extauth.callers import Caller
 from extauth.clock import Clock, SystemClock
 from extauth.compiled import planner
+from extauth.completion.signals import Counters
 from extauth.configured import Parts, compiler, configure
 from extauth.dialects.envoy import EnvoyDialect
 from extauth.dialects.nginx import NginxDialect
@@ -44,6 +45,8 @@ from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
 from extauth.telemetry.reloads import ReloadCounts
+from extauth.throttle.memory import MemoryLeases
+from extauth.throttle.releases import LeaseCounts, MemoryEnds, Releases
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +70,9 @@ class App:
     trimming: AuditTrimming
     admin: AdminApi
     reloads: ReloadCounts
+    leases: MemoryLeases
+    releases: Releases
+    signals: Counters
 
 
 @asynccontextmanager
@@ -93,7 +99,18 @@ async def open_app(
         counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
         recorder = _recorder(stack, settings, counts, lines, parts)
         trimming = _trim_audit(stack, settings, management.store, clock)
-        yield _put_together(settings, parts, health, recorder, counts, records=records, trimming=trimming)
+        leases = MemoryLeases()
+        yield _put_together(
+            settings,
+            parts,
+            health,
+            recorder,
+            counts,
+            records=records,
+            trimming=trimming,
+            leases=leases,
+            releases=_end_leases(stack, leases, clock),
+        )
 
 
 def _put_together(
@@ -105,6 +122,8 @@ def _put_together(
     *,
     records: KeyRecords[Caller],
     trimming: AuditTrimming,
+    leases: MemoryLeases,
+    releases: Releases,
 ) -> App:
     # Held by nobody else: it is gone once other settings are in force.
     made = configure(settings, parts)
@@ -129,6 +148,9 @@ def _put_together(
         trimming=trimming,
         admin=AdminApi(gate=made.gate, services=made.services),
         reloads=ReloadCounts(parts.clock),
+        leases=leases,
+        releases=releases,
+        signals=Counters(),
     )
 
 
@@ -214,6 +236,14 @@ def _note_uses(stack: AsyncExitStack, store: KeyStore) -> UseTracker:
     stack.push_async_callback(uses.close)
     stack.push_async_callback(_stop, asyncio.create_task(uses.run()))
     return uses
+
+
+def _end_leases(stack: AsyncExitStack, leases: MemoryLeases, clock: Clock) -> Releases:
+    """Return who frees leases when requests end; those whose end nobody reports are swept."""
+    counts = LeaseCounts()
+    ends = MemoryEnds(leases, counts, clock)
+    stack.push_async_callback(_stop, asyncio.create_task(ends.run()))
+    return Releases(ends, counts)
 
 
 def _trim_audit(stack: AsyncExitStack, settings: Settings, store: KeyStore, clock: Clock) -> AuditTrimming:

@@ -37,12 +37,20 @@ class Blocked(NamedTuple):
     ousted: str | None = None
 
 
+class Held(NamedTuple):
+    """A lease: its slots, whose request it is, and since when (microseconds since 1970)."""
+
+    request_id: str
+    places: Sequence[Place]
+    since_us: int
+
+
 class MemoryLeases:
     """Leases by name, filed under the id of their request as well. Times are microseconds since 1970."""
 
     def __init__(self) -> None:
         self._slots: defaultdict[str, Slots] = defaultdict(Slots)
-        self._places: dict[str, tuple[str, Sequence[Place]]] = {}
+        self._held: dict[str, Held] = {}
         self._by_request: defaultdict[str, set[str]] = defaultdict(set)
 
     def in_flight(self, bucket: str, now_us: int) -> int:
@@ -68,7 +76,7 @@ class MemoryLeases:
             return Blocked(blocked, waits, ousted)
         for place in places:
             self._slots[place.bucket].lease(candidate.name, place.limit, now_us)
-        self._places[candidate.name] = (candidate.request_id, places)
+        self._held[candidate.name] = Held(candidate.request_id, places, now_us)
         self._by_request[candidate.request_id].add(candidate.name)
         return None
 
@@ -82,18 +90,23 @@ class MemoryLeases:
 
         What is unknown, or ended before, frees nothing.
         """
-        names = [lease] if lease else list(self._by_request.get(request_id, ()))
         freed: list[Place] = []
-        for name in names:
-            _, places = self._forget(name)
-            freed += [place for place in places if self._slots[place.bucket].let_go(name)]
+        for name in self._names(request_id, lease):
+            held = self._forget(name)
+            if held is not None:
+                freed += [place for place in held.places if self._slots[place.bucket].let_go(name)]
         return freed
+
+    def since(self, request_id: str, lease: str, now_us: int) -> list[int]:
+        """Return since when the leases are held that `end` would end now."""
+        found = [self._held[name] for name in self._names(request_id, lease) if self._holds(name, now_us)]
+        return [held.since_us for held in found]
 
     def renew(self, request_id: str, lease: str, now_us: int) -> None:
         """Have leases of a request that still runs last longer."""
-        for name in [lease] if lease else list(self._by_request.get(request_id, ())):
-            _, places = self._places.get(name, ("", ()))
-            for place in places:
+        for name in self._names(request_id, lease):
+            held = self._held.get(name)
+            for place in () if held is None else held.places:
                 self._slots[place.bucket].renew(name, place.limit, now_us)
 
     def called(self, place: Place, now_us: int) -> list[str]:
@@ -102,22 +115,27 @@ class MemoryLeases:
 
     def sweep(self, now_us: int) -> int:
         """Forget what ended by itself; return how many leases did: their ends were never reported."""
-        ended = [
-            name
-            for name, (_, places) in self._places.items()
-            if not any(self._slots[place.bucket].holds(name, now_us) for place in places)
-        ]
+        ended = [name for name in self._held if not self._holds(name, now_us)]
         for name in ended:
             self._forget(name)
         for bucket in [bucket for bucket, slots in self._slots.items() if slots.is_empty(now_us)]:
             del self._slots[bucket]
         return len(ended)
 
-    def _forget(self, name: str) -> tuple[str, Sequence[Place]]:
-        request_id, places = self._places.pop(name, ("", ()))
-        names = self._by_request.get(request_id)
-        if names is not None:
+    def _names(self, request_id: str, lease: str) -> list[str]:
+        return [lease] if lease else list(self._by_request.get(request_id, ()))
+
+    def _holds(self, name: str, now_us: int) -> bool:
+        held = self._held.get(name)
+        return held is not None and any(
+            self._slots[place.bucket].holds(name, now_us) for place in held.places
+        )
+
+    def _forget(self, name: str) -> Held | None:
+        held = self._held.pop(name, None)
+        if held is not None:
+            names = self._by_request[held.request_id]
             names.discard(name)
             if not names:
-                del self._by_request[request_id]
-        return request_id, places
+                del self._by_request[held.request_id]
+        return held
