@@ -70,7 +70,11 @@ class Service:
 
     def _settings(self) -> dict[str, object]:
         return {
-            "listen": {"check": f"{HOST}:{self._check_port}", "admin": f"{HOST}:{self._admin_port}"},
+            "listen": {
+                "check": f"{HOST}:{self._check_port}",
+                "admin": f"{HOST}:{self._admin_port}",
+                "completion": f"{HOST}:0",
+            },
             "store": {"url": f"sqlite:///{self._folder / 'extauth.db'}"},
             "routes": [
                 {"path": "/health", "auth": "none"},

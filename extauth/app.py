@@ -19,6 +19,7 @@ from extauth.admin.api import AdminApi
 from extauth.callers import Caller
 from extauth.clock import Clock, SystemClock
 from extauth.compiled import planner
+from extauth.completion.signals import Counters
 from extauth.configured import Parts, compiler, configure
 from extauth.dialects.envoy import EnvoyDialect
 from extauth.dialects.nginx import NginxDialect
@@ -38,7 +39,7 @@ from extauth.management import KeyManagement, open_key_management
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
 from extauth.stores.base import KeyStore
-from extauth.stores.limits import Queue, SharedLimitStore
+from extauth.stores.limits import SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.open import open_bucket_archive, open_shared_limits
 from extauth.stores.write_behind import WriteBehind
@@ -47,9 +48,10 @@ from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
 from extauth.telemetry.reloads import ReloadCounts
 from extauth.throttle.claims import Claims
-from extauth.throttle.either import EitherLeases
-from extauth.throttle.embedded import EmbeddedLeases
+from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
+from extauth.throttle.opening import open_leases
+from extauth.throttle.releases import Releases
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,6 +76,8 @@ class App:
     trimming: AuditTrimming
     admin: AdminApi
     reloads: ReloadCounts
+    releases: Releases
+    signals: Counters
 
 
 @asynccontextmanager
@@ -89,15 +93,13 @@ async def open_app(
     async with AsyncExitStack() as stack:
         health = Health("keys", "limits", advisory=("config",), on_change=_log_change)
         management = await stack.enter_async_context(open_key_management(settings, clock=clock))
-        claims = Claims()
+        claims, ends = Claims(), LeaseCounts()
         limits, shared = await _open_limits(
-            stack, settings, management.store, clock, health=health, claims=claims
+            stack, settings, management.store, clock, health=health, claims=claims, ends=ends
         )
         records = await _open_records(stack, settings, management.store, health, shared)
         management.service.on_change = records.forget
-        without_store = MemoryLimitStore()
-        counted = limits if shared is None else without_store
-        leases, queue = _open_leases(stack, counted, shared, clock)
+        leases, queue, without_store = open_leases(stack, limits, shared, clock=clock, counts=ends)
         abuse = await _keep_bans(stack, settings, management.store, clock)
         parts = Parts(
             management=management,
@@ -109,6 +111,7 @@ async def open_app(
             leases=leases,
             queue=queue,
             claims=claims,
+            ends=ends,
             abuse=abuse,
             clock=clock,
         )
@@ -155,6 +158,8 @@ def _put_together(
         trimming=trimming,
         admin=AdminApi(gate=made.gate, services=made.services),
         reloads=ReloadCounts(parts.clock),
+        releases=Releases(parts.leases),
+        signals=Counters(),
     )
 
 
@@ -166,22 +171,14 @@ async def _open_limits(
     *,
     health: Health,
     claims: Claims,
+    ends: LeaseCounts,
 ) -> tuple[MemoryLimitStore, SharedLimitStore | None]:
     limits = MemoryLimitStore()
     if store.is_shared:
-        return limits, await _open_shared_limits(stack, settings, clock, health, claims)
+        return limits, await _open_shared_limits(stack, settings, clock, health, claims=claims, ends=ends)
     # Before all else, because it is what refuses a second server on the same file.
     await _keep_limits(stack, settings, limits, clock, health)
     return limits, None
-
-
-def _open_leases(
-    stack: AsyncExitStack, counted: MemoryLimitStore, shared: SharedLimitStore | None, clock: Clock
-) -> tuple[Leases, Queue | None]:
-    """Return the leases, and where checks wait for slots of those that are `counted` in this process."""
-    local = EmbeddedLeases(counted, clock)
-    stack.push_async_callback(_stop, asyncio.create_task(local.run()))
-    return (local, local) if shared is None else (EitherLeases(shared.leases, local), None)
 
 
 def _recorder(
@@ -314,12 +311,19 @@ async def _keep_limits(
 
 
 async def _open_shared_limits(
-    stack: AsyncExitStack, settings: Settings, clock: Clock, health: Health, claims: Claims
+    stack: AsyncExitStack,
+    settings: Settings,
+    clock: Clock,
+    health: Health,
+    *,
+    claims: Claims,
+    ends: LeaseCounts,
 ) -> SharedLimitStore:
     shared = await open_shared_limits(
         settings.store,
         clock,
         process=claims.process,
+        ends=ends,
         deadline_seconds=settings.failure.deadline.total_seconds(),
         on_change=lambda trouble: health.report("limits", trouble),
     )

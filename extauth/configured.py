@@ -32,6 +32,7 @@ from extauth.stores.limits import Queue, SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.states import LocalLimits
 from extauth.throttle.claims import Claims
+from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
 
 
@@ -52,6 +53,7 @@ class Parts:
     leases: Leases
     queue: Queue | None
     claims: Claims
+    ends: LeaseCounts
     abuse: AbuseMonitor
     clock: Clock
 

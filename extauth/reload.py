@@ -31,6 +31,9 @@ NEEDS_RESTART = frozenset(
         "keys.hashing",
         "keys.cache",
         "failure.deadline",
+        "throttle.sources",
+        "throttle.token",
+        "throttle.token_file",
         "log.file",
     }
 )
@@ -45,7 +48,7 @@ TAKEN_OVER = frozenset(
         "failure.limits",
         "failure.honour",
         "failure.share",
-        "throttle",
+        "throttle.max_checks",
         "abuse",
         "proxy",
         "credentials",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import httptools
 
+from extauth.completion.familiar import FamiliarHead
 from extauth.completion.inbox import Inbox
 from extauth.completion.signals import Counters
 from extauth.completion.sources import Sources
@@ -24,10 +25,18 @@ _LONGEST_BODY = 1024 * 1024
 # How much larger than its content a chunked body may be: one-byte chunks take six bytes.
 _CHUNKED = 8
 _LINGER_SECONDS = 2.0
+_LOGS_TARGET = b"/v1/logs"
 _PROTOBUF = b"application/x-protobuf"
 _LOGS = Answer(200, b"content-type: " + _PROTOBUF + b"\r\n", b"")
 _DONE = Answer(204, b"", b"")
 _FULL = Answer(503, b"", b"")
+# All statuses that something is refused with.
+REFUSALS = ("400", "401", "404", "405", "408", "413", "415", "431", "503")
+_PLAIN = Framing()
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Where the id of a request stands whose end is reported without a body, and that of its lease.
+_ID_LINES = (b"x-request-id", b"x-rid")
+_LEASE_LINE = b"x-extauth-lease"
 _NO_ROOM = Answer(413, b"", b"")
 
 
@@ -37,7 +46,7 @@ class _RefusedError(Exception):
         self.answer = answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Intake:
     """What all connections share; without a `token` none is asked for."""
 
@@ -46,6 +55,33 @@ class Intake:
     sources: Sources
     counters: Counters
     token: bytes | None = None
+    open: set[CompletionProtocol] = field(default_factory=set)
+    closed: bool = False
+    _date_line: bytes = b"-"
+    _logs: bytes = b""
+    _done: bytes = b""
+
+    def plain_answer(self, *, otlp: bool) -> bytes:
+        """Return the answer to signals that were taken, on a connection that stays."""
+        date_line = self.connections.date_line
+        if date_line is not self._date_line:
+            self._date_line = date_line
+            self._logs = _answer_bytes(_LOGS, _PLAIN, date_line)
+            self._done = _answer_bytes(_DONE, _PLAIN, date_line)
+        return self._logs if otlp else self._done
+
+    def close(self) -> None:
+        """End all connections, and work off what was answered."""
+        self.closed = True
+        for connection in tuple(self.open):
+            connection.shutdown()
+        self.inbox.finish()
+
+
+def _answer_bytes(answer: Answer, framing: Framing, date_line: bytes) -> bytes:
+    data = to_bytes(answer, b"POST", framing, date_line)
+    # RFC 9110 section 8.6: there is no length where there can be no body.
+    return data.replace(b"content-length: 0\r\n", b"") if answer is _DONE else data
 
 
 class CompletionProtocol(HeadCollector, asyncio.Protocol):
@@ -58,9 +94,11 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._head = RequestHead(b"", b"", {})
-        self._framing = Framing()
+        self._framing = _PLAIN
         self._body = bytearray()
         self._in_message = self._ending = self._deaf = False
+        self._read: list[bytes] = []  # the bodies that the parser found in one read
+        self._familiar: FamiliarHead | None = None
         self._fed = 0  # bytes of the reads that ended inside this message
         self._since = self._connections.now  # the last step: message begun or ended, answers unread
         self._gone_by: float | None = None
@@ -74,12 +112,19 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
             self._intake.counters.foreign += 1
             self._ending = True
             self._transport.abort()
-        elif not self._connections.add(self):
+            return
+        if self._intake.closed:
+            self._ending = True
+            self._transport.close()
+            return
+        self._intake.open.add(self)
+        if not self._connections.add(self):
             self._refuse(refuse(Refusal.TOO_MANY_CONNECTIONS))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget the connection."""
         self._connections.discard(self)
+        self._intake.open.discard(self)
         self._transport = None
         self._ending = True
 
@@ -93,6 +138,25 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
         """Feed the parser, whose callbacks answer."""
         if self._ending:
             return
+        began_between, familiar = not self._in_message, self._familiar
+        if began_between and familiar is not None:
+            body = familiar.recall(data)
+            if body is not None:
+                self._since = self._connections.now
+                self._framing = _PLAIN
+                self._take(body, otlp=familiar.otlp)
+                return
+        self._parse(data)
+        if began_between and len(self._read) == 1 and self._stays_between():
+            otlp = self._head.target == _LOGS_TARGET
+            self._familiar = FamiliarHead.learn(data, self._read[0], otlp=otlp)
+        self._read.clear()
+
+    def _stays_between(self) -> bool:
+        """Tell whether the last request is read to its end, and leaves the connection as it was."""
+        return not (self._in_message or self._ending or self._framing.old)
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -144,8 +208,9 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
         if answer is not None:
             raise _RefusedError(answer)
         self._body = bytearray()
-        if head.headers.get(b"expect", b"").lower() == b"100-continue" and self._transport is not None:
-            self._connections.outbox.put(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n")
+        expects = head.headers.get(b"expect", b"").lower() == b"100-continue" and not framing.old
+        if expects and self._transport is not None:
+            self._connections.outbox.put(self._transport, _CONTINUE)
 
     def _unwanted(self, head: RequestHead) -> Answer | None:
         headers = head.headers
@@ -153,12 +218,12 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
         scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
         if token is not None and not (scheme.lower() == b"bearer" and hmac.compare_digest(given, token)):
             return Answer(401, b"www-authenticate: Bearer\r\n", b"")
-        if head.target not in {b"/v1/logs", b"/done"}:
+        if head.target not in {_LOGS_TARGET, b"/done"}:
             return Answer(404, b"", b"")
         if head.method != b"POST":
             return Answer(405, b"allow: POST\r\n", b"")
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if (head.target == b"/v1/logs" and kind != _PROTOBUF) or b"content-encoding" in headers:
+        if (head.target == _LOGS_TARGET and kind != _PROTOBUF) or b"content-encoding" in headers:
             return Answer(415, b"", b"")
         return _NO_ROOM if int(headers.get(b"content-length", b"0")) > _LONGEST_BODY else None
 
@@ -172,19 +237,26 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
         """Answer; the work comes later."""
         self._in_message = False
         self._since = self._connections.now
-        otlp = self._head.target == b"/v1/logs"
-        taken = self._intake.inbox.put(bytes(self._body), otlp=otlp)
+        body, otlp = bytes(self._body), self._head.target == _LOGS_TARGET
         self._body = bytearray()
-        self._write((_LOGS if otlp else _DONE) if taken else _FULL)
+        self._read.append(body)
+        self._take(body if body or otlp else _from_head(self._head), otlp=otlp)
         if self._framing.last:
             self._end()
 
+    def _take(self, body: bytes, *, otlp: bool) -> None:
+        intake = self._intake
+        if not intake.inbox.put(body, otlp=otlp):
+            intake.connections.refused[str(_FULL.status)] += 1
+            self._write(_FULL)
+        elif self._framing.last or self._framing.old:
+            self._write(_LOGS if otlp else _DONE)
+        elif self._transport is not None:
+            intake.connections.outbox.put(self._transport, intake.plain_answer(otlp=otlp))
+
     def _write(self, answer: Answer) -> None:
         if self._transport is not None:
-            data = to_bytes(answer, b"POST", self._framing, self._connections.date_line)
-            if answer is _DONE:
-                # RFC 9110 section 8.6: there is no length where there can be no body.
-                data = data.replace(b"content-length: 0\r\n", b"")
+            data = _answer_bytes(answer, self._framing, self._connections.date_line)
             self._connections.outbox.put(self._transport, data)
 
     def _refuse(self, answer: Answer) -> None:
@@ -218,7 +290,7 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
     def resume_writing(self) -> None:
         """The peer reads again."""
         self._deaf = False
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def expire(self, now: float) -> None:
@@ -238,3 +310,12 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
     def shutdown(self) -> None:
         """Close, once what was answered is written."""
         self._end()
+
+
+def _from_head(head: RequestHead) -> bytes:
+    """Return the line that a bodyless report would have had as its body."""
+    request_id = next((head.headers[name] for name in _ID_LINES if name in head.headers), b"")
+    lease = head.headers.get(_LEASE_LINE, b"")
+    # A blank would make two values of one.
+    readable = len((request_id + lease).split()) == 1
+    return b"rid=%s lease=%s" % (request_id, lease) if readable else b""

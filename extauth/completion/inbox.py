@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from extauth.completion.lines import read_done
-from extauth.completion.otlp import read_otlp
-from extauth.completion.signals import Counters, Reading, SignalSink, signals_of
+from extauth.completion.otlp import OtlpReader
+from extauth.completion.signals import Counters, Reading, Signal, SignalSink, signals_of
 
 # How many readings are worked off before others have their turn.
 _AT_ONCE = 512
@@ -23,36 +23,73 @@ class Inbox:
     def __init__(self, sink: SignalSink, counters: Counters) -> None:
         self._sink = sink
         self._counters = counters
-        self._waiting: deque[tuple[bool, int, Iterator[Reading]]] = deque()
+        self._otlp = OtlpReader()
+        self._waiting: deque[tuple[bytes, bool]] = deque()
         self._bytes = 0
+        # The rest of a body that was too long for one turn, and whether it is OTLP.
+        self._rest: tuple[Iterator[Reading], bool] | None = None
+        self._has_its_turn = False
 
     def put(self, body: bytes, *, otlp: bool) -> bool:
         """Take a body; False where there is no room for it."""
-        if self._bytes + len(body) > _ROOM:
-            return False
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._work)
         self._bytes += len(body)
-        self._waiting.append((otlp, len(body), read_otlp(body) if otlp else read_done(body)))
+        if self._bytes > _ROOM:
+            self._bytes -= len(body)
+            return False
+        if not self._has_its_turn:
+            self._has_its_turn = True
+            asyncio.get_running_loop().call_soon(self._work)
+        self._waiting.append((body, otlp))
         return True
 
+    def finish(self) -> None:
+        """Work off all that was taken: what was answered must not be lost."""
+        while self._waiting or self._rest:
+            self._work_some()
+
     def _work(self) -> None:
-        batch = []
-        left = _AT_ONCE
-        while self._waiting and left > 0:
-            otlp, size, readings = self._waiting[0]
-            some = list(islice(readings, left))
-            if len(some) < left:
-                self._waiting.popleft()
-                self._bytes -= size
-            left -= max(1, len(some))
-            signals = signals_of(some, self._counters)
-            if otlp:
-                self._counters.otlp += len(signals)
-            else:
-                self._counters.done += len(signals)
-            batch += signals
-        if self._waiting:
+        self._has_its_turn = False
+        self._work_some()
+        if self._waiting or self._rest:
+            self._has_its_turn = True
             asyncio.get_running_loop().call_soon(self._work)
-        if batch:
-            self._sink.take(batch)
+
+    def _work_some(self) -> None:
+        signals: list[Signal] = []
+        left = _AT_ONCE
+        while left > 0 and (self._waiting or self._rest):
+            signal = None if self._rest else self._next()
+            if signal is None:
+                left -= self._read_on(left, signals)
+            else:
+                signals.append(signal)
+                left -= 1
+        if signals:
+            self._sink.take(signals)
+
+    def _next(self) -> Signal | None:
+        """Turn to the next body; return its signal where it is a familiar one."""
+        body, otlp = self._waiting.popleft()
+        self._bytes -= len(body)
+        if otlp:
+            signal = self._otlp.recall(body)
+            if signal is not None:
+                self._counters.otlp += 1
+                return signal
+        self._rest = (self._otlp.read(body) if otlp else read_done(body), otlp)
+        return None
+
+    def _read_on(self, most: int, signals: list[Signal]) -> int:
+        """Go on with a body, and return how many readings that were, at least one."""
+        assert self._rest is not None
+        rest, otlp = self._rest
+        some = list(islice(rest, most))
+        if len(some) < most:
+            self._rest = None
+        found = signals_of(some, self._counters)
+        if otlp:
+            self._counters.otlp += len(found)
+        else:
+            self._counters.done += len(found)
+        signals += found
+        return max(1, len(some))

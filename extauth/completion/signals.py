@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -36,7 +36,10 @@ Reading = Signal | Unread
 
 @dataclass(slots=True)
 class Counters:
-    """What came: signals by kind, and what was none. `dropped` is what the kernel had no room for."""
+    """What came: signals by kind, and what was none.
+
+    `dropped` tells what the kernel had no room for, in the one process that knows.
+    """
 
     lines: int = 0
     json: int = 0
@@ -46,7 +49,7 @@ class Counters:
     ignored: int = 0
     unreadable: int = 0
     foreign: int = 0
-    dropped: int = 0
+    dropped: Callable[[], int] = lambda: 0
 
 
 def signals_of(readings: Iterable[Reading], counters: Counters) -> list[Signal]:

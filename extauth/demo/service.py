@@ -24,7 +24,7 @@ FREE_PER_MINUTE = 10
 
 _CONFIGURATION = string.Template("""\
 # Written by `extauth demo`, anew at each start.
-listen: {check: "127.0.0.1:$check", admin: "127.0.0.1:$admin"}
+listen: {check: "127.0.0.1:$check", admin: "127.0.0.1:$admin", completion: "127.0.0.1:0"}
 store: {url: $store}
 routes:                                       # the first match decides
   - {path: /health, auth: none}

@@ -58,6 +58,7 @@ class Fleet:
         """Have all workers finish what was asked, and end."""
         self._shared.stopping.set()
         self._shared.listener.close()
+        self._shared.completion.listener.close()
         self._settled.set()
         for slot in self._slots:
             slot.stop()

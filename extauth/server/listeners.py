@@ -1,4 +1,4 @@
-"""The two listeners: how their addresses are taken, and the uvicorn server of each."""
+"""The listeners: how their addresses are taken, and the uvicorn servers of those for checks and admin."""
 
 from __future__ import annotations
 
@@ -37,13 +37,17 @@ class Server(uvicorn.Server):
 
 def connections_for(settings: Settings, app: App) -> Connections:
     """Return what holds the connections of a check listener."""
+    return Connections(limits_of(settings), now=time.monotonic(), afterwards=app.recorder.flush)
+
+
+def limits_of(settings: Settings) -> ConnectionLimits:
+    """Return how much one client may ask of a listener."""
     listen = settings.listen
-    limits = ConnectionLimits(
+    return ConnectionLimits(
         connections=listen.max_connections,
         idle_seconds=listen.idle_timeout.total_seconds(),
         head_seconds=listen.head_timeout.total_seconds(),
     )
-    return Connections(limits, now=time.monotonic(), afterwards=app.recorder.flush)
 
 
 async def sweep(connections: Connections, clock: Clock) -> None:
@@ -92,14 +96,16 @@ def admin_server(application: ASGIApp) -> Server:
     )
 
 
-def bind(setting: str, address: Address) -> socket.socket:
+def bind(setting: str, address: Address, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
     """Take the address before anything else is opened. Raises ConfigError, naming the setting to change."""
     try:
         if address.is_unix:
-            return _bind_unix(Path(address.path))
+            return _bind_unix(Path(address.path), kind)
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket.socket(family, kind)
+        # Of datagrams, for which no connection lingers, it would let a second server take the address too.
+        if kind == socket.SOCK_STREAM:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address.host, address.port))
     except OSError as error:
         variable = f"EXTAUTH_{setting.replace('.', '__').upper()}"
@@ -114,10 +120,10 @@ def bind(setting: str, address: Address) -> socket.socket:
     return listener
 
 
-def _bind_unix(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _bind_unix(path: Path, kind: socket.SocketKind) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, kind)
     with contextlib.suppress(FileNotFoundError):
-        if path.is_socket() and not _is_answered(path):
+        if path.is_socket() and not _is_answered(path, kind):
             path.unlink()  # left behind by a server that was killed
     listener.bind(str(path))
     # Proxies run as other users; who may connect is decided by the directory.
@@ -125,8 +131,8 @@ def _bind_unix(path: Path) -> socket.socket:
     return listener
 
 
-def _is_answered(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+def _is_answered(path: Path, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_UNIX, kind) as probe:
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from extauth.server.board import Board
+from extauth.server.completion import CompletionSockets
 from extauth.server.link import Link
 from extauth.server.reports import Totals
 from extauth.settings.model import Settings
@@ -46,6 +47,8 @@ class Shared:
     settings: Settings
     listener: socket.socket
     board: Board
+    completion: CompletionSockets
+    completion_board: Board
     totals: Totals
     stopping: asyncio.Event
 
@@ -171,7 +174,13 @@ class Slot:
         shared = self._shared
         ours, theirs = socket.socketpair()
         with theirs:
-            inherited = (theirs.fileno(), shared.listener.fileno(), shared.board.descriptor)
+            inherited = (
+                theirs.fileno(),
+                shared.listener.fileno(),
+                shared.board.descriptor,
+                *(each.fileno() for each in shared.completion),
+                shared.completion_board.descriptor,
+            )
             # `-m` looks for modules in the working directory too, where this process may not.
             safe = () if {"", str(Path.cwd())} & {*sys.path} else ("-P",)
             try:
@@ -219,6 +228,7 @@ class Slot:
         self.state = State.ENDED
         self._link = None
         self._shared.board.note(self.number)
+        self._shared.completion_board.note(self.number)
         self._shared.totals.end(self.number)
         for answer in self._answers.values():
             if not answer.done():

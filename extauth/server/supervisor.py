@@ -17,7 +17,9 @@ from prometheus_client import CollectorRegistry
 from extauth import __version__
 from extauth.admin.app import admin_app
 from extauth.app import App, open_app
+from extauth.completion.datagrams import KernelDrops
 from extauth.server.board import Board
+from extauth.server.completion import CompletionSockets
 from extauth.server.fleet import Fleet, FleetHealth
 from extauth.server.listeners import Server, admin_server, bind, connections_for, name_of
 from extauth.server.process import open_lines, spawn, stop_on_signal
@@ -37,13 +39,18 @@ async def supervise(settings: Settings, source: ConfigSource) -> None:
         lines = open_lines(stack, settings, turn=board.turn)
         check_socket = bind("listen.check", settings.listen.check)
         admin_socket = bind("listen.admin", settings.listen.admin)
+        completion = CompletionSockets.bind(settings.listen.completion)
         app = await stack.enter_async_context(open_app(settings, lines=lines, trims_audit=False))
+        # Each worker would count the same drops: it is one socket.
+        app.signals.dropped = KernelDrops(completion.datagrams).total
         gc.freeze()
         totals = Totals()
         shared = Shared(
             settings=share_of(settings, processors=os.cpu_count() or 1),
             listener=check_socket,
             board=board,
+            completion=completion,
+            completion_board=Board.make(workers),
             totals=totals,
             stopping=asyncio.Event(),
         )
@@ -51,7 +58,8 @@ async def supervise(settings: Settings, source: ConfigSource) -> None:
         stack.push_async_callback(fleet.close)
         admin = _admin_server(app, fleet, totals, lines)
         _stop_on_signal(fleet, admin)
-        names = {"check": name_of(check_socket), "admin": name_of(admin_socket)}
+        sockets = {"check": check_socket, "admin": admin_socket, "completion": completion.listener}
+        names = {listener: name_of(socket) for listener, socket in sockets.items()}
         await fleet.start()
 
         async def hand_on(settings: Settings) -> None:

@@ -12,7 +12,9 @@ import gc
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import structlog
 import uvloop
@@ -25,6 +27,7 @@ from extauth.errors import ConfigError, ExtauthError
 from extauth.reload import put_in_force
 from extauth.server.accepting import Acceptor
 from extauth.server.board import Board
+from extauth.server.completion import CompletionListener, CompletionSockets, listen_for_completions
 from extauth.server.connections import Connections
 from extauth.server.link import Link
 from extauth.server.listeners import BACKLOG, check_server, connections_for, sweep
@@ -44,15 +47,23 @@ class Worker:
     """What runs in the process, once everything is opened."""
 
     def __init__(
-        self, number: int, app: App, connections: Connections, lines: LineWriter, link: Link
+        self,
+        number: int,
+        app: App,
+        connections: Connections,
+        lines: LineWriter,
+        link: Link,
+        *,
+        completion: CompletionListener,
     ) -> None:
         self._number = number
         self._app = app
         self._connections = connections
+        self._completion = completion
         self._link = link
         self._server = check_server(app, connections)
         self._registry = CollectorRegistry()
-        self._registry.register(collector_for(app, connections, lines))
+        self._registry.register(collector_for(app, connections, lines, completion=completion.connections))
         self._acceptor: Acceptor | None = None
 
     async def run(self, listener: socket.socket, board: Board, stopping: asyncio.Event) -> None:
@@ -70,6 +81,8 @@ class Worker:
             acceptor.close()
             self._server.should_exit = True
             await serving
+            # Not before: checks that wait for a slot wait for signals.
+            self._completion.close()
             reporting.cancel()
         # What was counted to the end isn't lost with the process.
         self.report()
@@ -85,6 +98,7 @@ class Worker:
         while True:
             await asyncio.sleep(REPORT_EVERY_SECONDS)
             acceptor.note()
+            self._completion.note()
             self.report()
             await self._link.flush()
 
@@ -118,7 +132,16 @@ class Worker:
         return True
 
 
-async def work(number: int, link: Link, listener: socket.socket, board: Board) -> int:
+class Inherited(NamedTuple):
+    """What a worker has from its supervisor, beside the link to it."""
+
+    listener: socket.socket
+    board: Board
+    completion: CompletionSockets
+    completion_board: Board
+
+
+async def work(number: int, link: Link, inherited: Inherited) -> int:
     """Run a worker from its settings to its end; return the exit code."""
     settings = await link.take_settings()
     stopping = asyncio.Event()
@@ -127,7 +150,15 @@ async def work(number: int, link: Link, listener: socket.socket, board: Board) -
     on_hangup(lambda: None)
     async with AsyncExitStack() as stack:
         try:
-            app, lines = await _open(stack, number, settings, board)
+            app, lines = await _open(stack, number, settings, inherited.board)
+            completion = listen_for_completions(
+                stack,
+                settings,
+                app,
+                inherited.completion,
+                worker=number,
+                board=inherited.completion_board,
+            )
         except ExtauthError as error:
             # The supervisor tells it, once for all workers.
             problems = error.problems if isinstance(error, ConfigError) else [str(error)]
@@ -137,11 +168,11 @@ async def work(number: int, link: Link, listener: socket.socket, board: Board) -
         gc.freeze()
         connections = connections_for(settings, app)
         spawn(stack, sweep(connections, SystemClock()))
-        worker = Worker(number, app, connections, lines, link)
+        worker = Worker(number, app, connections, lines, link, completion=completion)
         spawn(stack, worker.obey(stopping))
         log = structlog.get_logger("extauth")
         log.info("worker_started", pid=os.getpid())
-        await worker.run(listener, board, stopping)
+        await worker.run(inherited.listener, inherited.board, stopping)
         log.info("worker_stopped", pid=os.getpid())
     return 0
 
@@ -154,15 +185,22 @@ async def _open(
     return app, lines
 
 
-async def _begin(number: int, link: int, listener: int, board: int) -> int:
+async def _begin(number: int, link: int, descriptors: Sequence[int]) -> int:
     end = await Link.over(socket.socket(fileno=link))
-    return await work(number, end, socket.socket(fileno=listener), Board(board))
+    listener, board, signals, datagrams, signal_board = descriptors
+    inherited = Inherited(
+        listener=socket.socket(fileno=listener),
+        board=Board(board),
+        completion=CompletionSockets(socket.socket(fileno=signals), socket.socket(fileno=datagrams)),
+        completion_board=Board(signal_board),
+    )
+    return await work(number, end, inherited)
 
 
 def main() -> None:
-    """Run the worker that the arguments describe: its number, and three descriptors that it inherits."""
-    number, link, listener, board = map(int, sys.argv[1:])
-    sys.exit(uvloop.run(_begin(number, link, listener, board)))
+    """Run the worker that the arguments describe: its number, and the descriptors that it inherits."""
+    number, link, *descriptors = map(int, sys.argv[1:])
+    sys.exit(uvloop.run(_begin(number, link, descriptors)))
 
 
 if __name__ == "__main__":

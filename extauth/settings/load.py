@@ -29,6 +29,7 @@ _FILES = (
     ("store", "ca_file"),
     ("store", "certificate_file"),
     ("store", "private_key_file"),
+    ("throttle", "token_file"),
 )
 
 

@@ -80,6 +80,10 @@ ListenAddress = Annotated[
 ]
 
 
+def _same_path(one: Address, other: Address) -> bool:
+    return one.is_unix and one.path == other.path
+
+
 class ListenSettings(Section):
     """Where the service listens, and how long it is patient with clients."""
 
@@ -90,6 +94,13 @@ class ListenSettings(Section):
     admin: ListenAddress = Field(
         default=Address("127.0.0.1", 9001),
         description="Where metrics and health are served, in the same forms.",
+    )
+    completion: ListenAddress = Field(
+        default=Address("127.0.0.1", 9002),
+        description=(
+            "Where proxies report that a request ended, in the same forms: HTTP, and datagrams on the same "
+            "port of UDP, or beside `unix:/path` on `unix:/path.dgram`."
+        ),
     )
     idle_timeout: Duration = Field(
         default=timedelta(seconds=75),
@@ -113,6 +124,18 @@ class ListenSettings(Section):
         if check is not None and admin.collides_with(check):
             raise ValueError(f"'{admin}' can't be used together with 'listen.check', which is '{check}'")
         return admin
+
+    @field_validator("completion")
+    @classmethod
+    def _completion_differs(cls, completion: Address, info: ValidationInfo) -> Address:
+        datagrams = completion.for_datagrams()
+        for name in ("check", "admin"):
+            other = info.data.get(name)
+            if other is not None and (completion.collides_with(other) or _same_path(datagrams, other)):
+                raise ValueError(
+                    f"'{completion}' can't be used together with 'listen.{name}', which is '{other}'"
+                )
+        return completion
 
 
 class CredentialSettings(Section):

@@ -49,6 +49,8 @@ _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{
 # sun_path of unix(7) holds 108 bytes, the closing NUL among them.
 _LONGEST_SOCKET_PATH = 107
 _HIGHEST_PORT = 65_535
+# What follows the path of a unix socket in the path of the one beside it, for datagrams.
+_DATAGRAMS = ".dgram"
 
 
 def parse_duration(text: str) -> timedelta:
@@ -199,6 +201,13 @@ class Address:
         if self.path:
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def for_datagrams(self) -> Address:
+        """Return where datagrams are taken beside this listener. Raises ValueError for too long a path.
+
+        A stream socket and a datagram socket can't have one path, as they can have one port.
+        """
+        return parse_address(f"unix:{self.path}{_DATAGRAMS}") if self.path else self
 
     def collides_with(self, other: Address) -> bool:
         """Say whether two listeners can't have these addresses at the same time."""

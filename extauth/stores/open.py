@@ -12,6 +12,7 @@ from extauth.stores.limits import BucketArchive, SharedLimitStore
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
 from extauth.stores.sqlite_states import ArchivedLimits, open_archived_limits
+from extauth.throttle.counts import LeaseCounts
 
 
 async def open_key_store(settings: StoreSettings) -> KeyStore:
@@ -33,6 +34,7 @@ async def open_shared_limits(
     clock: Clock,
     *,
     process: str,
+    ends: LeaseCounts,
     deadline_seconds: float,
     on_change: Callable[[str], None],
 ) -> SharedLimitStore:
@@ -40,7 +42,7 @@ async def open_shared_limits(
     from extauth.stores.redis.limits.opening import open_limit_store  # noqa: PLC0415 - see above
 
     return await open_limit_store(
-        settings, clock, process=process, deadline_seconds=deadline_seconds, on_change=on_change
+        settings, clock, process=process, ends=ends, deadline_seconds=deadline_seconds, on_change=on_change
     )
 
 
@@ -59,7 +61,12 @@ async def open_limit_states(
         return await open_archived_limits(_archive_path(settings), clock, to_change=to_change)
     patience = settings.timeout.total_seconds()
     return await open_shared_limits(
-        settings, clock, process="", deadline_seconds=patience, on_change=lambda _trouble: None
+        settings,
+        clock,
+        process="",
+        ends=LeaseCounts(),
+        deadline_seconds=patience,
+        on_change=lambda _trouble: None,
     )
 
 

@@ -10,22 +10,37 @@ from collections.abc import Iterable
 
 from extauth.abuse.monitor import AbuseMonitor
 from extauth.app import App
+from extauth.clock import MICROSECONDS
+from extauth.completion.http import REFUSALS
 from extauth.health import Readiness
 from extauth.server.connections import Connections
 from extauth.server.refusals import Refusal
 from extauth.stores.bans import Origin
 from extauth.telemetry.lines import LineWriter
-from extauth.telemetry.metrics import LabelledReading, MetricsCollector, Reading
+from extauth.telemetry.metrics import HistogramReading, LabelledReading, MetricsCollector, Reading
 
 
 def collector_for(
-    app: App, connections: Connections, lines: LineWriter, *, health: Readiness | None = None
+    app: App,
+    connections: Connections,
+    lines: LineWriter,
+    *,
+    completion: Connections | None = None,
+    health: Readiness | None = None,
 ) -> MetricsCollector:
-    """Return the collector of a running server. `health` is that of the app, unless more than that counts."""
+    """Return the collector of a running server. `health` is that of the app, unless more than that counts.
+
+    `completion` are the connections of the completion listener; who has none shows none.
+    """
     return MetricsCollector(
         app.counts,
-        (*_service(app, health or app.health), *_listener(connections, lines)),
-        (*_by_label(app, connections), *_abuse(app.parts.abuse)),
+        (*_service(app, health or app.health), *_listener(connections, lines), *_leases(app, completion)),
+        (
+            *_by_label(app, connections),
+            *_abuse(app.parts.abuse),
+            *_leases_by_label(app, completion),
+        ),
+        (_ages(app),),
         bring_up_to_date=app.recorder.flush,
     )
 
@@ -83,4 +98,56 @@ def _by_label(app: App, connections: Connections) -> Iterable[LabelledReading]:
         LabelledReading("extauth_faults_total", "Faults that nobody foresaw.", "listener", faults.items),
         LabelledReading("extauth_degraded_checks_total", unasked, "decided", degraded.items),
         LabelledReading("extauth_shadow_refusals_total", in_shadow, "limit", shadowed.items),
+    )
+
+
+def _leases(app: App, completion: Connections | None) -> Iterable[Reading]:
+    counts = app.parts.ends
+    unknown = "Signals that were about no lease."
+    still_open = "Open connections of the completion listener."
+    return (
+        Reading("extauth_completion_unknown_total", unknown, "counter", lambda: counts.unknown),
+        Reading(
+            "extauth_completion_open_connections",
+            still_open,
+            "gauge",
+            lambda: 0 if completion is None else len(completion),
+        ),
+    )
+
+
+def _leases_by_label(app: App, completion: Connections | None) -> Iterable[LabelledReading]:
+    signals = app.signals
+
+    def unread() -> Iterable[tuple[str, float]]:
+        found = {name: getattr(signals, name) for name in ("ignored", "unreadable", "foreign")}
+        return [*found.items(), ("dropped", signals.dropped())]
+
+    def refusals() -> Iterable[tuple[str, float]]:
+        refused = {} if completion is None else completion.refused
+        return [(status, refused.get(status, 0)) for status in REFUSALS]
+
+    kinds = ("otlp", "done", "lines", "json")
+    taken, none = "Signals that a request ended, by form.", "What else came, by why it is no signal."
+    endings = app.parts.ends.endings
+    refused = "Requests that the completion listener refused."
+    return (
+        LabelledReading(
+            "extauth_completion_signals_total",
+            taken,
+            "form",
+            lambda: [(kind, getattr(signals, kind)) for kind in kinds],
+        ),
+        LabelledReading("extauth_completion_unread_total", none, "why", unread),
+        LabelledReading("extauth_completion_refusals_total", refused, "status", refusals),
+        LabelledReading("extauth_leases_ended_total", "Leases that ended.", "by", endings),
+    )
+
+
+def _ages(app: App) -> HistogramReading:
+    counts = app.parts.ends
+    return HistogramReading(
+        "extauth_lease_age_seconds",
+        "How old leases were when their end was reported.",
+        lambda: (counts.age_buckets(), counts.age_sum_us / MICROSECONDS),
     )

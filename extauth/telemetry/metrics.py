@@ -73,6 +73,14 @@ class LabelledReading(NamedTuple):
     kind: str = "counter"
 
 
+class HistogramReading(NamedTuple):
+    """A histogram without labels: cumulative counts by upper bound, and the sum of all values."""
+
+    name: str
+    help: str
+    read: Callable[[], tuple[list[tuple[str, float]], float]]
+
+
 class MetricsCollector(Collector):
     """Turns counts and readings into metric families."""
 
@@ -81,6 +89,7 @@ class MetricsCollector(Collector):
         counts: CheckCounts,
         readings: Iterable[Reading],
         labelled: Iterable[LabelledReading],
+        histograms: Iterable[HistogramReading] = (),
         *,
         bring_up_to_date: Callable[[], None] = lambda: None,
     ) -> None:
@@ -88,6 +97,7 @@ class MetricsCollector(Collector):
         self._bring_up_to_date = bring_up_to_date
         self._readings = tuple(readings)
         self._labelled = tuple(labelled)
+        self._histograms = tuple(histograms)
 
     def collect(self) -> Iterator[Metric]:
         """Make the families. Called by the registry for every scrape."""
@@ -106,6 +116,9 @@ class MetricsCollector(Collector):
             for label, value in labelled.read():
                 by_label.add_metric([label], value)
             yield by_label
+        for histogram in self._histograms:
+            buckets, total = histogram.read()
+            yield HistogramMetricFamily(histogram.name, histogram.help, buckets=buckets, sum_value=total)
 
     def _decisions(self) -> Metric:
         family = CounterMetricFamily(

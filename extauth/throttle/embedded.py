@@ -10,6 +10,7 @@ from extauth.limits.plan import Plan
 from extauth.stores.limits import OnTold, Taken
 from extauth.stores.memory import MemoryLimitStore
 from extauth.throttle.claims import Claim
+from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.slots import Place
 from extauth.throttle.waiting import Waiter, WaitingRoom
 
@@ -19,15 +20,13 @@ _SWEPT_EVERY_SECONDS = 1.0
 class EmbeddedLeases:
     """The leases of a `MemoryLimitStore`, and the checks that wait for one. See `throttle.leases`."""
 
-    def __init__(self, limits: MemoryLimitStore, clock: Clock) -> None:
+    def __init__(self, limits: MemoryLimitStore, clock: Clock, counts: LeaseCounts | None = None) -> None:
         self._limits = limits
         self._leases = limits.leases
         self._now_us = clock.now_us
         self._room = WaitingRoom(self)
         self._to_call: dict[str, Place] = {}
-        self.ended = 0  # leases whose end was reported
-        self.left = 0  # leases that ended because nobody waited for the answer any more
-        self.expired = 0  # leases whose end nobody reported
+        self._counts = counts or LeaseCounts()
 
     def __len__(self) -> int:
         return len(self._leases)
@@ -45,12 +44,18 @@ class EmbeddedLeases:
 
     def end(self, request_id: str, lease: str = "") -> None:
         """End a lease, without one all of the request."""
-        self.ended += self._end(request_id, lease)
+        ages_us = self._end(request_id, lease)
+        for age_us in ages_us:
+            self._counts.note_age(age_us)
+        self._counts.by_signal += len(ages_us)
+        self._counts.unknown += not ages_us
 
-    def _end(self, request_id: str, lease: str) -> int:
-        ended, freed = self._leases.end(request_id, lease)
+    def _end(self, request_id: str, lease: str) -> list[int]:
+        """Return how old the leases were that ended now."""
+        now_us = self._now_us()
+        ended, freed = self._leases.end(request_id, lease, now_us)
         self._call(freed)
-        return ended
+        return [now_us - since_us for since_us in ended]
 
     def renew(self, request_id: str, lease: str = "") -> None:
         """Have leases of a request that still runs last longer."""
@@ -64,7 +69,7 @@ class EmbeddedLeases:
 
     def sweep(self) -> None:
         """Forget leases that ended by themselves, and call those who may have their slots."""
-        self.expired += self._leases.sweep(self._now_us())
+        self._counts.by_expiry += self._leases.sweep(self._now_us())
         self._call(place for waiter in self._room.waiters.values() for place in waiter.plan.places)
 
     def attempt(self, waiter: Waiter, *, last: bool) -> None:
@@ -83,7 +88,7 @@ class EmbeddedLeases:
 
     def let_go(self, claim: Claim, lease: str) -> None:
         """End a lease of which nobody learnt. See `Desk`."""
-        self.left += self._end(claim.request_id, lease)
+        self._counts.by_disconnect += len(self._end(claim.request_id, lease))
 
     def _oust(self, taken: Taken) -> None:
         if taken.blocked is not None and taken.blocked.ousted is not None:

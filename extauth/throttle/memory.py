@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from extauth.throttle.slots import Blocked, Place, Slots
+
+# How long the end of a request is remembered that holds no lease, and of how many requests.
+REMEMBERED_US = 5_000_000
+_MOST_REMEMBERED = 100_000
 
 
 class Candidate(NamedTuple):
@@ -22,24 +27,39 @@ class Candidate(NamedTuple):
     request_id: str
 
 
+class Ended(NamedTuple):
+    """Since when the leases were held that ended, and the slots that are free now."""
+
+    since_us: list[int]
+    freed: list[Place]
+
+
+class _Held(NamedTuple):
+    request_id: str
+    places: Sequence[Place]
+    since_us: int
+
+
+_NOTHING = _Held("", (), 0)
+
+
 class MemoryLeases:
-    """Leases by name, filed under the id of their request as well. Times are microseconds since 1970."""
+    """Leases by name, filed under the id of their request as well. Times are microseconds since 1970.
+
+    A client may leave so early that the end of its request is reported before the check has taken a slot.
+    That is remembered for a while, and who comes then gets none.
+    """
 
     def __init__(self) -> None:
         self._slots: defaultdict[str, Slots] = defaultdict(Slots)
-        self._places: dict[str, tuple[str, Sequence[Place]]] = {}
+        self._held: dict[str, _Held] = {}
+        # Until when it is remembered that a request has ended, oldest first.
+        self._early: dict[str, int] = {}
         self._by_request: defaultdict[str, set[str]] = defaultdict(set)
 
     def in_flight(self, bucket: str, now_us: int) -> int:
         """Return how many leases of this limit are held."""
         return self._slots[bucket].in_flight(now_us) if bucket in self._slots else 0
-
-    def blocked(self, name: str, places: Sequence[Place], now_us: int) -> Place | None:
-        """Return the first limit that has no slot for this one; None where all have."""
-        return next(
-            (place for place in places if not self._slots[place.bucket].has_turn(name, place.limit, now_us)),
-            None,
-        )
 
     def take(
         self, candidate: Candidate, places: Sequence[Place], now_us: int, *, may_wait: bool = True
@@ -48,22 +68,30 @@ class MemoryLeases:
 
         One that may not wait gives up, if it waited.
         """
-        blocked = self.blocked(candidate.name, places, now_us)
-        if blocked is not None and not may_wait:
+        name = candidate.name
+        if self._early.get(candidate.request_id, 0) > now_us:
+            return self._wait(candidate, places, places[0], now_us, may_wait=False)
+        for place in places:
+            if not self._slots[place.bucket].has_turn(name, place.limit, now_us):
+                return self._wait(candidate, places, place, now_us, may_wait=may_wait)
+        for place in places:
+            self._slots[place.bucket].lease(name, place.limit, now_us)
+        self._held[name] = tuple.__new__(_Held, (candidate.request_id, places, now_us))
+        self._by_request[candidate.request_id].add(name)
+        return None
+
+    def _wait(
+        self, candidate: Candidate, places: Sequence[Place], blocked: Place, now_us: int, *, may_wait: bool
+    ) -> Blocked:
+        if not may_wait:
             self.give_up(candidate.name, places)
             return Blocked(blocked, waits=False)
         for place in places:
-            if place is not blocked and blocked is not None:
+            if place is not blocked:
                 self._slots[place.bucket].queue.leave(candidate.name)
-        if blocked is not None:
-            slots = self._slots[blocked.bucket]
-            waits, ousted = slots.wait(candidate.name, candidate.client, blocked.limit, now_us)
-            return Blocked(blocked, waits, ousted)
-        for place in places:
-            self._slots[place.bucket].lease(candidate.name, place.limit, now_us)
-        self._places[candidate.name] = (candidate.request_id, places)
-        self._by_request[candidate.request_id].add(candidate.name)
-        return None
+        slots = self._slots[blocked.bucket]
+        waits, ousted = slots.wait(candidate.name, candidate.client, blocked.limit, now_us)
+        return Blocked(blocked, waits, ousted)
 
     def give_up(self, name: str, places: Sequence[Place]) -> None:
         """End somebody's wait."""
@@ -71,28 +99,27 @@ class MemoryLeases:
             self._slots[place.bucket].queue.leave(name)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._held)
 
-    def end(self, request_id: str, lease: str = "") -> tuple[int, list[Place]]:
-        """End a lease, without one all of the request; return how many, and the slots that are free now.
-
-        What is unknown, or ended before, frees nothing.
-        """
-        names = [lease] if lease else list(self._by_request.get(request_id, ()))
+    def end(self, request_id: str, lease: str, now_us: int) -> Ended:
+        """End a lease, without one all of the request. What is unknown, or ended before, frees nothing."""
+        names = self._names(request_id, lease)
+        if not (lease or names):
+            self._early[request_id] = now_us + REMEMBERED_US
+            if len(self._early) > _MOST_REMEMBERED:
+                del self._early[next(iter(self._early))]
+        # Those that have ended by themselves are left to the sweep, which counts them.
+        found = [(name, self._held[name]) for name in names if self._holds(name, now_us)]
         freed: list[Place] = []
-        ended = 0
-        for name in names:
-            _, places = self._forget(name)
-            free = [place for place in places if self._slots[place.bucket].let_go(name)]
-            ended += bool(free)
-            freed += free
-        return ended, freed
+        for name, held in found:
+            self._forget(name)
+            freed += [place for place in held.places if self._slots[place.bucket].let_go(name)]
+        return Ended([held.since_us for _, held in found], freed)
 
     def renew(self, request_id: str, lease: str, now_us: int) -> None:
         """Have leases of a request that still runs last longer."""
-        for name in [lease] if lease else list(self._by_request.get(request_id, ())):
-            _, places = self._places.get(name, ("", ()))
-            for place in places:
+        for name in self._names(request_id, lease):
+            for place in self._held.get(name, _NOTHING).places:
                 self._slots[place.bucket].renew(name, place.limit, now_us)
 
     def called(self, place: Place, now_us: int) -> list[str]:
@@ -101,22 +128,30 @@ class MemoryLeases:
 
     def sweep(self, now_us: int) -> int:
         """Forget what ended by itself; return how many leases did: their ends were never reported."""
-        ended = [
-            name
-            for name, (_, places) in self._places.items()
-            if not any(self._slots[place.bucket].holds(name, now_us) for place in places)
-        ]
-        for name in ended:
-            self._forget(name)
+        expired = [name for slots in self._slots.values() for name in slots.take_expired(now_us)]
+        ended = 0
+        for name in expired:
+            # Of slots that end at different times the last one counts.
+            if name in self._held and not self._holds(name, now_us):
+                self._forget(name)
+                ended += 1
         for bucket in [bucket for bucket, slots in self._slots.items() if slots.is_empty(now_us)]:
             del self._slots[bucket]
-        return len(ended)
+        for request_id in list(takewhile(lambda early: self._early[early] <= now_us, self._early)):
+            del self._early[request_id]
+        return ended
 
-    def _forget(self, name: str) -> tuple[str, Sequence[Place]]:
-        request_id, places = self._places.pop(name, ("", ()))
+    def _names(self, request_id: str, lease: str) -> list[str]:
+        return [lease] if lease else list(self._by_request.get(request_id, ()))
+
+    def _holds(self, name: str, now_us: int) -> bool:
+        places = self._held.get(name, _NOTHING).places
+        return any(self._slots[place.bucket].holds(name, now_us) for place in places)
+
+    def _forget(self, name: str) -> None:
+        request_id = self._held.pop(name, _NOTHING).request_id
         names = self._by_request.get(request_id)
         if names is not None:
             names.discard(name)
             if not names:
                 del self._by_request[request_id]
-        return request_id, places

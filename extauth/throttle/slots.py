@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from extauth.model import Per
+from extauth.throttle.ends import Ends
 from extauth.throttle.queue import FairQueue
 
 
@@ -63,27 +64,34 @@ class Slots:
     """Leases and waiters of one subject's limit, by name."""
 
     def __init__(self) -> None:
-        self._leases: dict[str, int] = {}
+        self._ends = Ends()
+        self._leases = self._ends.until
+        self._expired: list[str] = []
         self.queue = FairQueue()
+        self._waiting = self.queue.by_name
 
     def in_flight(self, now_us: int) -> int:
         """Return how many leases are held."""
-        return sum(until_us > now_us for until_us in self._leases.values())
+        self._expire(now_us)
+        return len(self._leases)
 
     def has_turn(self, name: str, limit: Concurrency, now_us: int) -> bool:
         """Tell whether there is a slot for this one, and nobody waits who comes before it."""
-        self._expire(now_us)
+        if self._waiting or len(self._leases) >= limit.most:
+            # What has ended matters to nobody before that.
+            self._expire(now_us)
         free = limit.most - len(self._leases)
         if free <= 0:
             return False
-        if name in self.queue:
-            return any(waiter.name == name for waiter in self.queue.first(free))
-        return len(self.queue) < free
+        if not self._waiting:
+            return True
+        return self.queue.place_of(name) < free if name in self._waiting else len(self._waiting) < free
 
     def lease(self, name: str, limit: Concurrency, now_us: int) -> None:
         """Take a slot, for one whose turn it is."""
-        self.queue.leave(name, served=True)
-        self._leases[name] = now_us + limit.lease_us
+        if self._waiting:
+            self.queue.leave(name, served=True)
+        self._ends.put(name, now_us + limit.lease_us)
 
     def wait(self, name: str, client: str, limit: Concurrency, now_us: int) -> Waiting:
         """Wait for a slot, if there is room to wait. Whoever waits already goes on."""
@@ -102,12 +110,12 @@ class Slots:
     def let_go(self, name: str) -> bool:
         """End a lease, or the wait for one; tell whether there was a lease. Nothing is freed twice."""
         self.queue.leave(name)
-        return self._leases.pop(name, None) is not None
+        return self._ends.drop(name)
 
     def renew(self, name: str, limit: Concurrency, now_us: int) -> None:
         """Have a lease that is still held last longer."""
-        if self._leases.get(name, 0) > now_us:
-            self._leases[name] = now_us + limit.lease_us
+        if self.holds(name, now_us):
+            self._ends.put(name, now_us + limit.lease_us)
 
     def called(self, limit: Concurrency, now_us: int) -> list[str]:
         """Return those whose turn has come: as many waiters as there are free slots."""
@@ -124,9 +132,11 @@ class Slots:
         self._expire(now_us)
         return not self._leases and not self.queue
 
-    def next_end_us(self) -> int | None:
-        """Return when the first lease ends by itself; None where there is none."""
-        return min(self._leases.values(), default=None)
+    def take_expired(self, now_us: int) -> list[str]:
+        """Hand over the leases that have ended by themselves since the last call."""
+        self._expire(now_us)
+        expired, self._expired = self._expired, []
+        return expired
 
     def _to_oust(self, client: str) -> str | None:
         """Return who gives way where the queue is full: whoever would be served later than the newcomer.
@@ -139,6 +149,7 @@ class Slots:
         return last.name if last.turn > self.queue.turn_of_next(client) else None
 
     def _expire(self, now_us: int) -> None:
-        for name in [name for name, until_us in self._leases.items() if until_us <= now_us]:
-            del self._leases[name]
-        self.queue.expire(now_us)
+        if expired := self._ends.over(now_us):
+            self._expired += expired
+        if self._waiting:
+            self.queue.expire(now_us)

@@ -35,6 +35,7 @@ class Server:
             "PYTHONPATH": str(REPOSITORY),
             "EXTAUTH_LISTEN__CHECK": f"127.0.0.1:{check}",
             "EXTAUTH_LISTEN__ADMIN": f"127.0.0.1:{admin}",
+            "EXTAUTH_LISTEN__COMPLETION": "127.0.0.1:0",
             "EXTAUTH_STORE__URL": f"sqlite:///{folder / 'extauth.db'}",
             "EXTAUTH_KEYS__HASHING__MEMORY_KIB": "8192",
             "EXTAUTH_KEYS__HASHING__TIME_COST": "1",

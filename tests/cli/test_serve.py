@@ -25,7 +25,7 @@ class Server:
     """The program in a folder of its own, configured by the environment alone."""
 
     def __init__(self, folder: Path, *, store: Path | None = None) -> None:
-        self.check, self.admin = free_ports(2)
+        self.check, self.admin, self.completion = free_ports(3)
         self.folder = folder
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EXTAUTH")}
         self.environment = {
@@ -33,6 +33,7 @@ class Server:
             **QUICK,
             "EXTAUTH_LISTEN__CHECK": f"127.0.0.1:{self.check}",
             "EXTAUTH_LISTEN__ADMIN": f"127.0.0.1:{self.admin}",
+            "EXTAUTH_LISTEN__COMPLETION": f"127.0.0.1:{self.completion}",
             "EXTAUTH_STORE__URL": f"sqlite:///{(store or folder) / 'extauth.db'}",
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -136,6 +137,56 @@ def test_a_port_that_is_taken_is_named(server: Server) -> None:
     assert "EXTAUTH_LISTEN__ADMIN" in err
     assert err.count("\n") == 1
     assert list(server.folder.iterdir()) == []
+
+
+def test_a_port_that_datagrams_have_taken_is_named(server: Server) -> None:
+    """Signals come by both, so one that can't be had is told at the start."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", server.completion))
+        code, _, err = server.fail()
+    assert code == 1
+    assert err.startswith(f"listen.completion: can't listen on 127.0.0.1:{server.completion}: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "why"),
+    [
+        ("", 0o600, "at least 16"),
+        ("a b c d e f g h i j k", 0o600, "at least 16"),
+        ("a-token-of-these-tests\n", 0o644, "others may read"),
+        ("\xff", 0o600, "not UTF-8"),
+    ],
+)
+def test_a_file_with_no_token_stops_the_start(server: Server, text: str, mode: int, why: str) -> None:
+    """In one line, which holds nothing of it; a good one is taken, and asked for."""
+    file = server.folder / "token"
+    file.write_bytes(text.encode("latin-1"))
+    file.chmod(mode)
+    server.environment["EXTAUTH_THROTTLE__TOKEN_FILE"] = str(file)
+    code, _, err = server.fail()
+    assert code == 1
+    assert err.startswith(f"throttle.token_file: {file}: ")
+    assert why in err
+    assert "a-token" not in err
+
+
+def test_a_token_from_a_file_is_asked_for(server: Server) -> None:
+    """Whoever has another one or none is refused."""
+    file = server.folder / "token"
+    file.write_text("a-token-of-these-tests\n")
+    file.chmod(0o600)
+    server.environment["EXTAUTH_THROTTLE__TOKEN_FILE"] = str(file)
+    server.start()
+    for given, status in (
+        (b"a-token-of-these-tests", b"204"),
+        (b"another-token-of-them", b"401"),
+        (b"", b"401"),
+    ):
+        with socket.create_connection(("127.0.0.1", server.completion), timeout=5) as proxy:
+            head = b"POST /done HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\nauthorization: Bearer %s\r\n\r\na"
+            proxy.sendall(head % given)
+            assert proxy.recv(4_096).split()[1] == status
 
 
 def test_a_second_server_on_one_store_is_refused(server: Server, tmp_path: Path) -> None:

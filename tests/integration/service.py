@@ -17,7 +17,7 @@ from .processes import Child, wait_until
 
 # Hashing is slow and narrow, one thread and one that waits, so that a few first verifications are too many.
 _CONFIGURATION = """
-listen: {{check: "127.0.0.1:{check}", admin: "127.0.0.1:{admin}"}}
+listen: {{check: "127.0.0.1:{check}", admin: "127.0.0.1:{admin}", completion: "127.0.0.1:0"}}
 store: {{url: "sqlite:///{database}"}}
 keys: {{hashing: {{memory_kib: 32768, time_cost: 4, workers: 1, queue: 1}}}}
 routes:

@@ -29,11 +29,15 @@ class Node:
 
     def __init__(self, folder: Path, *, store_url: str, **sections: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.check_port, self.admin_port = free_ports(2)
+        self.check_port, self.admin_port, self.completion_port = free_ports(3)
         hashing = {"memory_kib": 8192, "time_cost": 1, "queue": 64}
         keys = {"peppers": [PEPPER], "hashing": hashing, **sections.pop("keys", {})}
         settings = {
-            "listen": {"check": f"{HOST}:{self.check_port}", "admin": f"{HOST}:{self.admin_port}"},
+            "listen": {
+                "check": f"{HOST}:{self.check_port}",
+                "admin": f"{HOST}:{self.admin_port}",
+                "completion": f"{HOST}:{self.completion_port}",
+            },
             "store": {"url": store_url},
             "keys": keys,
             "log": {"file": str(folder / "decisions.log")},

@@ -16,6 +16,7 @@ from extauth.settings.model import StoreSettings
 from extauth.stores.limits import SharedLimitStore, Taken, Told
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits import opening
+from extauth.throttle.counts import LeaseCounts
 from tests.redis.server import PATIENT, RedisServer, cluster_url, shared_cluster, shared_server
 
 
@@ -85,6 +86,7 @@ async def _opened(url: str, servers: Sequence[RedisServer]) -> AsyncIterator[Sha
         StoreSettings(url=url, timeout=PATIENT),
         SystemClock(),
         process="aaaa",
+        ends=LeaseCounts(),
         deadline_seconds=PATIENT.total_seconds(),
         on_change=troubles.append,
     )

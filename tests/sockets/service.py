@@ -27,7 +27,7 @@ from .wire import Answer, request, with_key
 
 # Hashing is cheap, because many keys are verified for the first time, except where a test needs it dear.
 _CONFIGURATION = """
-listen: {{check: "{check}", admin: "127.0.0.1:{admin}"{listen}}}
+listen: {{check: "{check}", admin: "127.0.0.1:{admin}", completion: "{completion}"{listen}}}
 store: {{url: "sqlite:///{folder}/extauth.db"}}
 keys: {{hashing: {{{hashing}}}}}
 routes:
@@ -53,10 +53,20 @@ class Keys:
 
 
 class Service:
-    """The program as operators run it. `listen`: more settings of that section; `socket`: a unix socket."""
+    """The program as operators run it. `listen`: more settings of that section; `socket`: a unix socket.
+
+    `completion` is where it is told of requests that ended, if that matters.
+    """
 
     def __init__(
-        self, folder: Path, *, listen: str = "", hashing: str = CHEAP_HASHING, socket: str = "", cold: int = 0
+        self,
+        folder: Path,
+        *,
+        listen: str = "",
+        completion: str = "127.0.0.1:0",
+        hashing: str = CHEAP_HASHING,
+        socket: str = "",
+        cold: int = 0,
     ) -> None:
         check, self._admin = free_ports(2)
         self.address: Address = socket or ("127.0.0.1", check)
@@ -66,6 +76,7 @@ class Service:
             _CONFIGURATION.format(
                 check=f"unix:{socket}" if socket else f"127.0.0.1:{check}",
                 admin=self._admin,
+                completion=completion,
                 listen=f", {listen}" if listen else "",
                 hashing=hashing,
                 folder=folder,

@@ -393,7 +393,7 @@ def test_slots_are_given_out_locally_by_their_share() -> None:
     assert first.lease != second.lease
     assert third.code is Code.TOO_MANY_CONCURRENT
     assert third.degraded == "limits=degrade"
-    degraded.local.leases.end("r", first.lease)
+    degraded.local.leases.end("r", first.lease, now_us)
     assert ask(degraded).code is Code.ALLOWED
     opened = FailurePolicy(FailureModes(limits=Mode.OPEN))
     assert {(ask(opened).code, ask(opened).lease) for _ in range(20)} == {(Code.ALLOWED, "")}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from extauth.throttle.memory import Candidate, MemoryLeases
+import pytest
+
+from extauth.throttle.memory import REMEMBERED_US, Candidate, Ended, MemoryLeases
 from extauth.throttle.slots import Blocked, Concurrency, Place
 
 LIMIT = Concurrency(most=1, lease_us=1_000, queue=2, wait_us=100)
@@ -24,14 +26,14 @@ def test_all_slots_are_taken_or_none() -> None:
     assert leases.take(candidate("L3"), [KEY], 0) is None
 
 
-def test_a_lease_ends_by_its_name_or_by_its_request() -> None:
+@pytest.mark.parametrize("lease", ["L1", ""])
+def test_a_lease_ends_by_its_name_or_by_its_request(lease: str) -> None:
     """The end of a request frees its slots once, whichever of its names is reported."""
     leases = MemoryLeases()
-    for lease in ("L1", ""):
-        leases.take(candidate("L1"), [KEY, ROUTE], 0)
-        assert leases.end("request-of-L1", lease) == (1, [KEY, ROUTE])
-        assert leases.end("request-of-L1", lease) == (0, [])
-        assert leases.end("request-of-L1") == (0, [])
+    leases.take(candidate("L1"), [KEY, ROUTE], 0)
+    assert leases.end("request-of-L1", lease, 7) == Ended([0], [KEY, ROUTE])
+    assert leases.end("request-of-L1", lease, 7) == Ended([], [])
+    assert leases.end("request-of-L1", "", 7) == Ended([], [])
     assert leases.in_flight(KEY.bucket, 0) == leases.in_flight(ROUTE.bucket, 0) == 0
 
 
@@ -41,9 +43,9 @@ def test_two_leases_of_one_request_end_apart() -> None:
     other = Place("key:b:concurrency", LIMIT)
     leases.take(Candidate("L1", "a", "r"), [KEY], 0)
     leases.take(Candidate("L2", "b", "r"), [other], 0)
-    assert leases.end("r", "L1") == (1, [KEY])
+    assert leases.end("r", "L1", 0).freed == [KEY]
     assert leases.in_flight(other.bucket, 0) == 1
-    assert leases.end("r") == (1, [other])
+    assert leases.end("r", "", 0).freed == [other]
 
 
 def test_whoever_waits_is_called_when_a_slot_is_free() -> None:
@@ -53,7 +55,7 @@ def test_whoever_waits_is_called_when_a_slot_is_free() -> None:
     for name in ("L2", "L3"):
         leases.take(candidate(name), [KEY], 0)
     assert leases.called(KEY, 0) == []
-    leases.end("request-of-L1")
+    leases.end("request-of-L1", "", 0)
     assert leases.called(KEY, 0) == ["L2"]
     assert leases.take(candidate("L3"), [KEY], 0) == Blocked(KEY, waits=True)
     leases.give_up("L2", [KEY])
@@ -69,4 +71,24 @@ def test_a_lease_whose_end_nobody_reports_ends_by_itself() -> None:
     assert leases.in_flight(KEY.bucket, 1_499) == 1
     assert leases.in_flight(KEY.bucket, 1_500) == 0
     assert leases.sweep(1_500) == 1
-    assert leases.end("request-of-L1") == (0, [])
+    assert leases.end("request-of-L1", "L1", 1_500) == Ended([], [])
+
+
+def test_an_end_that_comes_before_the_check_is_remembered_for_a_while() -> None:
+    """Nobody would report it again, so the check gets no slot; later the id is one like any other."""
+    leases = MemoryLeases()
+    leases.end("request-of-L1", "", 0)
+    refused = Blocked(KEY, waits=False)
+    assert leases.take(candidate("L1"), [KEY, ROUTE], REMEMBERED_US - 1) == refused
+    assert leases.take(candidate("L2"), [KEY], REMEMBERED_US - 1) is None
+    assert leases.take(candidate("L1"), [ROUTE], REMEMBERED_US) is None
+
+
+def test_only_so_many_early_ends_are_remembered() -> None:
+    """Proxies that report requests without leases fill no memory, and the sweep forgets what is over."""
+    leases = MemoryLeases()
+    for number in range(100_100):
+        leases.end(f"r-{number}", "", number)
+    assert len(leases._early) == 100_000
+    leases.sweep(REMEMBERED_US + 100_099)
+    assert not leases._early

@@ -173,6 +173,8 @@ SECRET_FILES = [
     "keys: {{peppers: [{secret}: x, {{{secret}: 1, {secret}: 2}}]}}",
     "keys: {{peppers: {{{secret}: x}}}}",
     "keys: {{pepers: [{secret}]}}",
+    "throttle: {{token: [{secret}]}}",
+    "throttle: {{token: '{secret} '}}",
     "keys: {{prefix: X, peppers: ['{secret}']}}",
     "keys: {secret}",
     "keys: {{peppers:{secret}}}",

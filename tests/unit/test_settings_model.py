@@ -117,7 +117,20 @@ def test_templates_that_no_accepted_path_fits_are_refused(path: str) -> None:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"listen": {"admin": "127.0.0.1:9000"}}, "can't be used together with 'listen.check'"),
+    ({"listen": {"completion": "127.0.0.1:9001"}}, "can't be used together with 'listen.admin'"),
+    ({"listen": {"completion": "0.0.0.0:9000"}}, "can't be used together with 'listen.check'"),
+    (
+        {"listen": {"check": "unix:/run/x.dgram", "completion": "unix:/run/x"}},
+        "can't be used together with 'listen.check'",
+    ),
+    ({"listen": {"completion": "unix:/" + "x" * 101}}, "longer than 107 bytes"),
     ({"listen": {"max_connections": 0}}, "greater than or equal to 1"),
+    ({"throttle": {"sources": ["10.0.0.1/8"]}}, "has host bits set"),
+    ({"throttle": {"sources": ["example.com"]}}, "not a network such as"),
+    ({"throttle": {"sources": [7]}}, "must be a network"),
+    ({"throttle": {"token": "short"}}, "at least 16 letters"),
+    ({"throttle": {"token": "a token with blanks"}}, "at least 16 letters"),
+    ({"throttle": {"token": "x" * 16, "token_file": "/x"}}, "not both"),
     (
         {"store": {"url": "mysql://localhost"}},
         "'mysql' is not a store that this version understands: sqlite, ",

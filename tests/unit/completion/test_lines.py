@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from extauth.completion.lines import read_done, read_json, read_line
-from extauth.completion.otlp import read_otlp
+from extauth.completion.otlp import OtlpReader
 from extauth.completion.signals import Signal, Unread
 from extauth.completion.sources import Sources
 
@@ -19,7 +19,7 @@ IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, ma
 @given(st.binary())
 def test_no_bytes_raise(data: bytes) -> None:
     """Whatever comes, it is a signal or counted as none."""
-    readings = [read_line(data), read_json(data), *read_done(data), *read_otlp(data)]
+    readings = [read_line(data), read_json(data), *read_done(data), *OtlpReader().read(data)]
     assert all(isinstance(reading, Signal | Unread) for reading in readings)
 
 
@@ -47,10 +47,10 @@ def test_caddy_and_done_need_no_lease() -> None:
     assert list(read_done(b"")) == [Unread.UNREADABLE]
 
 
-def export(**attributes: str) -> bytes:
+def export(time: int = 0, /, **attributes: str) -> bytes:
     """Return a log record as Envoy sends it."""
     request = ExportLogsServiceRequest()
-    record = request.resource_logs.add().scope_logs.add().log_records.add()
+    record = request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=time)
     for key, value in attributes.items():
         record.attributes.add(key=key).value.string_value = value
     return request.SerializeToString()
@@ -58,14 +58,14 @@ def export(**attributes: str) -> bytes:
 
 def test_only_the_end_of_a_request_frees() -> None:
     """Periodic records renew, the start and a record of unknown kind do nothing; `-` is no lease."""
-    assert list(read_otlp(export(rid="r", lease="-", type="DownstreamEnd"))) == [
+    assert list(OtlpReader().read(export(rid="r", lease="-", type="DownstreamEnd"))) == [
         Signal("r", "", progress=False)
     ]
-    assert list(read_otlp(export(rid="r", lease="L", type="DownstreamPeriodic"))) == [
+    assert list(OtlpReader().read(export(rid="r", lease="L", type="DownstreamPeriodic"))) == [
         Signal("r", "L", progress=True)
     ]
-    assert list(read_otlp(export(rid="r", type="DownstreamStart"))) == [Unread.IGNORED]
-    assert list(read_otlp(export(rid="r"))) == [Unread.UNREADABLE]
+    assert list(OtlpReader().read(export(rid="r", type="DownstreamStart"))) == [Unread.IGNORED]
+    assert list(OtlpReader().read(export(rid="r"))) == [Unread.UNREADABLE]
 
 
 def test_mapped_addresses_are_ipv4() -> None:

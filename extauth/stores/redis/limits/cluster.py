@@ -46,6 +46,7 @@ from extauth.stores.redis.limits.telling import counted, looked_at, seen
 from extauth.stores.redis.limits.violations import Violations
 from extauth.stores.redis.link import RedisLink
 from extauth.throttle.claims import Claim
+from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.slots import Blocked
 from extauth.throttle.waiting import Waiter
 
@@ -60,6 +61,7 @@ class ClusterLimitStore:
         clock: Clock,
         *,
         process: str,
+        ends: LeaseCounts,
         deadline_seconds: float,
         on_change: Callable[[str], None],
     ) -> None:
@@ -72,7 +74,7 @@ class ClusterLimitStore:
         self._several: set[asyncio.Task[None]] = set()
         self._violations = Violations(self._report)
         way = Way(ask=self._ask_for_slots, run=self._run_errands, slot=slot_of, is_cluster=True)
-        self.leases = RedisLeases(way, clock)
+        self.leases = RedisLeases(way, clock, ends)
         self._calls = calls_for(self.leases, self._servers.any_of_them(), process)
 
     @property

@@ -19,6 +19,7 @@ from extauth.stores.redis.limits.asking import slot_bases
 from extauth.stores.redis.limits.errands import Errands, Run, errand, ignore
 from extauth.stores.redis.limits.line import heard
 from extauth.throttle.claims import Claim
+from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.slots import Place
 from extauth.throttle.waiting import Waiter, WaitingRoom
 
@@ -53,13 +54,12 @@ class Way:
 class RedisLeases:
     """See `throttle.leases.Leases`, and `Desk` for how waiters ask."""
 
-    def __init__(self, way: Way, clock: Clock) -> None:
+    def __init__(self, way: Way, clock: Clock, counts: LeaseCounts) -> None:
         self._way = way
         self._now_us = clock.now_us
         self._room = WaitingRoom(self)
         self._errands = Errands(way.run, way.slot)
-        self.ended = 0  # leases whose end was reported
-        self.left = 0  # leases that ended because nobody waited for the answer any more
+        self._counts = counts
 
     @property
     def waiting(self) -> int:
@@ -149,6 +149,8 @@ class RedisLeases:
 
     def _find(self, request_id: str, on_found: Callable[[str], None]) -> None:
         def found(said: str) -> None:
+            if not said:
+                self._counts.unknown += 1
             for lease in said.split():
                 # Beside leases there may be a mark that the request has ended: see `leases.lua`.
                 on_found(lease)
@@ -157,10 +159,12 @@ class RedisLeases:
             errand("find", "", request_id=request_id), found, for_seconds=_FOUND_WITHIN_SECONDS
         )
 
-    def _end(self, request_id: str, lease: str, on_said: Callable[[str], None]) -> None:
+    def _end(self, request_id: str, lease: str, count: Callable[[int, str], None]) -> None:
         known = tokens.decode(lease)
         if known is None:
+            self._counts.unknown += 1
             return
+        on_said = partial(count, known.since_ms)
         slots = self._by_slot(known.bases)
         send = partial(self._errands.send, for_seconds=known.lease_ms / 1_000)
         if not self._way.is_cluster:
@@ -180,11 +184,16 @@ class RedisLeases:
         filed = errand("renew", "", lease=lease, request_id=request_id, last_ms=known.lease_ms)
         self._errands.send(filed)
 
-    def _count_ended(self, said: str) -> None:
-        self.ended += said not in _NOTHING
+    def _count_ended(self, since_ms: int, said: str) -> None:
+        counts = self._counts
+        if said == "0":
+            counts.unknown += 1
+        elif said:
+            counts.by_signal += 1
+            counts.note_age(self._now_us() - since_ms * _MILLISECOND_US)
 
-    def _count_left(self, said: str) -> None:
-        self.left += said not in _NOTHING
+    def _count_left(self, _since_ms: int, said: str) -> None:
+        self._counts.by_disconnect += said not in _NOTHING
 
     def _by_slot(self, bases: Sequence[str]) -> list[list[str]]:
         grouped: defaultdict[int, list[str]] = defaultdict(list)

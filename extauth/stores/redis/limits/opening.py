@@ -16,6 +16,7 @@ from extauth.stores.redis.limits.cluster import ClusterLimitStore
 from extauth.stores.redis.limits.node import Address, Dialling, Node
 from extauth.stores.redis.limits.store import RedisLimitStore
 from extauth.stores.redis.link import RedisLink
+from extauth.throttle.counts import LeaseCounts
 
 
 async def open_limit_store(
@@ -23,12 +24,13 @@ async def open_limit_store(
     clock: Clock,
     *,
     process: str,
+    ends: LeaseCounts,
     deadline_seconds: float,
     on_change: Callable[[str], None],
 ) -> SharedLimitStore:
     """Connect to the Redis of the settings. Raises StoreError.
 
-    `process` is how the names of all claims begin that are made here.
+    `process` is how the names of all claims begin that are made here; `ends` counts how leases end.
 
     `on_change` hears why Redis is not asked for a while, and with an empty text that it is again.
     """
@@ -47,11 +49,17 @@ async def open_limit_store(
     if url.kind == "cluster":
         link = RedisLink(connect(settings), timeout_seconds=settings.timeout.total_seconds())
         store = ClusterLimitStore(
-            link, dialling, clock, process=process, deadline_seconds=deadline_seconds, on_change=on_change
+            link,
+            dialling,
+            clock,
+            process=process,
+            ends=ends,
+            deadline_seconds=deadline_seconds,
+            on_change=on_change,
         )
     else:
         there = dialling(_locator(settings))
-        store = RedisLimitStore(Node(there, on_change), clock, dialling=there, process=process)
+        store = RedisLimitStore(Node(there, on_change), clock, dialling=there, process=process, ends=ends)
     try:
         await store.open()
     except BaseException:

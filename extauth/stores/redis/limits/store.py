@@ -34,6 +34,7 @@ from extauth.stores.redis.limits.node import Dialling, Node
 from extauth.stores.redis.limits.telling import blocked, looked_at, refused, seen, taken, violated
 from extauth.stores.redis.limits.violations import Violations
 from extauth.throttle.claims import Claim
+from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.waiting import Waiter
 
 # How many checks one call of the script may hold, so that Redis is free for others after a millisecond or so.
@@ -100,7 +101,9 @@ def hand_out(batch: Sequence[Waiting], reply: bytes | StoreError, asked_us: int)
 class RedisLimitStore:
     """The limits of a single Redis, which may be the master behind Sentinels. See `SharedLimitStore`."""
 
-    def __init__(self, node: Node, clock: Clock, *, dialling: Dialling, process: str) -> None:
+    def __init__(
+        self, node: Node, clock: Clock, *, dialling: Dialling, process: str, ends: LeaseCounts
+    ) -> None:
         self._node = node
         self._now_us = clock.now_us
         self._take = program("take")
@@ -108,7 +111,7 @@ class RedisLimitStore:
         self._waiting: list[Waiting] = []
         self._violations = Violations(lambda plan, count: self._enqueue(report_of(plan, count)))
         way = Way(ask=self._ask_for_slots, run=self._run_errands, slot=lambda _key: 0, is_cluster=False)
-        self.leases = RedisLeases(way, clock)
+        self.leases = RedisLeases(way, clock, ends)
         self._calls = calls_for(self.leases, dialling, process)
 
     async def open(self) -> None:

@@ -1,0 +1,139 @@
+"""What becomes of signals: leases are freed once, renewed, swept, and all of it is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from extauth.completion.signals import Signal
+from extauth.server.connections import ConnectionLimits, Connections
+from extauth.stores.memory import MemoryLimitStore
+from extauth.telemetry.collector import collector_for
+from extauth.throttle.claims import Claim
+from extauth.throttle.counts import AGE_BOUNDS_US, LeaseCounts
+from extauth.throttle.embedded import EmbeddedLeases
+from extauth.throttle.memory import Candidate
+from extauth.throttle.releases import Releases
+from extauth.throttle.slots import Concurrency, Place
+from tests.fakes import FakeClock
+from tests.waiting import eventually
+from tests.world import open_world
+
+KEY = Place("key:a:concurrency", Concurrency(most=9, lease_us=10_000_000, queue=0, wait_us=0))
+ROUTE = KEY._replace(bucket="route:exports:concurrency")
+
+
+def ended(request_id: str, lease: str = "") -> Signal:
+    """Return the signal that a request ended."""
+    return Signal(request_id, lease, progress=False)
+
+
+class Rig:
+    """Leases with all that ends them."""
+
+    def __init__(self) -> None:
+        self.clock, self.counts = FakeClock(), LeaseCounts()
+        limits = MemoryLimitStore()
+        self.leases = limits.leases
+        self.ends = EmbeddedLeases(limits, self.clock, self.counts)
+        self.releases = Releases(self.ends)
+
+    def leave(self, name: str) -> None:
+        """Have the client of a check leave that has just got its lease."""
+        self.ends.let_go(Claim(name, f"request-of-{name}"), name)
+
+    def take(self, *names: str) -> None:
+        """Take leases, each of a request of its own."""
+        for name in names:
+            candidate = Candidate(name, "a", f"request-of-{name}")
+            assert self.leases.take(candidate, [KEY, ROUTE], self.clock.now_us()) is None
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many are held."""
+        return self.leases.in_flight(KEY.bucket, self.clock.now_us())
+
+
+def test_signals_free_leases_once() -> None:
+    """By lease or by request, and a lease with two slots counts as one; what is unknown is counted apart."""
+    rig = Rig()
+    rig.take("L1", "L2", "L3")
+    rig.releases.take([ended("request-of-L1", "L1"), ended("request-of-L2")])
+    assert rig.in_flight == 1
+    rig.releases.take([ended("request-of-L1", "L1"), ended("request-of-L2"), ended("nobody", "L9")])
+    assert (rig.counts.by_signal, rig.counts.unknown, rig.in_flight) == (2, 3, 1)
+    rig.leave("L3")
+    rig.leave("L3")
+    assert rig.in_flight == 0
+    assert dict(rig.counts.endings()) == {"signal": 2, "disconnect": 1, "expiry": 0}
+
+
+def test_progress_renews() -> None:
+    """A request that still runs keeps its lease; one that nobody speaks of loses it, and that is counted."""
+    rig = Rig()
+    rig.take("L1", "L2")
+    rig.clock.advance(seconds=9)
+    rig.releases.take([Signal("request-of-L1", "L1", progress=True)])
+    rig.ends.sweep()
+    assert rig.counts.by_expiry == 0
+    rig.clock.advance(seconds=2)
+    assert rig.in_flight == 1
+    # Its signal comes too late, and isn't the end of anything.
+    rig.releases.take([ended("request-of-L2", "L2")])
+    rig.ends.sweep()
+    assert (rig.counts.by_signal, rig.counts.unknown, rig.counts.by_expiry) == (0, 1, 1)
+    rig.releases.take([ended("request-of-L1")])
+    assert (rig.counts.by_signal, rig.in_flight) == (1, 0)
+
+
+def test_ages_are_a_cumulative_histogram() -> None:
+    """From taking a lease to the report of its end, whoever reports it; bounds belong to their bucket."""
+    rig = Rig()
+    for age_us in (0, 5_000, 5_001, 9_000_000):
+        rig.take("L")
+        rig.clock.advance(microseconds=age_us)
+        rig.releases.take([ended("request-of-L")])
+    buckets = dict(rig.counts.age_buckets())
+    assert len(buckets) == len(AGE_BOUNDS_US) + 1
+    assert [buckets[bound] for bound in ("0.005", "0.01", "5.0", "10.0", "+Inf")] == [2, 3, 3, 4, 4]
+    assert rig.counts.age_sum_us == 9_010_001
+    rig.take("L")
+    rig.clock.advance(seconds=-1)
+    rig.leave("L")
+    assert rig.counts.age_sum_us == 9_010_001
+
+
+def test_a_server_frees_sweeps_and_counts(tmp_path: Path) -> None:
+    """Wired as they are in a server: signals that its listener takes, and leases that expire."""
+
+    async def scenario() -> None:
+        clock = FakeClock()
+        async with open_world(tmp_path, clock=clock) as world:
+            app = world.app
+            for name in ("L1", "L2"):
+                app.limits.leases.take(Candidate(name, "a", f"request-of-{name}"), [KEY], clock.now_us())
+            app.releases.take([ended("request-of-L1", "L1"), ended("nobody")])
+            clock.advance(seconds=11)
+            await eventually(lambda: app.parts.ends.by_expiry == 1)
+            completion = Connections(ConnectionLimits(), now=0)
+            completion.refused["401"] += 1
+            app.signals.otlp, app.signals.dropped = 2, lambda: 7
+            registry = CollectorRegistry()
+            connections = Connections(ConnectionLimits(), now=0)
+            registry.register(collector_for(app, connections, world.lines, completion=completion))
+            page = generate_latest(registry).decode().splitlines()
+        for line in (
+            'extauth_leases_ended_total{by="signal"} 1.0',
+            'extauth_leases_ended_total{by="expiry"} 1.0',
+            "extauth_completion_unknown_total 1.0",
+            'extauth_completion_signals_total{form="otlp"} 2.0',
+            'extauth_completion_unread_total{why="dropped"} 7.0',
+            'extauth_completion_refusals_total{status="401"} 1.0',
+            "extauth_lease_age_seconds_count 1.0",
+        ):
+            assert line in page
+
+    asyncio.run(scenario())
