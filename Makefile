@@ -22,6 +22,7 @@ DEMO_OPTIONS = \
   $(if $(UPSTREAM_PORT),--upstream-port '$(UPSTREAM_PORT)') \
   $(if $(CHECK_PORT),--check-port '$(CHECK_PORT)') \
   $(if $(ADMIN_PORT),--admin-port '$(ADMIN_PORT)') \
+  $(if $(COMPLETION_PORT),--completion-port '$(COMPLETION_PORT)') \
   $(if $(ENVOY_ADMIN_PORT),--envoy-admin-port '$(ENVOY_ADMIN_PORT)')
 
 .PHONY: help

@@ -34,6 +34,7 @@ def _port(name: str, purpose: str) -> Callable[[Callable[..., Any]], Callable[..
 @_port("upstream", "The sample API.")
 @_port("check", "extauth, for the proxies.")
 @_port("admin", "extauth's metrics and health.")
+@_port("completion", "extauth, for ends of requests.")
 @_port("envoy_admin", "Envoy's admin page.")
 def demo_command(*, directory: Path, **ports: int) -> None:
     """Run extauth, Envoy, nginx and a sample API here, until Ctrl-C.

@@ -20,6 +20,7 @@ _PURPOSES = {
     "upstream": "the sample upstream",
     "check": "extauth, where the proxies ask",
     "admin": "extauth's metrics and health",
+    "completion": "extauth, where the proxies report ends of requests",
 }
 
 

@@ -23,6 +23,7 @@ class Ports:
     upstream: int = 8082
     check: int = 9000
     admin: int = 9001
+    completion: int = 9002
 
     def by_name(self) -> dict[str, int]:
         """Return the ports under the names of their fields."""

@@ -23,7 +23,7 @@ from extauth.demo.terminal import say
 from extauth.demo.upstream import upstream_program
 
 _LOOK_EVERY_SECONDS = 0.05
-_OWN_PORTS = frozenset({"check", "admin", "upstream"})
+_OWN_PORTS = frozenset({"check", "admin", "completion", "upstream"})
 
 
 def run_demo(*, directory: Path, ports: Ports, console: Console) -> None:

@@ -24,7 +24,7 @@ FREE_PER_MINUTE = 10
 
 _CONFIGURATION = string.Template("""\
 # Written by `extauth demo`, anew at each start.
-listen: {check: "127.0.0.1:$check", admin: "127.0.0.1:$admin", completion: "127.0.0.1:0"}
+listen: {check: "127.0.0.1:$check", admin: "127.0.0.1:$admin", completion: "127.0.0.1:$completion"}
 store: {url: $store}
 routes:                                       # the first match decides
   - {path: /health, auth: none}
@@ -57,6 +57,7 @@ def write_configuration(directory: Path, ports: Ports) -> Path:
     text = _CONFIGURATION.substitute(
         check=ports.check,
         admin=ports.admin,
+        completion=ports.completion,
         store=json.dumps(f"sqlite:///{store_file(directory)}", ensure_ascii=False),
         free_rate=FREE_PER_MINUTE,
         free_burst=FREE_BURST,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from extauth.completion.lines import read_line
-from extauth.completion.otlp import read_otlp
+from extauth.completion.otlp import OtlpReader
 from extauth.completion.signals import Reading, Signal
 
 from .http1 import HOST, Listener, Request, answer
@@ -34,6 +34,7 @@ class Intake(asyncio.DatagramProtocol):
         self.arrivals: list[Arrival] = []
         self.unread: list[bytes] = []
         self.listeners: list[Callable[[Signal], None]] = []
+        self._reader = OtlpReader()
 
     async def start(self) -> None:
         """Listen."""
@@ -63,7 +64,7 @@ class Intake(asyncio.DatagramProtocol):
     async def _post(self, request: Request) -> bytes:
         assert (request.method, request.target) == ("POST", "/v1/logs")
         assert request.headers["content-type"] == "application/x-protobuf"
-        self._take(read_otlp(request.body), request.body)
+        self._take(self._reader.read(request.body), request.body)
         await asyncio.sleep(self.delay)
         return answer(200, {"content-type": "application/x-protobuf"})
 

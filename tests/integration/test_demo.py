@@ -19,7 +19,7 @@ import pytest
 
 from .processes import accepts, free_ports, wait_until
 
-_PORTS = ("envoy", "envoy-admin", "nginx", "upstream", "check", "admin")
+_PORTS = ("envoy", "envoy-admin", "nginx", "upstream", "check", "admin", "completion")
 _PROGRAMS = 4  # extauth, upstream, Envoy, nginx
 _READY_WITHIN = 20.0
 _GONE_WITHIN = 10.0

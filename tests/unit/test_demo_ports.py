@@ -16,13 +16,22 @@ from extauth.demo.listeners import Listener, listener_on
 from extauth.demo.ports import Ports, with_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-OTHERS = Ports(envoy=18080, envoy_admin=19901, nginx=18081, upstream=18082, check=19000, admin=19001)
+OTHERS = Ports(
+    envoy=18080,
+    envoy_admin=19901,
+    nginx=18081,
+    upstream=18082,
+    check=19000,
+    admin=19001,
+    completion=19002,
+)
 SHIPPED = {
-    "envoy/envoy.yaml": {"envoy", "envoy_admin", "upstream", "check"},
-    "nginx/nginx.conf": {"nginx", "upstream", "check"},
+    "envoy/envoy.yaml": {"envoy", "envoy_admin", "upstream", "check", "completion"},
+    "nginx/nginx.conf": {"nginx", "upstream", "check", "completion"},
     "nginx/extauth-http.conf": {"check"},
     "nginx/extauth.conf": set(),
     "nginx/extauth-headers.conf": set(),
+    "nginx/extauth-signals.conf": {"completion"},
 }
 
 
