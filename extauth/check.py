@@ -113,8 +113,7 @@ class Checker:
         # 2. Is the address banned? Then nobody gets any further whose key was not found good before.
         if self._bans and (banned := self._abuse.of_address(request, route, caller, now_us)):
             return banned
-        # 3. A target or a credential that can be read two ways is refused; some routes ask for nobody, or let
-        # nobody in.
+        # 3. What can be read two ways is refused; some routes ask for nobody, or let nobody in.
         if route.access is not _REQUIRED or request.ambiguous is not None:
             decision = self._decide_without_key(request, route, now_us)
             if decision is not None:
@@ -129,22 +128,30 @@ class Checker:
                 return None
         if isinstance(caller, Rejection):
             return self._abuse.of_rejection(caller, request, route, now_us)
-        # 6. Did an operator ban the key, or its user?
-        if self._bans and (banned := self._abuse.of_key(caller, route, now_us)):
-            return banned
-        # 7. May the key be used at all, at this moment?
-        if caller.blocked or now_us >= caller.expires_us or caller.fault:
-            decision = self._abuse.of_unusable(caller, request, route, now_us)
-            return self._foreseen(caller, route, decision, now_us)
-        # 8. May it do this?
+        # 6. Did an operator ban the key, or its user? May it be used at all, at this moment?
+        if self._bans or caller.blocked or now_us >= caller.expires_us or caller.fault:
+            outcome = self._unusable(caller, request, route, now_us)
+            if outcome is not None:
+                return outcome
+        # 7. May it do this?
         if route.scopes and caller.missing_scopes[route]:
             return self._foreseen(caller, route, lacking(caller.key, route), now_us)
-        # 9. Is it within its limits? All of them are taken in one step, or none.
+        # 8. Is it within its limits? All of them are taken in one step, or none.
         plan = caller.plan if route.charge is PLAIN_CHARGE else caller.plans[route.charge]
         if plan is None:
             plan = caller.plans.at(route.charge, request.client_ip)
-        # 10. One that is counted while it is in flight needs a slot in the same step, or waits for it.
+        # 9. One that is counted while it is in flight needs a slot in the same step, or waits for it.
         return self._within_limits(caller, route, plan, now_us, request, claim=claim)
+
+    def _unusable(
+        self, caller: Caller, request: CheckRequest, route: Route, now_us: int
+    ) -> Decision | Asked | None:
+        if self._bans and (banned := self._abuse.of_key(caller, route, now_us)):
+            return banned
+        if not (caller.blocked or now_us >= caller.expires_us or caller.fault):
+            return None
+        decision = self._abuse.of_unusable(caller, request, route, now_us)
+        return self._foreseen(caller, route, decision, now_us)
 
     def _in_flight(
         self, caller: Caller | None, route: Route, plan: Plan, now_us: int, claim: Claim

@@ -31,7 +31,6 @@ async def open_limit_store(
     """Connect to the Redis of the settings. Raises StoreError.
 
     `process` is how the names of all claims begin that are made here; `ends` counts how leases end.
-
     `on_change` hears why Redis is not asked for a while, and with an empty text that it is again.
     """
     url = settings.redis
