@@ -104,10 +104,7 @@ class Checker:
         caller: Caller | Rejection | None = None,
         claim: Claim | None = None,
     ) -> Decision | Asked | None:
-        """Return the decision, or what to ask; None where the key has to be looked up first.
-
-        Then `decide_later` has it. `caller` and `claim` are given once that has happened.
-        """
+        """Return the decision, or what to ask; None where the key has to be looked up: see `decide_later`."""
         # 1. The first rule that matches the target applies.
         route = self._verdicts[request.target]
         # 2. Is the address banned? Then nobody gets any further whose key was not found good before.

@@ -59,6 +59,10 @@ async def open_limit_store(
     else:
         there = dialling(_locator(settings))
         store = RedisLimitStore(Node(there, on_change), clock, dialling=there, process=process, ends=ends)
+    return await _opened(store)
+
+
+async def _opened(store: RedisLimitStore | ClusterLimitStore) -> SharedLimitStore:
     try:
         await store.open()
     except BaseException:
