@@ -119,10 +119,8 @@ class Checker:
         if request.credential is None:
             return Decision(Code.MISSING_KEY, route=route.name)
         # 5. Whose key is it? None where neither cache nor tag can say.
-        if caller is None:
-            caller = self._recall(request.credential)
-            if caller is None:
-                return None
+        if caller is None and (caller := self._recall(request.credential)) is None:
+            return None
         if isinstance(caller, Rejection):
             return self._abuse.of_rejection(caller, request, route, now_us)
         # 6. Did an operator ban the key, or its user? May it be used at all, at this moment?
