@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import timedelta
-from typing import Annotated
 
-from pydantic import Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from extauth.abuse.budgets import Budget
 from extauth.abuse.monitor import AbuseRules
 from extauth.settings.base import Section, Whole
+from extauth.settings.networks import LOOPBACK, NetworkText
 from extauth.settings.values import Duration
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MICROSECOND = timedelta(microseconds=1)
-
-
-def _to_network(value: object) -> Network:
-    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("must be an address or a network such as 10.0.0.0/8")  # noqa: TRY004 - pydantic collects ValueErrors only
-    try:
-        return ipaddress.ip_network(value)
-    except ValueError as error:
-        raise ValueError(f"{error}; write an address or a network such as 10.0.0.0/8") from None
-
-
-AllowedNetwork = Annotated[
-    Network,
-    PlainValidator(_to_network),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "2001:db8::/32"]}),
-]
 
 
 class BudgetSettings(Section):
@@ -85,8 +64,8 @@ class AbuseSettings(Section):
         default=BudgetSettings(),
         description="Secrets that argon2 found to be wrong though their tag fits, by key id.",
     )
-    allow: tuple[AllowedNetwork, ...] = Field(
-        default=(ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
+    allow: tuple[NetworkText, ...] = Field(
+        default=LOOPBACK,
         description=(
             "Addresses and networks that no ban of itself refuses. By default those of this machine, "
             "which is what a proxy beside extauth is seen as if it doesn't tell whom it speaks for."

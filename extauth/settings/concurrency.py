@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from extauth.model import Per
 from extauth.settings.base import Section, Whole
-from extauth.settings.values import Duration, format_duration
+from extauth.settings.values import Duration, at_most, format_duration
 from extauth.throttle.slots import Concurrency
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -25,7 +25,7 @@ _MOST_WAITING = 10_000
 
 
 def _check_wait(wait: timedelta) -> timedelta:
-    return _at_most(wait, LONGEST_WAIT)
+    return at_most(wait, LONGEST_WAIT)
 
 
 def _check_lease(lease: timedelta) -> timedelta:
@@ -36,13 +36,7 @@ def _check_lease(lease: timedelta) -> timedelta:
 
 def check_timeout(timeout: timedelta) -> timedelta:
     """Check how long requests of a route may take. Raises ValueError."""
-    return _at_most(timeout, _LONGEST_LEASE)
-
-
-def _at_most(duration: timedelta, longest: timedelta) -> timedelta:
-    if duration > longest:
-        raise ValueError(f"must be at most {format_duration(longest)}")
-    return duration
+    return at_most(timeout, _LONGEST_LEASE)
 
 
 class ConcurrencySettings(Section):

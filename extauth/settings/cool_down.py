@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from extauth.limits.cool_down import COOL_DOWN
 from extauth.model import Limit, Per
 from extauth.settings.base import Section, Whole
-from extauth.settings.values import Duration, format_duration
+from extauth.settings.values import Duration, at_most, format_duration
 
 # What the problem body and the RateLimit headers call it.
 COOL_DOWN_NAME = "cool-down"
@@ -20,17 +20,11 @@ _LONGEST = timedelta(days=30)
 
 
 def _check_window(window: timedelta) -> timedelta:
-    return _at_most(window, _LONGEST_WINDOW)
+    return at_most(window, _LONGEST_WINDOW)
 
 
 def _check_pause(pause: timedelta) -> timedelta:
-    return _at_most(pause, _LONGEST)
-
-
-def _at_most(duration: timedelta, bound: timedelta) -> timedelta:
-    if duration > bound:
-        raise ValueError(f"must be at most {format_duration(bound)}")
-    return duration
+    return at_most(pause, _LONGEST)
 
 
 class CoolDownSettings(Section):

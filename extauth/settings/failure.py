@@ -8,15 +8,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from extauth.settings.base import Fraction, Section
-from extauth.settings.values import Duration, format_duration
+from extauth.settings.values import Duration, at_most
 
 _LONGEST_DEADLINE = timedelta(seconds=10)
 
 
 def _check_deadline(deadline: timedelta) -> timedelta:
-    if deadline > _LONGEST_DEADLINE:
-        raise ValueError(f"must be at most {format_duration(_LONGEST_DEADLINE)}")
-    return deadline
+    return at_most(deadline, _LONGEST_DEADLINE)
 
 
 class FailureSettings(Section):

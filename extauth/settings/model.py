@@ -227,7 +227,8 @@ class Settings(Section):
         default=FailureSettings(), description="What is answered while the store fails."
     )
     throttle: ThrottleSettings = Field(
-        default=ThrottleSettings(), description="How much one process takes on at a time."
+        default=ThrottleSettings(),
+        description="How much one process takes on at a time, and who reports ends.",
     )
     abuse: AbuseSettings = Field(default=AbuseSettings(), description="Failed authentications, and bans.")
     workers: Whole = Field(

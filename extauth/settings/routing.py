@@ -165,7 +165,7 @@ class TierSettings(Section):
         default=None,
         description=(
             "How many requests may be in flight at once: of each key unless it says. The proxy has to report "
-            "when they end; without one: as many as come."
+            "when they end. Without a `concurrency` as many as come."
         ),
     )
     cool_down: CoolDownSettings | None = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated
@@ -11,31 +10,18 @@ from pydantic import (
     AfterValidator,
     Field,
     PlainSerializer,
-    PlainValidator,
     SecretStr,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
 )
 
 from extauth.settings.base import Section, Whole
 from extauth.settings.keys import HIDDEN
+from extauth.settings.networks import LOOPBACK, NetworkText
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # RFC 6750 section 2.1: what a bearer token may be made of.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 SHORTEST_TOKEN = 16
-
-
-def _to_network(value: object) -> Network:
-    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("must be a network such as 10.0.0.0/8")  # noqa: TRY004 - pydantic collects ValueErrors only
-    try:
-        return ipaddress.ip_network(value)
-    except ValueError as error:
-        raise ValueError(f"not a network such as 10.0.0.0/8, 192.0.2.7 or fd00::/8: {error}") from None
 
 
 def check_token(token: str) -> str:
@@ -52,12 +38,6 @@ def _check_secret(token: SecretStr) -> SecretStr:
     return token
 
 
-NetworkText = Annotated[
-    Network,
-    PlainValidator(_to_network),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "fd00::/8"]}),
-]
 Token = Annotated[
     SecretStr, AfterValidator(_check_secret), PlainSerializer(lambda _: HIDDEN, return_type=str)
 ]
@@ -77,7 +57,7 @@ class ThrottleSettings(Section):
         ),
     )
     sources: tuple[NetworkText, ...] = Field(
-        default=(ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
+        default=LOOPBACK,
         description=(
             "Networks of proxies that may report the end of requests to `listen.completion`; what comes from "
             "elsewhere is not read. Who reaches a unix socket always may."

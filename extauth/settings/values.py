@@ -79,6 +79,13 @@ def format_duration(duration: timedelta) -> str:
     return f"{duration // _UNITS[unit]}{unit}"
 
 
+def at_most(duration: timedelta, longest: timedelta) -> timedelta:
+    """Return a duration that is no longer than that. Raises ValueError."""
+    if duration > longest:
+        raise ValueError(f"must be at most {format_duration(longest)}")
+    return duration
+
+
 def to_duration(value: object) -> timedelta:
     """Accept a duration's text, or a timedelta that its text form can express.
 

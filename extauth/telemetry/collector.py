@@ -102,10 +102,13 @@ def _by_label(app: App, connections: Connections) -> Iterable[LabelledReading]:
 
 
 def _leases(app: App, completion: Connections | None) -> Iterable[Reading]:
-    counts = app.parts.ends
+    counts, leases = app.parts.ends, app.parts.leases
+    queued, taken = "Checks that wait for a slot.", "Leases that were given out."
     unknown = "Signals that were about no lease."
     still_open = "Open connections of the completion listener."
     return (
+        Reading("extauth_queued_checks", queued, "gauge", lambda: leases.waiting),
+        Reading("extauth_leases_taken_total", taken, "counter", lambda: leases.taken),
         Reading("extauth_completion_unknown_total", unknown, "counter", lambda: counts.unknown),
         Reading(
             "extauth_completion_open_connections",

@@ -19,6 +19,11 @@ class EitherLeases:
         """How many checks of this process wait for a slot: nobody waits for one of its own."""
         return self._shared.waiting
 
+    @property
+    def taken(self) -> int:
+        """How many leases this process has given out, of either."""
+        return self._shared.taken + self._local.taken
+
     def end(self, request_id: str, lease: str = "") -> None:
         """End a lease, without one all of the request."""
         if len(self._local):

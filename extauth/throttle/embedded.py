@@ -36,6 +36,11 @@ class EmbeddedLeases:
         """How many checks wait for a slot."""
         return len(self._room)
 
+    @property
+    def taken(self) -> int:
+        """How many leases were given out."""
+        return self._leases.taken
+
     def wait(self, plan: Plan, claim: Claim, taken: Taken, on_told: OnTold) -> None:
         """Have a check wait. See `stores.limits.Queue`."""
         assert taken.blocked is not None  # nobody waits otherwise

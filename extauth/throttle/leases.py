@@ -15,6 +15,11 @@ class Leases(Protocol):
         """How many checks of this process wait for a slot."""
         ...
 
+    @property
+    def taken(self) -> int:
+        """How many leases this process has given out."""
+        ...
+
     def end(self, request_id: str, lease: str = "") -> None:
         """End a lease, without one all of the request."""
         ...

@@ -56,6 +56,7 @@ class MemoryLeases:
         # Until when it is remembered that a request has ended, oldest first.
         self._early: dict[str, int] = {}
         self._by_request: defaultdict[str, set[str]] = defaultdict(set)
+        self.taken = 0  # leases since the start
 
     def in_flight(self, bucket: str, now_us: int) -> int:
         """Return how many leases of this limit are held."""
@@ -78,6 +79,7 @@ class MemoryLeases:
             self._slots[place.bucket].lease(name, place.limit, now_us)
         self._held[name] = tuple.__new__(_Held, (candidate.request_id, places, now_us))
         self._by_request[candidate.request_id].add(name)
+        self.taken += 1
         return None
 
     def _wait(

@@ -188,7 +188,7 @@ def test_a_waiter_gets_the_slot_that_is_freed(run: Run) -> None:
 
 
 def test_a_waiter_whose_client_leaves_gives_up_its_place(run: Run) -> None:
-    """Who left holds no place in the queue and gets no slot; the next one does."""
+    """Who left holds no place in the queue and gets no slot; the next one does, and alone counts."""
 
     async def scenario(service: InFlight) -> None:
         lease = await service.lease("r-1")
@@ -201,6 +201,9 @@ def test_a_waiter_whose_client_leaves_gives_up_its_place(run: Run) -> None:
         await service.waits(1)
         service.end("r-1", lease)
         assert (await third).status == 200
+        # Of what is given out and what is ended the metrics tell how many reports are lost.
+        assert service.world.app.leases.taken == 2
+        await eventually(lambda: service.world.app.parts.ends.by_signal == 1)
 
     run(scenario, concurrency={"max": 1, "queue": 1, "wait": "30s"})
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from extauth.app import App
 from extauth.completion.signals import Signal
+from extauth.limits.plan import Plan
 from extauth.server.connections import ConnectionLimits, Connections
 from extauth.stores.memory import MemoryLimitStore
 from extauth.telemetry.collector import collector_for
@@ -106,6 +108,17 @@ def test_ages_are_a_cumulative_histogram() -> None:
     assert rig.counts.age_sum_us == 9_010_001
 
 
+def have_one_wait(app: App) -> None:
+    """Take the only slot of a limit, and have another check wait for it."""
+    slow = Concurrency(most=1, lease_us=60_000_000, queue=1, wait_us=60_000_000)
+    plan = Plan((), (Place("key:b:concurrency", slow),), client="b")
+    now_us = app.parts.clock.now_us()
+    assert app.limits.acquire(plan, now_us, Claim("L3", "request-of-L3")).lease == "L3"
+    waiting = Claim("L4", "request-of-L4")
+    assert app.parts.queue is not None
+    app.parts.queue.wait(plan, waiting, app.limits.acquire(plan, now_us, waiting), lambda _told: None)
+
+
 def test_a_server_frees_sweeps_and_counts(tmp_path: Path) -> None:
     """Wired as they are in a server: signals that its listener takes, and leases that expire."""
 
@@ -116,6 +129,7 @@ def test_a_server_frees_sweeps_and_counts(tmp_path: Path) -> None:
             for name in ("L1", "L2"):
                 app.limits.leases.take(Candidate(name, "a", f"request-of-{name}"), [KEY], clock.now_us())
             app.releases.take([ended("request-of-L1", "L1"), ended("nobody")])
+            have_one_wait(app)
             clock.advance(seconds=11)
             await eventually(lambda: app.parts.ends.by_expiry == 1)
             completion = Connections(ConnectionLimits(), now=0)
@@ -126,6 +140,8 @@ def test_a_server_frees_sweeps_and_counts(tmp_path: Path) -> None:
             registry.register(collector_for(app, connections, world.lines, completion=completion))
             page = generate_latest(registry).decode().splitlines()
         for line in (
+            "extauth_leases_taken_total 3.0",
+            "extauth_queued_checks 1.0",
             'extauth_leases_ended_total{by="signal"} 1.0',
             'extauth_leases_ended_total{by="expiry"} 1.0',
             "extauth_completion_unknown_total 1.0",

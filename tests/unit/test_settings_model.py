@@ -127,7 +127,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"listen": {"max_connections": 0}}, "greater than or equal to 1"),
     ({"throttle": {"sources": ["10.0.0.1/8"]}}, "has host bits set"),
     ({"throttle": {"sources": ["example.com"]}}, "not a network such as"),
-    ({"throttle": {"sources": [7]}}, "must be a network"),
+    ({"throttle": {"sources": [7]}}, "must be an address or a network"),
     ({"throttle": {"token": "short"}}, "at least 16 letters"),
     ({"throttle": {"token": "a token with blanks"}}, "at least 16 letters"),
     ({"throttle": {"token": "x" * 16, "token_file": "/x"}}, "not both"),

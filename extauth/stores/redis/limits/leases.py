@@ -60,6 +60,7 @@ class RedisLeases:
         self._room = WaitingRoom(self)
         self._errands = Errands(way.run, way.slot)
         self._counts = counts
+        self.taken = 0  # leases that this process has given out
 
     @property
     def waiting(self) -> int:
@@ -100,6 +101,8 @@ class RedisLeases:
         if ends and self._way.is_cluster and waiter.is_seated:
             # It may wait in a slot that wasn't asked this time.
             self.give_up(waiter)
+        if isinstance(told, Taken) and told.lease:
+            self.taken += 1
         if isinstance(told, StoreError):
             # It may have been taken all the same; on the same connection this comes after it.
             self.give_up(waiter)
