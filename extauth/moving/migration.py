@@ -10,6 +10,7 @@ them, and neither store's pepper is needed. Each record that is written gets its
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -23,6 +24,7 @@ from extauth.moving.lines import without_use
 from extauth.moving.pages import collect, pages_of
 from extauth.moving.parallel import each
 from extauth.stores.base import AuditEntry, AuditFilter, GraceUse, KeyStore, KeyUse
+from extauth.stores.shadowed import MOST_PLACES, ShadowedCount, oldest_kept
 
 MIGRATED = "key.migrated"
 # The last entry of a record that nobody has changed since it was moved here.
@@ -91,6 +93,7 @@ class Migration:
             await each(keys, move, at_once=_AT_ONCE)
             if uses and self._target is not None and not self._dry_run:
                 await self._target.note_uses(uses)
+        await self._add_shadowed()
         await self._compare()
         return self._report
 
@@ -179,6 +182,16 @@ class Migration:
             return None
         return KeyUse(key_id=key.key_id, last_used=key.last_used or key.created_at, calls=calls)
 
+    async def _add_shadowed(self) -> None:
+        """Bring what limits in shadow would have refused: a report begins with what was before the move."""
+        if self._dry_run or self._target is None:
+            return
+        today = from_us(self._clock.now_us()).date()
+        since, until = oldest_kept(today), today
+        here = await self._source.shadowed(since, until)
+        there = await self._target.shadowed(since, until)
+        await self._target.note_shadowed(_more_shadowed(here, there))
+
     async def _compare(self) -> None:
         """Count both stores, and compare the versions of all records: keys may have changed meanwhile."""
         self._report.source = await self._source.count()
@@ -219,6 +232,21 @@ async def _newest(store: KeyStore, wanted: AuditFilter, limit: int | None) -> li
 
 def _equal(keys: Sequence[ApiKey], versions: Sequence[int]) -> int:
     return sum(key.version == version for key, version in zip(keys, versions, strict=True))
+
+
+def _more_shadowed(source: Sequence[ShadowedCount], target: Sequence[ShadowedCount]) -> list[ShadowedCount]:
+    """Return by how much the source's counts are ahead, so that a second run adds nothing twice.
+
+    A day that is full in the target already tells the places that it lacks from nothing: they stay behind.
+    """
+    known = {(count.day, count.place): count.requests for count in target}
+    places = Counter(count.day for count in target)
+    ahead = [
+        replace(count, requests=count.requests - known.get((count.day, count.place), 0))
+        for count in source
+        if (count.day, count.place) in known or places[count.day] < MOST_PLACES
+    ]
+    return [count for count in ahead if count.requests > 0]
 
 
 def _more_calls(source: GraceUse, target: GraceUse) -> dict[str, int]:

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from extauth.errors import StoreError
 from extauth.model import ApiKey
 from extauth.stores.base import AuditEntry, GraceUse, KeyStore, KeyUse
+from extauth.stores.shadowed import Place, ShadowedCount, oldest_kept
 from extauth.stores.sqlite import SqliteKeyStore
 from tests.keys import entry
 from tests.shell import Done, Shell
@@ -274,6 +275,38 @@ def test_uses_and_calls_in_a_grace_come_along(shell: Shell) -> None:
     later = use(shell, old, "new")
     report(shell)
     assert records(shell, "new")[old["key_id"]].last_used == later
+
+
+def test_what_limits_in_shadow_would_have_refused_comes_along(shell: Shell) -> None:
+    """By day, limit, key and route; a second run adds nothing twice, and brings what has come since."""
+    shell.create()
+    today = datetime.now(UTC).date()
+    counts_of = [
+        ShadowedCount(day=today - timedelta(days=day), place=Place(limit, "k", "r"), requests=day + 1)
+        for day in (0, 1, 29)
+        for limit in ("per-second", "quota")
+    ]
+
+    def stored(folder: str) -> list[ShadowedCount]:
+        async def read(store: KeyStore) -> list[ShadowedCount]:
+            return [*(await store.shadowed(oldest_kept(today), today))]
+
+        return sorted(shell.in_store(read, folder), key=lambda count: (count.day, count.place))
+
+    def note(folder: str) -> None:
+        async def add(store: KeyStore) -> None:
+            await store.note_shadowed(counts_of)
+
+        shell.in_store(add, folder)
+
+    note("data")
+    report(shell)
+    report(shell)
+    assert stored("new") == stored("data")
+    assert len(stored("new")) == len(counts_of)
+    note("data")
+    report(shell)
+    assert stored("new") == stored("data")
 
 
 def test_a_dry_run_writes_nothing(shell: Shell) -> None:
