@@ -21,11 +21,13 @@ FLOOR = "floor"
 TITLES = {
     FLOOR: "bare ASGI function on uvicorn",
     "allowed": "extauth, warm check allowed",
+    "leased": "extauth, allowed, with a lease",
     "fresh": "extauth, allowed, path not seen before",
     "limited": "extauth, rate limit spent",
     "unknown": "extauth, forged key",
     "peer": "FastAPI with slowapi",
     "redis-allowed": "extauth on Redis, allowed",
+    "redis-leased": "extauth on Redis, allowed, with a lease",
     "redis-limited": "extauth on Redis, rate limit spent",
     "redis-keys": "extauth on Redis, many keys in turn",
     "rival": "nginx with Lua on Redis",
@@ -34,12 +36,14 @@ TITLES = {
 # The status that each must answer, and for extauth the code that its decision lines must hold.
 _EXTAUTH_ANSWERS = {
     "allowed": (200, "allowed"),
+    "leased": (200, "allowed"),
     "fresh": (200, "allowed"),
     "limited": (429, "rate_limited"),
     "unknown": (401, "invalid_key"),
 }
 _REDIS_ANSWERS = {
     "redis-allowed": (200, "allowed"),
+    "redis-leased": (200, "allowed"),
     "redis-limited": (429, "rate_limited"),
     "redis-keys": (200, "allowed"),
     "redis-single": (200, "allowed"),
@@ -131,10 +135,12 @@ def start_on_redis(
 
 
 def _of_extauth(server: Server, log: DecisionLog, keys: Keys) -> list[Contender]:
-    """All three ask one and the same process: a decision must not be cheaper because others never come."""
-    key_of = {"allowed": keys.allowed, "fresh": keys.allowed, "limited": keys.spent, "unknown": keys.forged}
+    """All of them ask one and the same process: a decision must not be cheaper because others never come."""
+    key_of = {"leased": keys.leased, "limited": keys.spent, "unknown": keys.forged}
     return [
-        Contender(name=name, server=server, status=status, key=key_of[name], log=log, code=code)
+        Contender(
+            name=name, server=server, status=status, key=key_of.get(name, keys.allowed), log=log, code=code
+        )
         for name, (status, code) in _EXTAUTH_ANSWERS.items()
     ]
 
@@ -142,12 +148,13 @@ def _of_extauth(server: Server, log: DecisionLog, keys: Keys) -> list[Contender]
 def _on_redis(
     server: Server, log: DecisionLog, keys: Keys, many: ManyKeys, redis: RedisServer
 ) -> list[Contender]:
+    key_of = {"redis-leased": keys.leased, "redis-limited": keys.spent}
     return [
         Contender(
             name=name,
             server=server,
             status=status,
-            key=keys.spent if name == "redis-limited" else keys.allowed,
+            key=key_of.get(name, keys.allowed),
             keys=many.texts if name == "redis-keys" else (),
             log=log,
             code=code,

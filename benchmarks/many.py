@@ -15,7 +15,7 @@ from benchmarks.keys import put_in_redis
 from benchmarks.load import ask_each, check_request_of_each
 from benchmarks.redis_server import RedisServer
 from benchmarks.servers import ServerError
-from benchmarks.service import Service
+from benchmarks.service import IN_FLIGHT, Service
 from extauth.keys.token import Peppers, hint, random_base62
 from extauth.model import ApiKey
 from extauth.settings.model import StoreSettings
@@ -23,8 +23,10 @@ from extauth.stores.redis.store import RedisKeyStore
 
 _SECRET_LENGTH = 43
 # Two rates and a quota: more than any machine can ask for in a run.
+_ROOMY = {"rates": ["1000000/second", "1000000000/day"], "quota": "1000000000/month"}
 _TIERS = {
-    "roomy": {"rates": ["1000000/second", "1000000000/day"], "quota": "1000000000/month"},
+    "roomy": _ROOMY,
+    "leased": {**_ROOMY, "concurrency": IN_FLIGHT},
     "spent": {"rates": ["1000000/second", "1/day"]},
 }
 _BATCH = 500

@@ -143,7 +143,7 @@ def _row(title: str, cells: Sequence[str], width: int) -> str:
 
 
 def _target_row(verdict: str, title: str, wording: str, shown: str) -> str:
-    return f"  {verdict:8}{title:{_TITLE_WIDTH}}  {wording:46}{shown}"
+    return f"  {verdict:8}{title:{_TITLE_WIDTH}}  {wording:50}{shown}"
 
 
 def _value(metric: str, found: Spread | None) -> str:

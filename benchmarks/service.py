@@ -20,6 +20,8 @@ _COMMAND_SECONDS = 30.0
 _LOG_STILL_SECONDS = 0.3
 _LOG_WAIT_SECONDS = 5.0
 _CHUNK = 1 << 20
+# Nobody reports the end of a check's request, so that leases end by themselves, each after a second.
+IN_FLIGHT = {"max": 1_000_000, "ttl": "1s"}
 
 
 class Keys(NamedTuple):
@@ -28,6 +30,7 @@ class Keys(NamedTuple):
     allowed: str
     spent: str
     forged: str
+    leased: str
 
     def __repr__(self) -> str:
         return "Keys(…)"
@@ -52,9 +55,9 @@ class Service:
         self._config.write_text(json.dumps(self._settings(), indent=2))
 
     def create_keys(self) -> Keys:
-        """Make two keys on the command line, and a forged one of the same form. Raises ServerError."""
-        allowed = self._create_key("roomy")
-        return Keys(allowed, self._create_key("spent"), forge(allowed))
+        """Make three keys on the command line, and a forged one of the same form. Raises ServerError."""
+        allowed, spent, leased = map(self._create_key, ("roomy", "spent", "leased"))
+        return Keys(allowed, spent, forge(allowed), leased)
 
     def serve(self, *, core: int) -> Server:
         """Start the server: ready when `/readyz` says so and a check is answered. Raises ServerError."""
@@ -85,6 +88,7 @@ class Service:
             "tiers": {
                 # More than any machine can ask for in a run, so that no check is refused.
                 "roomy": {"rates": ["1000000/second", "1000000000/day"]},
+                "leased": {"rates": ["1000000/second", "1000000000/day"], "concurrency": IN_FLIGHT},
                 # One check spends it for longer than any run lasts.
                 "spent": {"rates": ["1000000/second", "1/day"]},
             },

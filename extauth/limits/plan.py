@@ -64,8 +64,8 @@ class Plan:
     """
 
     __slots__ = (
-        "client", "cool_down", "cooling_set", "held", "limit_set", "places", "prepared", "shadows", "share",
-        "spent", "steps", "takes",
+        "client", "cool_down", "cooling_set", "held", "lease_tail", "limit_set", "places", "prepared",
+        "shadows", "share", "spent", "steps", "takes",
     )  # fmt: skip
 
     def __init__(self, takes: Iterable[Take], places: tuple[Place, ...] = (), client: str = "") -> None:
@@ -89,6 +89,8 @@ class Plan:
         self.share: Plan | None = None
         # What a store has worked out about it, for itself.
         self.prepared: object = None
+        # How it ends the names of leases, where they tell what slots they have.
+        self.lease_tail = ""
 
     def refused_again(self, now_us: int) -> Spent | None:
         """Return the refusal that is known to hold at this time, else None."""

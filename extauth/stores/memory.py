@@ -67,7 +67,7 @@ class MemoryLimitStore:
             usages.append(tell(limit, cost, True, state, now_us))
         lease = ""
         if claim is not None and plan.places:
-            candidate = Candidate(claim.name, plan.client, claim.request_id)
+            candidate = tuple.__new__(Candidate, (claim.name, plan.client, claim.request_id))
             blocked = self.leases.take(candidate, plan.places, now_us, may_wait=may_wait)
             if blocked is not None:
                 return Taken(False, self.look(plan, now_us).usages_of(plan.takes), blocked=blocked)

@@ -55,7 +55,8 @@ class MemoryLeases:
         self._held: dict[str, _Held] = {}
         # Until when it is remembered that a request has ended, oldest first.
         self._early: dict[str, int] = {}
-        self._by_request: defaultdict[str, set[str]] = defaultdict(set)
+        # One name where a request has one lease, as nearly all have: a set takes three times the memory.
+        self._by_request: dict[str, str | set[str]] = {}
         self.taken = 0  # leases since the start
 
     def in_flight(self, bucket: str, now_us: int) -> int:
@@ -78,9 +79,16 @@ class MemoryLeases:
         for place in places:
             self._slots[place.bucket].lease(name, place.limit, now_us)
         self._held[name] = tuple.__new__(_Held, (candidate.request_id, places, now_us))
-        self._by_request[candidate.request_id].add(name)
+        self._file(candidate.request_id, name)
         self.taken += 1
         return None
+
+    def _file(self, request_id: str, name: str) -> None:
+        filed = self._by_request.setdefault(request_id, name)
+        if isinstance(filed, set):
+            filed.add(name)
+        elif filed is not name:
+            self._by_request[request_id] = {filed, name}
 
     def _wait(
         self, candidate: Candidate, places: Sequence[Place], blocked: Place, now_us: int, *, may_wait: bool
@@ -133,8 +141,9 @@ class MemoryLeases:
         expired = [name for slots in self._slots.values() for name in slots.take_expired(now_us)]
         ended = 0
         for name in expired:
+            held = self._held.get(name)
             # Of slots that end at different times the last one counts.
-            if name in self._held and not self._holds(name, now_us):
+            if held is not None and (len(held.places) == 1 or not self._holds(name, now_us)):
                 self._forget(name)
                 ended += 1
         for bucket in [bucket for bucket, slots in self._slots.items() if slots.is_empty(now_us)]:
@@ -144,7 +153,10 @@ class MemoryLeases:
         return ended
 
     def _names(self, request_id: str, lease: str) -> list[str]:
-        return [lease] if lease else list(self._by_request.get(request_id, ()))
+        if lease:
+            return [lease]
+        filed = self._by_request.get(request_id, ())
+        return [filed] if isinstance(filed, str) else list(filed)
 
     def _holds(self, name: str, now_us: int) -> bool:
         places = self._held.get(name, _NOTHING).places
@@ -152,8 +164,8 @@ class MemoryLeases:
 
     def _forget(self, name: str) -> None:
         request_id = self._held.pop(name, _NOTHING).request_id
-        names = self._by_request.get(request_id)
-        if names is not None:
-            names.discard(name)
-            if not names:
-                del self._by_request[request_id]
+        filed = self._by_request.get(request_id)
+        if isinstance(filed, set):
+            filed.discard(name)
+        if filed == name or not filed:
+            self._by_request.pop(request_id, None)

@@ -97,6 +97,33 @@ def test_quiet_clients_wait_for_one_turn_of_each(quiet: int, flood: int) -> None
     assert set(order[: quiet + 1]) == {"flood", *clients[flood:]}
 
 
+@given(st.integers(1, 3), st.integers(1, 8))
+def test_whoever_comes_again_at_once_passes_nobody(most: int, quiet: int) -> None:
+    """Who sends many requests at once and who sends one after the other take turns for ever."""
+    slots, limit = Slots(), Concurrency(most=most, lease_us=10**9, queue=1_000, wait_us=10**9)
+    held = [f"before/{number}" for number in range(most)]
+    for name in held:
+        slots.lease(name, limit, 0)
+    turns = 20 * (quiet + 1)
+    coming = [f"flood/{number}" for number in range(turns)] + [f"quiet{one}/0" for one in range(quiet)]
+    came: dict[str, int] = {}
+    served: list[str] = []
+    for turn in range(turns):
+        for name in coming:
+            assert slots.wait(name, name.partition("/")[0], limit, 0).accepted
+            came[name] = turn
+        over = held.pop(0)
+        slots.let_go(over)
+        coming = [f"{over.partition('/')[0]}/{turn + 1}"] if over.startswith("quiet") else []
+        (name,) = slots.called(limit, 0)
+        slots.lease(name, limit, 0)
+        held.append(name)
+        served.append(name.partition("/")[0])
+        if name.startswith("quiet"):
+            assert turn - came[name] <= quiet
+    assert served.count("flood") >= turns // (quiet + 1) - 1
+
+
 def test_a_full_queue_makes_room_for_whoever_has_less_of_it() -> None:
     """A client that fills the queue can't keep others from waiting; among equals who came first stays."""
     slots, limit = Slots(), Concurrency(most=1, lease_us=1_000, queue=3, wait_us=500)

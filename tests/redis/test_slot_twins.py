@@ -23,14 +23,14 @@ for at = 1, #ARGV, 8 do
   for place = 1, 5 do n[place] = tonumber(ARGV[at + 2 + place]) end
   local most, lease_us, queue, wait_us, now_us = n[1], n[2], n[3], n[4], n[5]
   local outcome
-  slots.expire(KEYS[1], now_us)
+  local waiting = slots.expire(KEYS[1], now_us)
   if what == 'let go' then
-    outcome = tostring(slots.let_go(KEYS[1], name))
+    outcome = tostring(slots.let_go(KEYS[1], name, waiting))
   elseif what == 'renew' then
     slots.renew(KEYS[1], name, now_us + lease_us)
     outcome = 'renewed'
-  elseif slots.has_turn(KEYS[1], name, most) then
-    slots.lease(KEYS[1], name, now_us + lease_us)
+  elseif slots.has_turn(KEYS[1], name, most, waiting) then
+    slots.lease(KEYS[1], name, now_us + lease_us, waiting)
     outcome = 'leased'
   else
     local accepted, ousted = slots.wait(KEYS[1], name, client, queue, now_us + wait_us, most)
@@ -99,19 +99,26 @@ def histories(draw: st.DrawFn) -> list[Step]:
     return steps
 
 
-def _taking_turns() -> list[Step]:
-    """Have a newcomer come while a round is on that has gone past its beginning."""
+# A newcomer comes while a round is on that has gone past its beginning.
+_NEWCOMER = (
+    "ask x0, ask a0, ask a1, ask b0, ask b1, let go x0, ask a0, let go a0, ask b0, let go b0, "
+    "ask a1, ask c0, let go a1"
+)
+# One that has been served comes again at once, while another waits for its second turn.
+_AGAIN = (
+    "ask x0, ask a0, ask a1, ask b0, let go x0, ask a0, let go a0, ask b0, ask b1, ask b2, let go b0, ask a1"
+)
+
+
+def _taking_turns(history: str) -> list[Step]:
     limit = Concurrency(1, _LEASE_US, 9, _WAIT_US)
-    history = (
-        "ask x0, ask a0, ask a1, ask b0, ask b1, let go x0, ask a0, let go a0, ask b0, let go b0, "
-        "ask a1, ask c0, let go a1"
-    )
     words = (entry.rpartition(" ") for entry in history.split(", "))
     return [Step(what, name, name[0], limit, _START_US) for what, _, name in words]
 
 
 @given(steps=histories())
-@example(steps=_taking_turns())
+@example(steps=_taking_turns(_NEWCOMER))
+@example(steps=_taking_turns(_AGAIN))
 def test_any_history(server: RedisServer, steps: list[Step]) -> None:
     """The same happens to each request, and the same ones are called after it."""
     assert _in_lua(server, steps) == _in_python(steps)
@@ -120,7 +127,8 @@ def test_any_history(server: RedisServer, steps: list[Step]) -> None:
 def test_nothing_stays(server: RedisServer) -> None:
     """Everything that is kept ends by itself."""
     limit = Concurrency(1, _LEASE_US, 2, _WAIT_US)
-    _in_lua(server, [Step("ask", name, name[0], limit, _START_US) for name in ("a0", "b0", "c0")])
+    history = ("ask", "a0"), ("ask", "b0"), ("ask", "c0"), ("let go", "a0"), ("ask", "b0")
+    _in_lua(server, [Step(what, name, name[0], limit, _START_US) for what, name in history])
     keys = server.ask("KEYS", "*")
-    assert len(keys) == 4
+    assert len(keys) == 5
     assert all(server.ask("PTTL", key.decode() if isinstance(key, bytes) else key) > 0 for key in keys)

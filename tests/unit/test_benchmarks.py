@@ -218,7 +218,7 @@ def test_keys_do_not_show_in_representations() -> None:
     """A traceback or a debugging line with these values holds no key."""
     key = key_text()
     many = check_request_of_each((key,))
-    shown = repr([check_request(key), many, Keys(key, key, key), contender(200)])
+    shown = repr([check_request(key), many, Keys(key, key, key, key), contender(200)])
     assert "_live_" not in shown
 
 
@@ -280,7 +280,7 @@ def test_report_judges_targets() -> None:
     assert len(lines) == len(TARGETS) + 2
     verdicts = [line.split()[0] for line in lines]
     assert verdicts == ["met", "MISSED", "met", *["-"] * (len(TARGETS) - 3), "MISSED", "met"]
-    assert lines[0].endswith("checks/s >= 1.3 x floor                       1.40 (1.40..1.40)")
+    assert lines[0].endswith("checks/s >= 1.3 x floor                           1.40 (1.40..1.40)")
     assert lines[-1].endswith("0.90 (0.40..1.20)")
 
 

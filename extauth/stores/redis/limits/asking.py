@@ -25,6 +25,8 @@ _SHADOW = 128
 FIRST_ANSWER = 8
 _LONGEST_NAME = 255
 _MAY_NOT_WAIT = 128
+# Arguments that are `bulk` already, and three more.
+_THREE_MORE = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
 
 
 class Place(NamedTuple):
@@ -134,17 +136,16 @@ def _in_numbers(groups: Sequence[Sequence[Take]], places: Sequence[slots.Place])
 
 def named(asked: Question, name: str, client: str, lease: str, request_id: str) -> Question:
     """Say who wants the slots that are asked for; with a `request_id` the lease is filed under it."""
-    keys, filed = asked.keys, b""
+    keys, number_of_keys, arguments, number_of_arguments = asked[:4]
+    who, whose, filed = name.encode(), client.encode(), b""
     if request_id:
         keys += bulk(layout.leases_of(request_id).encode())
+        number_of_keys += 1
         filed = lease.encode()
-    return asked._replace(
-        keys=keys,
-        number_of_keys=asked.number_of_keys + bool(request_id),
-        arguments=asked.arguments + bulk(name.encode()) + bulk(client.encode()) + bulk(filed),
-        number_of_arguments=asked.number_of_arguments + 3,
-        lease=lease,
-    )
+    arguments = _THREE_MORE % (arguments, len(who), who, len(whose), whose, len(filed), filed)
+    # Once a check: `_replace` takes several times as long.
+    words = (keys, number_of_keys, arguments, number_of_arguments + 3)
+    return tuple.__new__(Question, words + asked[4:-1] + (lease,))
 
 
 def violations(cool_down: Take, count: int) -> Question:

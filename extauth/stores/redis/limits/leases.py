@@ -85,13 +85,11 @@ class RedisLeases:
 
     def attempt(self, waiter: Waiter, *, last: bool) -> None:
         """Ask for what the waiter wants. See `Desk`."""
-        places = waiter.plan.places
-        lease = tokens.encode(
-            waiter.claim.name,
-            self._now_us() // _MILLISECOND_US,
-            max(place.limit.lease_us for place in places) // _MILLISECOND_US,
-            slot_bases(waiter.plan.places),
-        )
+        plan = waiter.plan
+        if not plan.lease_tail:
+            longest_us = max(place.limit.lease_us for place in plan.places)
+            plan.lease_tail = tokens.tail(longest_us // _MILLISECOND_US, slot_bases(plan.places))
+        lease = tokens.encode(waiter.claim.name, self._now_us() // _MILLISECOND_US, plan.lease_tail)
         on_told = partial(self._told, waiter, last)
         self._way.ask(waiter, lease, may_wait=not last, on_told=on_told)
 

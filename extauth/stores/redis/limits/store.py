@@ -162,7 +162,7 @@ class RedisLimitStore:
             if may_wait:
                 plan.prepared = asked
         asked = named(asked, claim.name, plan.client, lease, claim.request_id)
-        self._enqueue(Waiting(plan, asked, on_told))
+        self._enqueue(tuple.__new__(Waiting, (plan, asked, on_told)))
 
     def _run_errands(self, _slot: int, errands: Sequence[Errand], answered: Answered) -> None:
         try:

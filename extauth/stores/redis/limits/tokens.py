@@ -26,10 +26,15 @@ class Lease(NamedTuple):
     bases: tuple[str, ...]
 
 
-def encode(name: str, since_ms: int, lease_ms: int, bases: Sequence[str]) -> str:
-    """Return the word for a lease: visible ASCII without blanks."""
+def tail(lease_ms: int, bases: Sequence[str]) -> str:
+    """Return how the words for all leases of a plan end: what `encode` needs of it, worked out once."""
     places = base64.urlsafe_b64encode("\n".join(bases).encode()).rstrip(b"=").decode("ascii")
-    return f"{name}.{since_ms}.{lease_ms}.{places}"
+    return f".{lease_ms}.{places}"
+
+
+def encode(name: str, since_ms: int, tail: str) -> str:
+    """Return the word for a lease: visible ASCII without blanks."""
+    return f"{name}.{since_ms}{tail}"
 
 
 def decode(word: str) -> Lease | None:

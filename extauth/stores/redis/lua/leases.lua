@@ -26,10 +26,10 @@ for at = 1, #ARGV, 5 do
   local freed, words = 0, nil
   for place = key, key + count - 1 do
     local base = KEYS[place]
-    slots.expire(base, now_us)
+    local waiting = slots.expire(base, now_us)
     if what == 'end' then
-      if slots.let_go(base, name) then freed = freed + 1 end
-      slots.call_next(base)
+      if slots.let_go(base, name, waiting) then freed = freed + 1 end
+      if waiting > 0 then slots.call_next(base) end
     elseif what == 'renew' then
       slots.renew(base, name, now_us + last_ms * 1000)
     elseif what == 'count' then

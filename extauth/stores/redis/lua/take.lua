@@ -168,16 +168,16 @@ local function occupy(spec, at, first, names, places, allowed, mode)
   local may_wait = places < 128
   if not may_wait then places = places - 128 end
   local name, client, lease = ARGV[names], ARGV[names + 1], ARGV[names + 2]
-  local limits, blocked = {}, nil
+  local limits, waiting, blocked = {}, {}, nil
   for place = 1, places do
     local base, limit = KEYS[first + place - 1], {}
     limit.most, limit.lease_us, limit.queue, limit.wait_us, at = unpack_from('>I4I8I4I8', spec, at)
     limits[place] = limit
-    slots.expire(base, now_us)
+    waiting[place] = slots.expire(base, now_us)
     if mode == GIVE_BACK then
-      slots.let_go(base, name)
-      slots.call_next(base)
-    elseif not blocked and not slots.has_turn(base, name, limit.most) then
+      slots.let_go(base, name, waiting[place])
+      if waiting[place] > 0 then slots.call_next(base) end
+    elseif not blocked and not slots.has_turn(base, name, limit.most, waiting[place]) then
       blocked = place
     end
   end
@@ -188,7 +188,7 @@ local function occupy(spec, at, first, names, places, allowed, mode)
   if allowed and not blocked then
     local longest_us = 0
     for place, limit in ipairs(limits) do
-      slots.lease(KEYS[first + place - 1], name, now_us + limit.lease_us)
+      slots.lease(KEYS[first + place - 1], name, now_us + limit.lease_us, waiting[place])
       longest_us = math.max(longest_us, limit.lease_us)
     end
     if lease ~= '' then
@@ -201,7 +201,7 @@ local function occupy(spec, at, first, names, places, allowed, mode)
   for place = 1, places do
     local base = KEYS[first + place - 1]
     local stays = allowed and may_wait and place == blocked
-    if not stays and slots.leave(base, name, false) then slots.call_next(base) end
+    if not stays and waiting[place] > 0 and slots.leave(base, name, false) then slots.call_next(base) end
   end
   if not allowed then return false, pack('>BBI4', 0, 0, 0) end
   if not may_wait then return false, pack('>BBI4', 3, blocked - 1, 0) end
