@@ -15,6 +15,9 @@ from extauth.stores.limits import OnTold, Taken, Told
 from extauth.throttle.claims import Claim
 from extauth.throttle.slots import Blocked
 
+# How much of the wait begins only once the loop gets round to it, in seconds.
+_TAIL_SECONDS = 0.0125
+
 
 class Waiter:
     """One check, from its first question to its answer; `told` gets what the store says to each."""
@@ -74,7 +77,9 @@ class Waiter:
         self._refusal = told._replace(blocked=blocked._replace(waits=False))
         if self._timer is None:
             seconds = blocked.place.limit.wait_us / MICROSECONDS
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._enough)
+            tail = min(seconds / 2, _TAIL_SECONDS)
+            # In two steps: after a standstill of the loop a signal may be there and not be read yet.
+            self._timer = asyncio.get_running_loop().call_later(seconds - tail, self._nearly_enough, tail)
             self.claim.on_gone = self._gone
             self._room.waiters[self.claim.name] = self
         if self.claim.gone:
@@ -86,6 +91,9 @@ class Waiter:
         """Hear that somebody else has the place in the queue."""
         self._last = True
         self.ask()
+
+    def _nearly_enough(self, tail: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(tail, self._enough)
 
     def _enough(self) -> None:
         self._last = True

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from pathlib import Path
 
+import uvloop
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from extauth.app import App
+from extauth.clock import MICROSECONDS
 from extauth.completion.signals import Signal
 from extauth.limits.plan import Plan
 from extauth.server.connections import ConnectionLimits, Connections
+from extauth.stores.limits import Taken, Told
 from extauth.stores.memory import MemoryLimitStore
 from extauth.telemetry.collector import collector_for
-from extauth.throttle.claims import Claim
+from extauth.throttle.claims import Claim, Claims
 from extauth.throttle.counts import AGE_BOUNDS_US, LeaseCounts
 from extauth.throttle.embedded import EmbeddedLeases
 from extauth.throttle.memory import Candidate
@@ -153,3 +158,29 @@ def test_a_server_frees_sweeps_and_counts(tmp_path: Path) -> None:
             assert line in page
 
     asyncio.run(scenario())
+
+
+def test_a_standstill_of_the_loop_makes_nobody_wait_in_vain() -> None:
+    """A report that has come while the process stood still is read before who waits for it is refused."""
+    limit = Concurrency(most=1, lease_us=10_000_000, queue=1, wait_us=25_000)
+    plan = Plan((), (KEY._replace(limit=limit),), client="a")
+
+    async def scenario() -> None:
+        clock, limits, claims = FakeClock(), MemoryLimitStore(), Claims()
+        ends = EmbeddedLeases(limits, clock)
+        assert limits.acquire(plan, clock.now_us(), claims.new("r-1")).lease
+        waiting = claims.new("r-2")
+        told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
+        ends.wait(plan, waiting, limits.acquire(plan, clock.now_us(), waiting), told.set_result)
+        reads, writes = socket.socketpair()
+        with reads, writes:
+            asyncio.get_running_loop().add_reader(reads, lambda: ends.end(reads.recv(9).decode()))
+            writes.send(b"r-1")
+            # The process gets no time, longer than the wait is.
+            time.sleep(2 * limit.wait_us / MICROSECONDS)  # noqa: ASYNC251 - see above
+            assert isinstance(taken := await told, Taken)
+            assert taken.lease
+            asyncio.get_running_loop().remove_reader(reads)
+
+    # Its timers come before what is to be read.
+    uvloop.run(scenario())
