@@ -172,15 +172,24 @@ def test_a_standstill_of_the_loop_makes_nobody_wait_in_vain() -> None:
         waiting = claims.new("r-2")
         told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         ends.wait(plan, waiting, limits.acquire(plan, clock.now_us(), waiting), told.set_result)
-        reads, writes = socket.socketpair()
-        with reads, writes:
-            asyncio.get_running_loop().add_reader(reads, lambda: ends.end(reads.recv(9).decode()))
+        loop = asyncio.get_running_loop()
+        (reads, writes), (begins, starter) = socket.socketpair(), socket.socketpair()
+
+        def stand_still() -> None:
+            begins.recv(9)
             writes.send(b"r-1")
             # The process gets no time, longer than the wait is.
-            time.sleep(2 * limit.wait_us / MICROSECONDS)  # noqa: ASYNC251 - see above
-            assert isinstance(taken := await told, Taken)
-            assert taken.lease
-            asyncio.get_running_loop().remove_reader(reads)
+            time.sleep(2 * limit.wait_us / MICROSECONDS)
+
+        with reads, writes, begins, starter:
+            loop.add_reader(reads, lambda: ends.end(reads.recv(9).decode()))
+            loop.add_reader(begins, stand_still)
+            starter.send(b"!")
+            taken = await told
+            loop.remove_reader(reads)
+            loop.remove_reader(begins)
+        assert isinstance(taken, Taken)
+        assert taken.lease
 
     # Its timers come before what is to be read.
     uvloop.run(scenario())
