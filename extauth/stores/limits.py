@@ -20,7 +20,7 @@ class Taken(NamedTuple):
 
     The cool-down's is the last of them, and only there while it refuses. `shadowed` names the limits in
     shadow that would have refused. `lease` names the slots that were taken, `blocked` says of which limit
-    there was none; then nothing was taken of the others either.
+    there was none; then nothing was taken of the others either. `expired` leases had ended by themselves.
     """
 
     allowed: bool
@@ -28,6 +28,7 @@ class Taken(NamedTuple):
     shadowed: tuple[str, ...] = ()
     lease: str = ""
     blocked: Blocked | None = None
+    expired: int = 0
 
 
 class LimitStore(Protocol):

@@ -402,3 +402,17 @@ def test_routes_may_be_called_as_they_like(run: Run) -> None:
         {"path": "/" + "x" * 400, "concurrency": {"max": 1, "per": "route"}},
     ]
     run(scenario, concurrency={"max": 9}, routes=routes)
+
+
+def test_leases_whose_end_nobody_reports_are_counted(run: Run) -> None:
+    """Lost signals show, at the latest when the limit is used again."""
+
+    async def scenario(service: InFlight) -> None:
+        ends = service.world.app.parts.ends
+        await service.lease("r-1", path="/short")
+        await service.lease("r-2", path="/short")
+        await asyncio.sleep(1.05)
+        service.end("r-3", await service.lease("r-3", path="/short"))
+        await eventually(lambda: (ends.by_expiry, ends.by_signal) == (2, 1))
+
+    run(scenario, concurrency={"max": 2, "ttl": "1m"}, routes=[{"path": "/short", "timeout": "1s"}])

@@ -97,7 +97,7 @@ def question(
     arguments, answer, tells = _in_common(
         b"".join(map(bulk, (spec, *names))),
         len(takes),
-        "2BI" if places else "",
+        "2B2I" if places else "",
         tuple((take.tell, take.limit, take.cost, place.state) for take, place in enforced),
     )
     return Question(
@@ -203,11 +203,16 @@ class Verdict(enum.IntEnum):
     NO_ROOM = 3
 
 
+def expired_in(asked: Question, values: tuple[int, ...]) -> int:
+    """Return how many leases had ended by themselves of the limits on requests in flight."""
+    return values[-1] if asked.slots else 0
+
+
 def blocked_by(asked: Question, values: tuple[int, ...]) -> slots.Blocked | None:
     """Return which limit had no slot, if that is why a check was not allowed."""
     if not asked.slots:
         return None
-    verdict, number, again_ms = values[-3:]
+    verdict, number, again_ms, _ = values[-4:]
     if verdict not in {Verdict.WAITS, Verdict.NO_ROOM}:
         return None
     return slots.Blocked(asked.slots[number], waits=verdict == Verdict.WAITS, again_us=again_ms * 1_000)

@@ -28,6 +28,7 @@ from extauth.stores.redis.limits.asking import (
     Question,
     Standing,
     blocked_by,
+    expired_in,
     found_in,
     question,
     read_answer,
@@ -212,6 +213,7 @@ class ClusterLimitStore:
     async def _take_parts(self, plan: Plan, parts: tuple[Part, ...], done: list[Part], found: Found) -> Told:
         """Take until one refuses; `done` and `found` hold what was taken by then. Raises StoreError."""
         asked_us = now_us = self._now_us()
+        expired = 0
         for number, part in enumerate(parts):
             reply = await heard(partial(self._run, part.slot, [part.asked]))
             values, _ = read_answer(part.asked, reply, FIRST_ANSWER)
@@ -219,18 +221,19 @@ class ClusterLimitStore:
                 return None  # the first part asks for the version: nothing was taken
             now_us = time_of(reply)
             found |= found_in(part.asked, values)
+            expired += expired_in(part.asked, values)
             if limit := blocked_by(part.asked, values):
                 found |= _given_back(done, found, now_us) | await self._look_at(parts[number + 1 :])
                 usages = tuple(take.look(found[take.bucket].state, now_us) for take in plan.takes)
-                return Taken(allowed=False, usages=usages, blocked=limit)
+                return Taken(allowed=False, usages=usages, blocked=limit, expired=expired)
             if not values[0]:
                 later, violated = await asyncio.gather(
                     self._look_at(parts[number + 1 :]), self._count_refusal(plan, done)
                 )
                 found |= _given_back(done, found, now_us) | later | violated
-                return _refusal(plan, found, asked_us, now_us)
+                return _refusal(plan, found, asked_us, now_us)._replace(expired=expired)
             done.append(part)
-        return _allowance(plan, found, now_us)
+        return _allowance(plan, found, now_us)._replace(expired=expired)
 
     async def _count_refusal(self, plan: Plan, done: Sequence[Part]) -> Found:
         """Tell the cool-down, where it let a check pass that another slot refused; return how it stands."""

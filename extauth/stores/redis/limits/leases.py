@@ -95,6 +95,8 @@ class RedisLeases:
 
     def _told(self, waiter: Waiter, last: bool, told: Told) -> None:  # noqa: FBT001 - bound by `partial`
         blocked = told.blocked if isinstance(told, Taken) else None
+        if isinstance(told, Taken):
+            self._counts.by_expiry += told.expired
         ends = isinstance(told, Taken) and not told.lease and (blocked is None or not blocked.waits)
         if ends and self._way.is_cluster and waiter.is_seated:
             # It may wait in a slot that wasn't asked this time.
@@ -132,7 +134,7 @@ class RedisLeases:
         for place in places:
             base = layout.slots_of(place.subject, place.field)
             run = partial(self._way.run, self._way.slot(base), [errand("count", "", [base])])
-            found[place.bucket] = int(await heard(run))
+            found[place.bucket] = int((await heard(run)).partition(b" ")[0])
         return found
 
     def renew(self, request_id: str, lease: str = "") -> None:
@@ -186,15 +188,21 @@ class RedisLeases:
         self._errands.send(filed)
 
     def _count_ended(self, since_ms: int, said: str) -> None:
-        counts = self._counts
-        if said == "0":
-            counts.unknown += 1
-        elif said:
-            counts.by_signal += 1
-            counts.note_age(self._now_us() - since_ms * _MILLISECOND_US)
+        freed = self._count_expired(said)
+        if freed == "0":
+            self._counts.unknown += 1
+        elif freed:
+            self._counts.by_signal += 1
+            self._counts.note_age(self._now_us() - since_ms * _MILLISECOND_US)
 
     def _count_left(self, _since_ms: int, said: str) -> None:
-        self._counts.by_disconnect += said not in _NOTHING
+        self._counts.by_disconnect += self._count_expired(said) not in _NOTHING
+
+    def _count_expired(self, said: str) -> str:
+        """Return how many slots were freed, as an errand says it."""
+        freed, _, expired = said.partition(" ")
+        self._counts.by_expiry += int(expired or 0)
+        return freed
 
     def _by_slot(self, bases: Sequence[str]) -> list[list[str]]:
         grouped: defaultdict[int, list[str]] = defaultdict(list)

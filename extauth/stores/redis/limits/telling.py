@@ -12,6 +12,7 @@ from extauth.stores.redis.limits.asking import (
     Found,
     Question,
     Standing,
+    expired_in,
     found_in,
     read_answer,
     state_at,
@@ -26,15 +27,21 @@ def taken(asked: Question, values: tuple[int, ...], now_us: int) -> Taken:
         state: Any = values[at : at + 4]
         usages.append(tell(limit, cost, True, state, now_us))
     if not asked.shadows:
-        return tuple.__new__(Taken, (True, tuple(usages), (), asked.lease, None))
+        return tuple.__new__(Taken, (True, tuple(usages), (), asked.lease, None, expired_in(asked, values)))
     shadowed = (take.limit.name for take, place in asked.shadows if not values[place.room])
-    return Taken(allowed=True, usages=tuple(usages), shadowed=tuple(shadowed), lease=asked.lease)
+    return Taken(
+        allowed=True,
+        usages=tuple(usages),
+        shadowed=tuple(shadowed),
+        lease=asked.lease,
+        expired=expired_in(asked, values),
+    )
 
 
 def blocked(asked: Question, values: tuple[int, ...], now_us: int, limit: Blocked) -> Taken:
     """Nothing was taken, because all slots of a limit are."""
     usages = tuple(take.look(state_at(values, place), now_us) for take, place in asked.enforced)
-    return Taken(allowed=False, usages=usages, blocked=limit)
+    return Taken(allowed=False, usages=usages, blocked=limit, expired=expired_in(asked, values))
 
 
 def refused(plan: Plan, asked: Question, values: tuple[int, ...], now_us: int, asked_us: int) -> Taken:
@@ -49,7 +56,7 @@ def refused(plan: Plan, asked: Question, values: tuple[int, ...], now_us: int, a
         states += (state_at(values, place),)
         usages += (cool_down.look(states[-1], now_us, allowed=False),)
     plan.held = hold(usages, states, asked_us=asked_us, store_now_us=now_us)
-    return Taken(allowed=False, usages=usages)
+    return Taken(allowed=False, usages=usages, expired=expired_in(asked, values))
 
 
 def counted(asked: Question, values: tuple[int, ...], now_us: int) -> Standing:

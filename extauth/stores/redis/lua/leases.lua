@@ -9,12 +9,13 @@
 -- KEYS holds for each of them the beginning of the limits' keys, then, where the whole lease is given, the set of the
 -- request's leases. `find` has that set alone.
 --
--- The reply is text, a line for each errand: how many slots were freed; for `count` how many are held; for `find` the
+-- The reply is text, a line for each errand: how many slots were freed, and behind a blank how many leases of their limits
+-- had ended by themselves; for `count` how many are held; for `find` the
 -- leases, separated by spaces; for `file` `ended` if the request's end was reported before.
 --
 -- A client may leave so early that the end of its request is reported before the check has taken a slot. So where `find`
 -- finds nothing it notes that for a while, and who comes then gets no slot.
-local call = redis.call
+local call, format = redis.call, string.format
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local said, key = {}, 1
@@ -23,10 +24,11 @@ local ENDED, REMEMBERED_MS = '!', 5000
 for at = 1, #ARGV, 5 do
   local what, name, lease = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local last_ms, count = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local freed, words = 0, nil
+  local freed, expired, words = 0, 0, nil
   for place = key, key + count - 1 do
     local base = KEYS[place]
-    local waiting = slots.expire(base, now_us)
+    local waiting, over = slots.expire(base, now_us)
+    expired = expired + over
     if what == 'end' then
       if slots.let_go(base, name, waiting) then freed = freed + 1 end
       if waiting > 0 then slots.call_next(base) end
@@ -58,7 +60,7 @@ for at = 1, #ARGV, 5 do
     end
     key = key + 1
   end
-  said[#said + 1] = words or tostring(freed)
+  said[#said + 1] = words or format('%d %d', freed, expired)
 end
 
 return table.concat(said, '\n')

@@ -89,20 +89,20 @@ local function leave(base, name, is_served)
   return true
 end
 
--- Strikes off leases and waiters whose time is over; returns how many wait still.
+-- Strikes off leases and waiters whose time is over; returns how many wait still, and how many leases these were.
 local function expire(base, now_us)
   if now_us ~= known_at then held, lasting, known_at = {}, {}, now_us end
-  if held[base] then return 0 end
+  if held[base] then return 0, 0 end
   local leases, order, ends = keys_of(base)
-  call('ZREMRANGEBYSCORE', leases, '-inf', format('%d', now_us))
+  local expired = call('ZREMRANGEBYSCORE', leases, '-inf', format('%d', now_us))
   local waiting = call('ZCARD', order)
   if waiting == 0 then
     held[base] = call('ZCARD', leases)
-    return 0
+    return 0, expired
   end
   local late = call('ZRANGEBYSCORE', ends, '-inf', format('%d', now_us))
   for _, name in ipairs(late) do leave(base, name, false) end
-  return waiting - #late
+  return waiting - #late, expired
 end
 
 local function turn_of_next(base, client)

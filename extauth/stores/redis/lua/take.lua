@@ -29,7 +29,8 @@
 --   allowed 1, then for each limit whether it has room 1
 --   then for each limit its state, four numbers of 8: as it is now stored
 --   then, if there are limits on requests in flight, what became of the slots 1: 0 nothing, 1 taken, 2 the check waits,
---     3 it can't wait; which limit had none 1; and in how many milliseconds to ask again 4, 0 to wait for a call
+--     3 it can't wait; which limit had none 1; in how many milliseconds to ask again 4, 0 to wait for a call; how many
+--     leases had ended by themselves 4
 local pack, unpack_from, call, concat = struct.pack, struct.unpack, redis.call, table.concat
 local sub, byte, ceil = string.sub, string.byte, math.ceil
 local STATE, STATE_SIZE = '>I8I8I8I8', 32
@@ -168,12 +169,14 @@ local function occupy(spec, at, first, names, places, allowed, mode)
   local may_wait = places < 128
   if not may_wait then places = places - 128 end
   local name, client, lease = ARGV[names], ARGV[names + 1], ARGV[names + 2]
-  local limits, waiting, blocked = {}, {}, nil
+  local limits, waiting, blocked, expired = {}, {}, nil, 0
   for place = 1, places do
     local base, limit = KEYS[first + place - 1], {}
     limit.most, limit.lease_us, limit.queue, limit.wait_us, at = unpack_from('>I4I8I4I8', spec, at)
     limits[place] = limit
-    waiting[place] = slots.expire(base, now_us)
+    local over
+    waiting[place], over = slots.expire(base, now_us)
+    expired = expired + over
     if mode == GIVE_BACK then
       slots.let_go(base, name, waiting[place])
       if waiting[place] > 0 then slots.call_next(base) end
@@ -181,7 +184,7 @@ local function occupy(spec, at, first, names, places, allowed, mode)
       blocked = place
     end
   end
-  if mode == GIVE_BACK then return allowed, pack('>BBI4', 0, 0, 0) end
+  if mode == GIVE_BACK then return allowed, pack('>BBI4I4', 0, 0, 0, expired) end
   -- Its end was reported before it came here: see `leases.lua`.
   local ended = lease ~= '' and call('SISMEMBER', KEYS[first + places], '!') == 1
   if ended then blocked, may_wait = 1, false end
@@ -195,7 +198,7 @@ local function occupy(spec, at, first, names, places, allowed, mode)
       call('SADD', KEYS[first + places], lease)
       call('PEXPIRE', KEYS[first + places], ceil(longest_us / 1000))
     end
-    return true, pack('>BBI4', 1, 0, 0)
+    return true, pack('>BBI4I4', 1, 0, 0, expired)
   end
   -- It waits for one limit at a time, and for none that wouldn't help.
   for place = 1, places do
@@ -203,13 +206,13 @@ local function occupy(spec, at, first, names, places, allowed, mode)
     local stays = allowed and may_wait and place == blocked
     if not stays and waiting[place] > 0 and slots.leave(base, name, false) then slots.call_next(base) end
   end
-  if not allowed then return false, pack('>BBI4', 0, 0, 0) end
-  if not may_wait then return false, pack('>BBI4', 3, blocked - 1, 0) end
+  if not allowed then return false, pack('>BBI4I4', 0, 0, 0, expired) end
+  if not may_wait then return false, pack('>BBI4I4', 3, blocked - 1, 0, expired) end
   local base, limit = KEYS[first + blocked - 1], limits[blocked]
   local waits, ousted = slots.wait(base, name, client, limit.queue, now_us + limit.wait_us, limit.most)
   if ousted then slots.oust(ousted) end
-  if not waits then return false, pack('>BBI4', 3, blocked - 1, 0) end
-  return false, pack('>BBI4', 2, blocked - 1, slots.next_end_ms(base, name, limit.most, now_us))
+  if not waits then return false, pack('>BBI4I4', 3, blocked - 1, 0, expired) end
+  return false, pack('>BBI4I4', 2, blocked - 1, slots.next_end_ms(base, name, limit.most, now_us), expired)
 end
 
 local ends = {}
