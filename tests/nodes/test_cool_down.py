@@ -48,4 +48,5 @@ def test_a_flood_cools_down_everywhere_and_then_costs_redis_nothing(tmp_path: Pa
         wait_until(lambda: code(two, key) == "cooling_down", within=3, what="the cool-down on the other")
         before = reads(redis)
         assert {code(node, key) for _ in range(300) for node in (one, two)} == {"cooling_down"}
-        assert reads(redis) == before
+        # Each server looks for new bans four times a second; none of the 600 checks asks for anything.
+        assert reads(redis) - before < 60
