@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple
 
+from extauth.completion.signals import LONGEST_ID, LONGEST_LEASE
+
 # Tags of what is looked into (opentelemetry/proto/{collector/logs,logs,common}/v1): field * 8 + wire type.
 _RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORDS = 0x0A, 0x12, 0x12
 _TIMES = frozenset({0x09, 0x59})  # time_unix_nano, observed_time_unix_nano
@@ -18,7 +20,7 @@ _ATTRIBUTES, _KEY, _VALUE, _STRING = 0x32, 0x0A, 0x12, 0x0A
 _FIXED64, _LENGTH = 1, 2
 _MORE = 0x80  # of a number: this bit of a byte says that another one follows
 _LONGEST_BODY = 1_024
-_LONGEST_ID = 128
+_LONGEST = {b"rid": LONGEST_ID, b"lease": LONGEST_LEASE}
 _MOST_ALIKE = 4
 
 
@@ -107,7 +109,7 @@ def _look(body: bytes) -> tuple[dict[bytes, _Span], list[_Span]]:
                 values[name] = value
             elif name != b"type":
                 others.append(value)
-    if any(not 0 < end - start <= _LONGEST_ID for start, end in values.values()):
+    if any(not 0 < end - start <= _LONGEST[name] for name, (start, end) in values.items()):
         raise _UnusualError
     return values, others
 

@@ -7,17 +7,18 @@ from collections.abc import Iterator
 
 import orjson
 
-from extauth.completion.signals import Reading, Signal, Unread
+from extauth.completion.signals import LONGEST_ID, LONGEST_LEASE, Reading, Signal, Unread
 
-_VALUE = re.compile(rb"([!-~]{0,128})(?:[ \t\r\n\0]|\Z)")
-_ID = re.compile(r"[!-~]{1,128}")
+_VALUE = re.compile(rb"([!-~]{0,%d})(?:[ \t\r\n\0]|\Z)" % LONGEST_LEASE)
+_ID = re.compile(rf"[!-~]{{1,{LONGEST_ID}}}")
+_LEASE = re.compile(rf"[!-~]{{1,{LONGEST_LEASE}}}")
 
 
 def signal(request_id: object, lease: object, *, progress: bool = False) -> Reading:
-    """Return the signal of these values, where `-` means none; ids are 1 to 128 visible ASCII characters."""
+    """Return the signal of these values, where `-` means none. Both are visible ASCII: see `signals`."""
     if lease is None or lease in {"", "-"}:
         lease = ""
-    elif not isinstance(lease, str) or not _ID.fullmatch(lease):
+    elif not isinstance(lease, str) or not _LEASE.fullmatch(lease):
         return Unread.UNREADABLE
     if not isinstance(request_id, str) or request_id == "-" or not _ID.fullmatch(request_id):
         return Unread.UNREADABLE

@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+# How long a request's id may be, and a lease: that names all limits of which it holds a slot.
+LONGEST_ID = 128
+LONGEST_LEASE = 1_024
+
 
 class Signal(NamedTuple):
     """A request ended; with `progress` it still runs. `lease` is empty where the proxy didn't learn it."""

@@ -81,7 +81,7 @@ class RequestReader:
             places,
             self._forwarded_for(headers) if address is None else address.decode("latin-1"),
             _new_request_id()
-            if request_id is None or len(request_id) > LONGEST_REQUEST_ID
+            if not request_id or len(request_id) > LONGEST_REQUEST_ID
             else request_id.decode("latin-1"),
             ambiguous or two,
         )

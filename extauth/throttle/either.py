@@ -26,9 +26,10 @@ class EitherLeases:
 
     def end(self, request_id: str, lease: str = "") -> None:
         """End a lease, without one all of the request."""
-        if len(self._local):
-            self._local.end(request_id, lease)
-        self._shared.end(request_id, lease)
+        known = len(self._local) > 0 and self._local.end_known(request_id, lease)
+        # A request may have leases in both; a lease is in one.
+        if not (known and lease):
+            self._shared.end(request_id, lease)
 
     def renew(self, request_id: str, lease: str = "") -> None:
         """Have leases of a request that still runs last longer."""

@@ -49,11 +49,16 @@ class EmbeddedLeases:
 
     def end(self, request_id: str, lease: str = "") -> None:
         """End a lease, without one all of the request."""
+        if not self.end_known(request_id, lease):
+            self._counts.unknown += 1
+
+    def end_known(self, request_id: str, lease: str) -> bool:
+        """Do the same; tell whether there was any, for it to be looked for elsewhere."""
         ages_us = self._end(request_id, lease)
         for age_us in ages_us:
             self._counts.note_age(age_us)
         self._counts.by_signal += len(ages_us)
-        self._counts.unknown += not ages_us
+        return bool(ages_us)
 
     def _end(self, request_id: str, lease: str) -> list[int]:
         """Return how old the leases were that ended now."""

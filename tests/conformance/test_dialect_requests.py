@@ -158,9 +158,9 @@ def test_the_clients_address(name: str, hops: int, headers: dict[str, str], addr
 
 
 def test_the_request_id_is_the_proxys(spoken: Spoken) -> None:
-    """It names the request everywhere; where the proxy made none it is made here, a new one each time."""
+    """It names the request everywhere; where the proxy made none or an empty one, a new one is made here."""
     assert spoken.read("/", x_request_id="abc-1").request_id == "abc-1"
-    made = [spoken.read("/").request_id for _ in range(3)]
+    made = [spoken.read("/", **line).request_id for line in ({}, {}, {"x_request_id": ""})]
     assert len(set(made)) == 3
     assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", request_id) for request_id in made)
 

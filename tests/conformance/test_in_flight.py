@@ -311,6 +311,21 @@ def test_a_lease_whose_end_nobody_reports_ends_by_itself(run: Run) -> None:
     run(scenario, concurrency={"max": 2, "ttl": "1m"}, routes=[{"path": "/short", "timeout": "1s"}])
 
 
+def test_all_leases_of_a_request_end_by_its_id_however_long_each_is(run: Run) -> None:
+    """A request may be checked twice, the second time on a route with a shorter timeout."""
+
+    async def scenario(service: InFlight) -> None:
+        await service.lease("r-1")
+        await service.lease("r-1", path="/short")
+        while (await service.ask("r-2")).status != 200:
+            pass
+        service.end("r-1")
+        await service.lease("r-3")
+        await service.refused("r-4")
+
+    run(scenario, concurrency={"max": 2, "ttl": "1m"}, routes=[{"path": "/short", "timeout": "1s"}])
+
+
 def test_operators_see_how_many_are_in_flight(run: Run) -> None:
     """By limit, those that are held now; looking changes nothing."""
 
@@ -365,6 +380,22 @@ def test_an_end_that_is_reported_before_the_check_is_answered_is_remembered(run:
         await service.lease("r-3")
 
     run(scenario, concurrency={"max": 1})
+
+
+def test_a_request_that_is_reported_as_running_before_its_check_is_answered_may_go_on(run: Run) -> None:
+    """Envoy tells that a request still runs while its check waits for a slot: that is no end."""
+
+    async def scenario(service: InFlight) -> None:
+        lease = await service.lease("r-1")
+        waits = service.ask("r-2")
+        await service.waits(1)
+        service.world.app.leases.renew("r-2")
+        service.end("r-1", lease)
+        service.end("r-2", (await waits).headers[LEASE])
+        service.world.app.leases.renew("r-3")
+        await service.lease("r-3")
+
+    run(scenario, concurrency={"max": 1, "queue": 1, "wait": "30s"})
 
 
 def test_a_key_that_is_revoked_while_its_request_waits_gets_no_slot(run: Run) -> None:

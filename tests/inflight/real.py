@@ -15,19 +15,22 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.integration.processes import Child
 from tests.nodes.fleet import Fleet, served
 from tests.nodes.node import HOST, Node
 from tests.redis.server import RedisServer, running
 
 from . import proxies
 from .background import Background
-from .crowd import crowd, sequence
+from .crowd import Report, crowd, sequence
 from .upstream import Upstream
+
+_DURABLE = ("--save", "", "--appendonly", "yes")
 
 
 class Client(NamedTuple):
@@ -38,37 +41,53 @@ class Client(NamedTuple):
 
 
 class Real(NamedTuple):
-    """Everything, running."""
+    """Everything, running. There is a Redis where there are several workers."""
 
     node: Node
     ports: dict[str, int]
     upstream: Upstream
+    admin_key: str
     clients: list[Client]
+    proxies: dict[str, Child]
+    redis: RedisServer | None
+
+    def make_client(self, **asked: Any) -> Client:
+        """Make a key by the admin API, of the default tier unless asked otherwise."""
+        # The connection may have been closed meanwhile, as an idle one.
+        self.node.close()
+        return _make_key(self.node, self.admin_key, **asked)
 
 
 @contextmanager
-def real(folder: Path, *, workers: int, clients: int, maximum: int, **sections: Any) -> Iterator[Real]:
+def real(
+    folder: Path, *, workers: int, clients: int, maximum: int, ttl: str = "1m", **sections: Any
+) -> Iterator[Real]:
     """Run it in that folder, which others may enter, with a limit of so many requests in flight for each key.
 
-    With one worker the store is extauth's own, with more a Redis that is started too.
+    With one worker the store is extauth's own, with more a Redis that is started too, and that keeps what it
+    has when it is killed.
     """
     ports = proxies.some_ports()
     upstream = Upstream(ports.upstream)
-    settings = {"tiers": {"default": {"concurrency": {"max": maximum}}}, **sections}
+    settings = {"tiers": {"default": {"concurrency": {"max": maximum, "ttl": ttl}}}, **sections}
+    redis = None
     with ExitStack() as stack:
         background = stack.enter_context(Background())
         background.run(upstream.start())
         stack.callback(lambda: background.run(upstream.stop()))
         if workers > 1:
-            redis = stack.enter_context(running(RedisServer(folder / "redis")))
+            redis = stack.enter_context(running(RedisServer(folder / "redis", _DURABLE)))
             node: Node = Fleet(folder / "node", store_url=redis.url, workers=workers, **settings)
         else:
             node = Node(folder / "node", store_url=f"sqlite:///{folder / 'extauth.db'}", **settings)
         ports = ports._replace(check=node.check_port)
         _listen_for_signals(node, ports.completion)
         stack.enter_context(_started(node))
-        stack.enter_context(proxies.running(folder, ports))
-        yield Real(node, {"envoy": ports.envoy, "nginx": ports.nginx}, upstream, _make_keys(node, clients))
+        children = stack.enter_context(proxies.running(folder, ports))
+        there = {"envoy": ports.envoy, "nginx": ports.nginx}
+        admin_key = str(node.create_key("extauth:admin", user_id="ops")["key"])
+        made = [_make_key(node, admin_key, user_id=f"client-{number}") for number in range(clients)]
+        yield Real(node, there, upstream, admin_key, made, children, redis)
 
 
 def _listen_for_signals(node: Node, port: int) -> None:
@@ -91,25 +110,30 @@ def _started(node: Node) -> Iterator[None]:
         node.child.stop()
 
 
-def _make_keys(node: Node, count: int) -> list[Client]:
-    """Make keys by the admin API, each of a user of its own."""
-    admin = str(node.create_key("extauth:admin", user_id="ops")["key"])
-    made = []
-    for number in range(count):
-        body = {"user_id": f"client-{number}", "name": "test"}
-        answer = node.admin("POST", "/keys", key=admin, body=body)
-        assert answer.status == 201, answer.body
-        made.append(Client(answer.body["key"], answer.body["key_id"]))
-    return made
+def _make_key(node: Node, admin_key: str, **asked: Any) -> Client:
+    answer = node.admin("POST", "/keys", key=admin_key, body={"user_id": "a-client", "name": "test", **asked})
+    assert answer.status == 201, answer.body
+    return Client(answer.body["key"], answer.body["key_id"])
 
 
-async def run_crowd(it: Real, proxy: str, *, seconds: float, parallel: int, maximum: int) -> str:
-    """Let the crowd loose, and return the report as text."""
+async def run_crowd(
+    it: Real,
+    proxy: str,
+    *,
+    seconds: float,
+    parallel: int,
+    maximum: int,
+    held: Callable[[], int] = lambda: 0,
+) -> Report:
+    """Let the crowd loose, and return what came of it; `held` is as for `crowd`.
+
+    That nothing is left shows in the slots that are free.
+    """
     # First uses are slow, and take a slot that nobody reports the end of: they go through the proxy too.
     for client in it.clients:
         await sequence(it.ports[proxy], client.key, count=1)
     it.upstream.forget()
-    report = await crowd(
+    return await crowd(
         it.ports[proxy],
         [client.key for client in it.clients],
         names=[client.key_id for client in it.clients],
@@ -117,10 +141,8 @@ async def run_crowd(it: Real, proxy: str, *, seconds: float, parallel: int, maxi
         parallel=parallel,
         maximum=maximum,
         upstream=it.upstream,
-        # That nothing is left shows in the slots that are free.
-        held=lambda: 0,
+        held=held,
     )
-    return report.lines()
 
 
 def main() -> None:
@@ -144,7 +166,7 @@ def main() -> None:
             crowding = run_crowd(
                 it, given.proxy, seconds=given.seconds, parallel=given.parallel, maximum=given.maximum
             )
-            told = asyncio.run(crowding)
+            told = asyncio.run(crowding).lines()
     sys.stdout.write(f"{told}\n")
     if given.keep is None:
         shutil.rmtree(folder)

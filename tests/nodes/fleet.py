@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -46,14 +45,6 @@ class Fleet(Node):
         except HTTPError as error:
             with error:
                 return json.load(error)
-
-    def metric(self, name: str, **labels: str) -> float:
-        """Return the sum of a metric over all samples that have these labels."""
-        with urllib.request.urlopen(f"http://{HOST}:{self.admin_port}/metrics", timeout=10) as page:
-            found = re.findall(rf"^{name}(?:\{{(.*)\}})? ([0-9.e+]+)$", page.read().decode(), re.MULTILINE)
-        assert found, f"the metric {name} is missing"
-        wanted = {f'{label}="{value}"' for label, value in labels.items()}
-        return sum(float(value) for those, value in found if wanted <= {*those.split(",")})
 
     def connections_by_worker(self) -> list[int]:
         """Return how many connections each worker has."""

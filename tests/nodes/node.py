@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,6 +96,14 @@ class Node:
             lines["content-type"] = "application/json"
         text = None if body is None else json.dumps(body)
         return self._ask(self.admin_port, method, f"/admin/v1{path}", lines, text)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric over all samples that have these labels."""
+        with urllib.request.urlopen(f"http://{HOST}:{self.admin_port}/metrics", timeout=10) as page:
+            found = re.findall(rf"^{name}(?:\{{(.*)\}})? ([0-9.e+]+)$", page.read().decode(), re.MULTILINE)
+        assert found, f"the metric {name} is missing"
+        wanted = {f'{label}="{value}"' for label, value in labels.items()}
+        return sum(float(value) for those, value in found if wanted <= {*those.split(",")})
 
     def close(self) -> None:
         """Close the connections."""

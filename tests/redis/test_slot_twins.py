@@ -132,3 +132,18 @@ def test_nothing_stays(server: RedisServer) -> None:
     keys = server.ask("KEYS", "*")
     assert len(keys) == 5
     assert all(server.ask("PTTL", key.decode() if isinstance(key, bytes) else key) > 0 for key in keys)
+
+
+def test_who_waits_behind_another_asks_again_when_that_one_gives_up(server: RedisServer) -> None:
+    """A process that was killed passes no call on: others go on once its waiter's time is over."""
+    now_us = _START_US
+    ask = """
+    slots.lease('x', 'a-0', ARGV[1] + 60000000, 0)
+    slots.wait('x', 'dead-0', 'b', 9, ARGV[1] + 100000, 1)
+    slots.wait('x', 'living-0', 'c', 9, ARGV[1] + 900000, 1)
+    return {slots.next_end_ms('x', 'dead-0', 1, ARGV[1]), slots.next_end_ms('x', 'living-0', 1, ARGV[1])}
+    """
+    server.ask("FLUSHALL")
+    script = f"local slots = (function()\n{_SCRIPT}\nend)()\n{ask}"
+    # The first asks again when the lease ends by itself, the second when the first has given up.
+    assert server.ask("EVAL", script, 1, "x", now_us) == [60_001, 101]

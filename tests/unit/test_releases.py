@@ -21,6 +21,7 @@ from extauth.stores.memory import MemoryLimitStore
 from extauth.telemetry.collector import collector_for
 from extauth.throttle.claims import Claim, Claims
 from extauth.throttle.counts import AGE_BOUNDS_US, LeaseCounts
+from extauth.throttle.either import EitherLeases
 from extauth.throttle.embedded import EmbeddedLeases
 from extauth.throttle.memory import Candidate
 from extauth.throttle.releases import Releases
@@ -43,9 +44,9 @@ class Rig:
 
     def __init__(self) -> None:
         self.clock, self.counts = FakeClock(), LeaseCounts()
-        limits = MemoryLimitStore()
-        self.leases = limits.leases
-        self.ends = EmbeddedLeases(limits, self.clock, self.counts)
+        self.limits = MemoryLimitStore()
+        self.leases = self.limits.leases
+        self.ends = EmbeddedLeases(self.limits, self.clock, self.counts)
         self.releases = Releases(self.ends)
 
     def leave(self, name: str) -> None:
@@ -111,6 +112,25 @@ def test_ages_are_a_cumulative_histogram() -> None:
     rig.clock.advance(seconds=-1)
     rig.leave("L")
     assert rig.counts.age_sum_us == 9_010_001
+
+
+def test_a_lease_is_ended_where_it_is_and_counted_once() -> None:
+    """Whether this server gave it out on its own or the shared store did."""
+    shared, local = Rig(), Rig()
+    counts = shared.counts
+    local.ends = EmbeddedLeases(local.limits, local.clock, counts)
+    either = EitherLeases(shared.ends, local.ends)
+    shared.take("S1", "S2")
+    local.take("L1", "L2", "L3")
+    for name in ("S1", "L1"):
+        either.end(f"request-of-{name}", name)
+        either.end(f"request-of-{name[0]}2")
+    assert (shared.in_flight, local.in_flight, counts.by_signal) == (0, 1, 4)
+    unknown = counts.unknown
+    either.end("request-of-L3", "L3")
+    assert (local.in_flight, counts.unknown) == (0, unknown)
+    either.end("request-of-L3", "L3")
+    assert counts.unknown == unknown + 1
 
 
 def have_one_wait(app: App) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import ipaddress
 
 from hypothesis import given
@@ -10,6 +11,8 @@ from extauth.completion.lines import read_done, read_json, read_line
 from extauth.completion.otlp import OtlpReader
 from extauth.completion.signals import Signal, Unread
 from extauth.completion.sources import Sources
+from extauth.stores.redis import layout
+from extauth.stores.redis.limits import tokens
 
 IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128).filter(
     lambda text: text != "-"
@@ -31,6 +34,22 @@ def test_what_was_put_in_is_found(request_id: str, lease: str) -> None:
     assert read_line(f"<190>Nov 22 13:08:57 extauth: {rest}".encode()) == expected
     assert read_line(f"extauth {rest}\n".encode()) == expected
     assert list(read_done(f"{rest}\r\n".encode())) == [expected]
+
+
+@given(bases=st.lists(st.sampled_from(["concurrency", "route:" + "x" * 400]), min_size=1, max_size=3))
+def test_any_lease_that_is_given_out_can_be_reported(bases: list[str]) -> None:
+    """However many limits it has slots of, and however these are called: in each form, parsed or recalled."""
+    slots = [layout.slots_of("user:" + "u" * 128, base) for base in bases]
+    places = base64.urlsafe_b64encode("\n".join(slots).encode()).decode().rstrip("=")
+    lease = f"{'0' * 12}-{2**40:x}.{10**13}.{10**9}.{places}"
+    assert tokens.decode(lease) is not None
+    expected = Signal("r", lease, progress=False)
+    assert read_line(f"rid=r lease={lease}".encode()) == expected
+    assert read_json(f'{{"uuid":"r","lease":"{lease}"}}'.encode()) == expected
+    reader, body = OtlpReader(), export(rid="r", lease=lease, type="DownstreamEnd")
+    while (recalled := reader.recall(body)) is None:
+        assert list(reader.read(body)) == [expected]
+    assert recalled == expected
 
 
 def test_lines_without_an_id_are_no_signals() -> None:

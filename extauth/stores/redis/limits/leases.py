@@ -20,12 +20,15 @@ from extauth.stores.redis.limits.errands import Errands, Run, errand, ignore
 from extauth.stores.redis.limits.line import heard
 from extauth.throttle.claims import Claim
 from extauth.throttle.counts import LeaseCounts
+from extauth.throttle.memory import REMEMBERED_US
 from extauth.throttle.slots import Place
 from extauth.throttle.waiting import Waiter, WaitingRoom
 
 _MILLISECOND_US = 1_000
 # How long it is tried to find the leases of a request while Redis is gone.
 _FOUND_WITHIN_SECONDS = 60.0
+# How long the end of a request is remembered that holds no lease.
+_REMEMBERED_MS = REMEMBERED_US // _MILLISECOND_US
 # What errands say that freed nothing, and those that Redis didn't do.
 _NOTHING = frozenset(("", "0"))
 
@@ -126,7 +129,9 @@ class RedisLeases:
         if lease:
             self._end(request_id, lease, self._count_ended)
         else:
-            self._find(request_id, lambda found: self._end(request_id, found, self._count_ended))
+            self._find(
+                request_id, lambda found: self._end(request_id, found, self._count_ended), has_ended=True
+            )
 
     async def in_flight(self, places: Sequence[Place]) -> dict[str, int]:
         """Return how many requests are in flight, by the bucket of their place. Raises StoreError."""
@@ -142,7 +147,7 @@ class RedisLeases:
         if lease:
             self._renew(request_id, lease)
         else:
-            self._find(request_id, lambda found: self._renew(request_id, found))
+            self._find(request_id, lambda found: self._renew(request_id, found), has_ended=False)
 
     def file(self, request_id: str, lease: str, on_said: Callable[[str], None]) -> None:
         """File a lease under its request; `on_said` is called whether or not that can be done."""
@@ -150,17 +155,17 @@ class RedisLeases:
         last_ms = 0 if known is None else known.lease_ms
         self._errands.send(errand("file", "", lease=lease, request_id=request_id, last_ms=last_ms), on_said)
 
-    def _find(self, request_id: str, on_found: Callable[[str], None]) -> None:
+    def _find(self, request_id: str, on_found: Callable[[str], None], *, has_ended: bool) -> None:
         def found(said: str) -> None:
-            if not said:
+            if has_ended and not said:
                 self._counts.unknown += 1
             for lease in said.split():
                 # Beside leases there may be a mark that the request has ended: see `leases.lua`.
                 on_found(lease)
 
-        self._errands.send(
-            errand("find", "", request_id=request_id), found, for_seconds=_FOUND_WITHIN_SECONDS
-        )
+        # Of a request that still runs nothing is noted: its check may still wait for a slot.
+        what = errand("find", "", request_id=request_id, last_ms=_REMEMBERED_MS if has_ended else 0)
+        self._errands.send(what, found, for_seconds=_FOUND_WITHIN_SECONDS)
 
     def _end(self, request_id: str, lease: str, count: Callable[[int, str], None]) -> None:
         known = tokens.decode(lease)

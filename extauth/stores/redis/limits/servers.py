@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 
 from extauth.errors import StoreError
 from extauth.stores.redis.limits.line import Answered, Program, Words
@@ -25,6 +27,8 @@ class ClusterServers:
         self._dialling = dialling
         self._on_change = on_change
         self._nodes: dict[Address, Node] = {}
+        # So that not all processes begin with the same server.
+        self._first = secrets.randbelow(1_000)
 
     async def open(self) -> None:
         """Connect to all servers that have slots. Raises StoreError."""
@@ -39,10 +43,15 @@ class ClusterServers:
         await self._link.close()
 
     def any_of_them(self) -> Dialling:
-        """Return how connections are made to one of the servers, whichever it is."""
+        """Return how connections are made to one of the servers, each time to another one."""
+        attempts = count()
 
         async def there() -> Address:
-            return next(iter(self._link.primaries()))
+            # One that hangs or is gone must not be tried for ever: the others do as well.
+            known = sorted(self._link.primaries())
+            if not known:
+                raise StoreError("no server of the cluster is known")
+            return known[(self._first + next(attempts)) % len(known)]
 
         return self._dialling(there)
 

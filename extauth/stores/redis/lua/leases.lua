@@ -4,7 +4,8 @@
 --   what to do: `end`, `renew`, `file`, `find` or `count`
 --   the name of the lease, or of who waits
 --   the whole lease as proxies report it, empty where it is not filed here
---   how many milliseconds from now the lease ends by itself
+--   how many milliseconds from now the lease ends by itself; for `find` how many an end is remembered, 0 where it only
+--     looks
 --   how many limits it has slots of
 -- KEYS holds for each of them the beginning of the limits' keys, then, where the whole lease is given, the set of the
 -- request's leases. `find` has that set alone.
@@ -14,12 +15,12 @@
 -- leases, separated by spaces; for `file` `ended` if the request's end was reported before.
 --
 -- A client may leave so early that the end of its request is reported before the check has taken a slot. So where `find`
--- finds nothing it notes that for a while, and who comes then gets no slot.
+-- finds nothing for an end it notes that for a while, and who comes then gets no slot.
 local call, format = redis.call, string.format
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local said, key = {}, 1
-local ENDED, REMEMBERED_MS = '!', 5000
+local ENDED = '!'
 
 for at = 1, #ARGV, 5 do
   local what, name, lease = ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -41,9 +42,9 @@ for at = 1, #ARGV, 5 do
   key = key + count
   if what == 'find' then
     local found = call('SMEMBERS', KEYS[key])
-    if #found == 0 then
+    if #found == 0 and last_ms > 0 then
       call('SADD', KEYS[key], ENDED)
-      call('PEXPIRE', KEYS[key], REMEMBERED_MS)
+      call('PEXPIRE', KEYS[key], last_ms)
     end
     words = table.concat(found, ' ')
     key = key + 1
@@ -55,7 +56,8 @@ for at = 1, #ARGV, 5 do
         words = 'ended'
       else
         if what == 'file' then call('SADD', KEYS[key], lease) end
-        call('PEXPIRE', KEYS[key], last_ms)
+        -- A lease of the same request may last longer.
+        call('PEXPIRE', KEYS[key], math.max(last_ms, call('PTTL', KEYS[key])))
       end
     end
     key = key + 1

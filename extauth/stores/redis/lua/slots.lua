@@ -199,13 +199,20 @@ function slots.oust(name)
   tell('oust', name)
 end
 
--- Returns the milliseconds until a lease ends by itself that this waiter would be called for; 0 where that is none.
+-- Returns the milliseconds until this waiter may get a slot that nobody would call it for: a lease ends by itself, or
+-- the one that waits before it gives up, whose process may be gone. 0 where there is none.
 function slots.next_end_ms(base, name, most, now_us)
-  local leases, order, _, waiting = keys_of(base)
+  local leases, order, ends, waiting = keys_of(base)
   local number = string.match(call('HGET', waiting, 'w' .. name) or '', '^%d+ (%d+)')
-  if not number or call('ZRANK', order, member_of(number, name)) >= most then return 0 end
-  local first = call('ZRANGE', leases, 0, 0, 'WITHSCORES')
-  return first[2] and ceil((first[2] - now_us) / 1000) + 1 or 0
+  if not number then return 0 end
+  local place, next_us = call('ZRANK', order, member_of(number, name)), nil
+  if place < most then next_us = tonumber(call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2]) end
+  if place > 0 then
+    local before = string.sub(call('ZRANGE', order, place - 1, place - 1)[1], 17)
+    local gives_up_us = tonumber(call('ZSCORE', ends, before))
+    if not next_us or gives_up_us < next_us then next_us = gives_up_us end
+  end
+  return next_us and ceil((next_us - now_us) / 1000) + 1 or 0
 end
 
 return slots

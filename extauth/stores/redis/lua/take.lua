@@ -195,8 +195,10 @@ local function occupy(spec, at, first, names, places, allowed, mode)
       longest_us = math.max(longest_us, limit.lease_us)
     end
     if lease ~= '' then
-      call('SADD', KEYS[first + places], lease)
-      call('PEXPIRE', KEYS[first + places], ceil(longest_us / 1000))
+      local filed = KEYS[first + places]
+      call('SADD', filed, lease)
+      -- A lease of the same request may last longer.
+      call('PEXPIRE', filed, math.max(ceil(longest_us / 1000), call('PTTL', filed)))
     end
     return true, pack('>BBI4I4', 1, 0, 0, expired)
   end
