@@ -295,6 +295,7 @@ def test_integers_stay_within_what_structured_fields_hold(spoken: Spoken) -> Non
         assert len(parse_list(headers[name])) == 8
 
 
+# An empty one is none: the reader makes another, which its own tests hold.
 HOSTILE_IDS = [
     "a\r\nx-evil: 1",
     'x", "code": "allowed',
@@ -302,7 +303,6 @@ HOSTILE_IDS = [
     "caf\xe9\xff",
     "\\",
     "{}",
-    "",
     " ",
     "\t",
     "%0d%0a",
