@@ -17,7 +17,7 @@ from tests.integration.processes import Child, wait_until
 from tests.redis import slots
 from tests.waiting import eventually
 
-from .callers import NONE, QUICK, STREAMED, Behaviour, Caller
+from .callers import NONE, QUICK, STREAMED, WEIGHTS, Behaviour, Caller
 from .conftest import PATIENCE
 from .crowd import SETTLED_WITHIN, sequence
 from .real import Real, real, run_crowd
@@ -66,6 +66,9 @@ def test_a_crowd_never_exceeds_the_limit_and_leaves_nothing(service: Real, proxy
     assert report.most == _MAXIMUM, report.lines()
     assert (report.left_upstream, report.free) == (0, _MAXIMUM), report.lines()
     assert {200, 429, NONE} < set(report.statuses())
+    assert {behaviour.name for behaviour in WEIGHTS} == {
+        name for client in report.clients for name in client.behaviours
+    }
     _settle(service)
 
 
