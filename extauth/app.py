@@ -20,7 +20,8 @@ from extauth.callers import Caller
 from extauth.clock import Clock, SystemClock
 from extauth.compiled import planner
 from extauth.completion.signals import Counters
-from extauth.configured import Parts, compiler, configure
+from extauth.configured import Parts, compiler, configure, dashboard
+from extauth.dashboard.app import Dashboard
 from extauth.dialects.envoy import EnvoyDialect
 from extauth.dialects.nginx import NginxDialect
 from extauth.errors import StoreError
@@ -75,6 +76,7 @@ class App:
     records: KeyRecords[Caller]
     trimming: AuditTrimming
     admin: AdminApi
+    dashboard: Dashboard
     reloads: ReloadCounts
     releases: Releases
     signals: Counters
@@ -135,6 +137,7 @@ def _put_together(
 ) -> App:
     # Held by nobody else: it is gone once other settings are in force.
     made = configure(settings, parts)
+    admin, reloads = AdminApi(gate=made.gate, services=made.services), ReloadCounts(parts.clock)
     return App(
         settings=settings,
         parts=parts,
@@ -156,8 +159,9 @@ def _put_together(
         keys=parts.management.service,
         records=records,
         trimming=trimming,
-        admin=AdminApi(gate=made.gate, services=made.services),
-        reloads=ReloadCounts(parts.clock),
+        admin=admin,
+        dashboard=dashboard(made, parts, counts=admin.counts, reloads=reloads),
+        reloads=reloads,
         releases=Releases(parts.leases),
         signals=Counters(),
     )

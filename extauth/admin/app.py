@@ -31,6 +31,10 @@ async def _at_once() -> None:
     """Wait for nothing."""
 
 
+def _alone(app: ASGIApp) -> ASGIApp:
+    return app
+
+
 def admin_app(
     *,
     health: Readiness,
@@ -38,10 +42,12 @@ def admin_app(
     counts: CheckCounts,
     routes: Sequence[BaseRoute] = (),
     before_metrics: Callable[[], Awaitable[None]] = _at_once,
+    around: Callable[[ASGIApp], ASGIApp] = _alone,
 ) -> ASGIApp:
     """Return the ASGI application of the admin listener, with further routes.
 
     `before_metrics` is awaited before each page of metrics: it gathers what other processes have counted.
+    `around` puts something around all of it.
     """
     app = Starlette(
         routes=[*_own_routes(health, registry, before_metrics), *routes],
@@ -49,11 +55,12 @@ def admin_app(
     )
     # A path with a slash too many is another path, which is not there.
     app.router.redirect_slashes = False
+    whole = around(app)
 
     async def without_repetition(scope: Scope, receive: Receive, send: Send) -> None:
         # Starlette answers a fault and raises it again for the server to log; `fault` has logged it already.
         with contextlib.suppress(Exception):
-            await app(scope, receive, send)
+            await whole(scope, receive, send)
 
     return without_repetition
 

@@ -14,10 +14,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from extauth import __version__
-from extauth.admin.app import admin_app
 from extauth.app import App, open_app
 from extauth.clock import SystemClock
 from extauth.completion.datagrams import KernelDrops
+from extauth.server.admin import admin_listener
 from extauth.server.board import Board
 from extauth.server.completion import CompletionSockets, listen_for_completions
 from extauth.server.listeners import Server, admin_server, bind, check_server, connections_for, name_of, sweep
@@ -66,6 +66,7 @@ async def _serve_alone(settings: Settings, source: ConfigSource) -> None:
         )
 
         def stop() -> None:
+            app.dashboard.close()
             for server, _ in servers:
                 server.should_exit = True
 
@@ -89,6 +90,4 @@ def _admin_server(app: App, collector: Collector) -> Server:
     registry = CollectorRegistry()
     for each in (collector, app.admin.counts, app.reloads):
         registry.register(each)
-    return admin_server(
-        admin_app(health=app.health, registry=registry, counts=app.counts, routes=app.admin.routes())
-    )
+    return admin_server(admin_listener(app, health=app.health, registry=registry))

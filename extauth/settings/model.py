@@ -20,6 +20,7 @@ from extauth.model import Per
 from extauth.settings import grammar
 from extauth.settings.abuse import AbuseSettings, BudgetSettings
 from extauth.settings.base import Fraction, Section, Whole, mistake_at, mistakes_at
+from extauth.settings.dashboard import DashboardSettings
 from extauth.settings.failure import FailureSettings
 from extauth.settings.keys import (
     DEFAULT_TIER,
@@ -44,6 +45,7 @@ __all__ = [
     "BudgetSettings",
     "CacheSettings",
     "CredentialSettings",
+    "DashboardSettings",
     "FailureSettings",
     "HashingSettings",
     "HeaderSettings",
@@ -239,6 +241,9 @@ class Settings(Section):
             "How many processes serve. More than one needs a Redis, because each would keep limits of its "
             "own in the embedded store."
         ),
+    )
+    dashboard: DashboardSettings = Field(
+        default=DashboardSettings(), description="The pages at `/dashboard/` on the admin listener."
     )
     headers: HeaderSettings = Field(default=HeaderSettings(), description="Limits in headers.")
     log: LogSettings = Field(default=LogSettings(), description="Log lines.")

@@ -79,6 +79,9 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
         "extauth:{keys}:tier:pro": {KEY: created},
         "extauth:{keys}:pepper:aa": {KEY: ""},
         "extauth:{keys}:peppers": {"aa": ""},
+        "extauth:{keys}:words": {
+            f"{word}\0{KEY}": "0" for word in (f"i:{KEY}", "n:the tests' key", "u:al{i}ce")
+        },
         "extauth:{journal}:audit-times": {"1": created},
         "extauth:{journal}:audit-last": "1",
         "extauth:{journal}:audit-of:AAAAbbbb0001": {change: "1"},
@@ -116,6 +119,7 @@ def key_hash() -> str:
             layout.EXPIRING,
             layout.REVOKED,
             layout.PEPPERS,
+            layout.WORDS,
             layout.keys_of_tier("{pro}"),
             layout.keys_of_pepper("{p}"),
         ),

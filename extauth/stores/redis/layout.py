@@ -12,6 +12,8 @@ import hashlib
 ALL_KEYS = "extauth:{keys}:all"
 EXPIRING = "extauth:{keys}:expiring"
 REVOKED = "extauth:{keys}:revoked"
+# The sorted set of the words by which people look for keys: see `word`.
+WORDS = "extauth:{keys}:words"
 # The set of all pepper ids that a key ever needed.
 PEPPERS = "extauth:{keys}:peppers"
 
@@ -68,6 +70,26 @@ def keys_of_tier(tier: str) -> str:
 def keys_of_pepper(pepper_id: str) -> str:
     """Name the set of the keys that are not revoked and need a pepper."""
     return f"extauth:{{keys}}:pepper:{pepper_id}"
+
+
+def id_word(key_id: str) -> str:
+    """Return how the word for a key id begins."""
+    return f"i:{key_id}"
+
+
+def name_word(name: str) -> str:
+    """Return how the word for a name begins, folded as `stores.search` does."""
+    return f"n:{name}"
+
+
+def user_word(user_id: str) -> str:
+    """Return how the word for a user id begins."""
+    return f"u:{user_id}"
+
+
+def word(beginning: str, key_id: str) -> str:
+    """Return a word of a key: what it can be found by, and behind a NUL, which none of that holds, its id."""
+    return f"{beginning}\0{key_id}"
 
 
 def audit_of_key(key_id: str) -> str:

@@ -44,6 +44,7 @@ SHADOWED = Script("shadowed")
 BANS = Script("bans")
 BAN = Script("ban")
 LIFT = Script("lift")
+WORDS = Script("words")
 
 
 def with_text(command: Command) -> Command:

@@ -1,0 +1,92 @@
+// Dialogs: the browser's own, which keep the keyboard inside and give the focus back.
+
+import { h, uniqueId, update } from "../dom.js";
+import { button, copy as copyText } from "./basics.js";
+import { showMistakes } from "./fields.js";
+
+/**
+ * Ask with a form. `act(form data)` does what is asked for; while it fails the dialog stays, with the reason.
+ * Resolves with what `act` returned, or null where it was left.
+ */
+export function askInDialog({ title, content = [], confirm, tone = "primary", act }) {
+  return new Promise((resolve) => {
+    const wrong = h("p", { class: "wrong", role: "alert" });
+    const heading = h("h2", { id: uniqueId("title") }, title);
+    const go = button(confirm, { tone, type: "submit" });
+    const leave = button("Cancel", { onclick: () => dialog.close() });
+    const form = h("form", { class: "field", method: "dialog", onsubmit: submit, novalidate: true },
+      heading, ...content, wrong, h("div", { class: "acts" }, leave, go));
+    const dialog = h("dialog", { class: "dialog", "aria-labelledby": heading.id }, form);
+    let result = null;
+
+    async function submit(event) {
+      event.preventDefault();
+      go.disabled = true;
+      try {
+        result = (await act(new FormData(form))) ?? true;
+        dialog.close();
+      } catch (error) {
+        if (!error.errors) throw error;
+        update(wrong, showMistakes(form, error));
+      } finally {
+        go.disabled = false;
+      }
+    }
+
+    open(dialog, () => resolve(result));
+  });
+}
+
+/** Show a new key, this once. It is not left without a copy unless that is said twice. */
+export function showSecret({ title, secret, about }) {
+  return new Promise((resolve) => {
+    let isCopied = false;
+    let isWarned = false;
+    const heading = h("h2", { id: uniqueId("title") }, title);
+    const warning = h("p", { class: "wrong", role: "alert" });
+    const copy = button("Copy the key", { tone: "primary" });
+    const done = button("Done", { onclick: leave });
+    const form = h("form", { method: "dialog", class: "field", onsubmit: (event) => event.preventDefault() }, heading,
+      h("p", {}, about, " ", h("strong", {}, "It is shown this once and kept nowhere, so it can't be shown again.")),
+      h("div", { class: "secret" }, secret), warning, h("div", { class: "acts" }, done, copy));
+    const dialog = h("dialog", { class: "dialog", "aria-labelledby": heading.id }, form);
+
+    copy.onclick = async () => {
+      await copyText(secret);
+      isCopied = true;
+      update(copy, "Copied");
+      update(warning);
+    };
+
+    function leave() {
+      if (isCopied || isWarned) {
+        dialog.close();
+        return;
+      }
+      isWarned = true;
+      update(warning, "You haven't copied the key. Without a copy it is lost.");
+      update(done, "Close without a copy");
+    }
+
+    dialog.addEventListener("copy", () => { isCopied = true; });
+    dialog.addEventListener("cancel", (event) => {
+      event.preventDefault();
+      leave();
+    });
+    open(dialog, () => {
+      // Nothing of it stays in the page.
+      update(form);
+      resolve();
+    });
+    copy.focus();
+  });
+}
+
+function open(dialog, onClosed) {
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    onClosed();
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+}
