@@ -31,9 +31,11 @@ from extauth.settings.model import FailureSettings, Settings
 from extauth.stores.limits import Queue, SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.states import LocalLimits
+from extauth.stores.usage import UsageStore
 from extauth.throttle.claims import Claims
 from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
+from extauth.usage.service import UsageService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Parts:
     management: KeyManagement
     keys: KeyDirectory[Caller]
     uses: UseTracker
+    usage: UsageStore
     limits: MemoryLimitStore
     shared: SharedLimitStore | None
     without_store: MemoryLimitStore
@@ -153,4 +156,5 @@ def _services(settings: Settings, parts: Parts) -> Services:
         explainer=explainer(settings, store, states, clock),
         shadowed=store,
         bans=BanService(store, clock),
+        usage=UsageService(parts.usage, store, clock),
     )

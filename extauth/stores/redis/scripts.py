@@ -44,6 +44,7 @@ SHADOWED = Script("shadowed")
 BANS = Script("bans")
 BAN = Script("ban")
 LIFT = Script("lift")
+USAGE = Script("usage")
 
 
 def with_text(command: Command) -> Command:
