@@ -36,7 +36,7 @@ from extauth.keys.service import KeyService
 from extauth.keys.shadows import ShadowTracker
 from extauth.keys.uses import UseTracker
 from extauth.keys.watcher import KeyWatcher, StoreProbe
-from extauth.management import KeyManagement, open_key_management
+from extauth.management import KeyManagement, open_key_management, open_usage
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
 from extauth.stores.base import KeyStore
@@ -53,6 +53,7 @@ from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
 from extauth.throttle.opening import open_leases
 from extauth.throttle.releases import Releases
+from extauth.usage.opening import count_usage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -107,6 +108,7 @@ async def open_app(
             management=management,
             keys=_key_directory(stack, settings, management, records, abuse, clock=clock),
             uses=_note_uses(stack, management.store),
+            usage=await stack.enter_async_context(open_usage(settings.store)),
             limits=limits,
             shared=shared,
             without_store=without_store,
@@ -196,9 +198,10 @@ def _recorder(
         allowed_sample=settings.log.allowed_sample,
         uses=parts.uses,
         shadows=_note_shadowed(stack, parts.management.store),
+        usage=count_usage(stack, parts.usage, parts.claims) if settings.usage.enabled else None,
         keys=settings.keys.cache.records,
     )
-    # Decisions that are noted and not yet counted count as uses too, and as refusals in shadow.
+    # Decisions that are noted and not yet counted count as uses too, as usage, and as refusals in shadow.
     stack.callback(recorder.flush)
     lines.add_source(recorder.flush)
     return recorder

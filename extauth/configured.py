@@ -38,9 +38,11 @@ from extauth.stores.limits import Queue, SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.states import LocalLimits
 from extauth.telemetry.reloads import ReloadCounts
+from extauth.stores.usage import UsageStore
 from extauth.throttle.claims import Claims
 from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
+from extauth.usage.service import UsageService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,7 @@ class Parts:
     management: KeyManagement
     keys: KeyDirectory[Caller]
     uses: UseTracker
+    usage: UsageStore
     limits: MemoryLimitStore
     shared: SharedLimitStore | None
     without_store: MemoryLimitStore
@@ -182,4 +185,5 @@ def _services(settings: Settings, parts: Parts) -> Services:
         explainer=explainer(settings, store, states, clock),
         shadowed=store,
         bans=BanService(store, clock),
+        usage=UsageService(parts.usage, store, clock),
     )

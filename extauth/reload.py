@@ -35,6 +35,7 @@ NEEDS_RESTART = frozenset(
         "throttle.token",
         "throttle.token_file",
         "log.file",
+        "usage",
     }
 )
 # All else. A field that is in neither is a mistake that a test finds.

@@ -12,9 +12,13 @@ from extauth.stores.limits import BucketArchive, LimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
+from extauth.stores.sqlite_usage import SqliteUsageStore
+from extauth.stores.usage import UsageStore
+from tests.fake_usage import MemoryUsageStore
 from tests.fakes import MemoryArchive, MemoryKeyStore
 from tests.redis.limits import Shared, redis_cluster_limits, redis_limits
 from tests.redis.server import redis_cluster_keys, redis_keys
+from tests.redis.usage import redis_cluster_usage, redis_usage
 
 
 @asynccontextmanager
@@ -54,6 +58,22 @@ async def _memory_limits(_folder: Path) -> AsyncIterator[MemoryLimitStore]:
     yield MemoryLimitStore()
 
 
+@asynccontextmanager
+async def sqlite_usage(folder: Path) -> AsyncIterator[SqliteUsageStore]:
+    """Open the embedded store of usage."""
+    store = SqliteUsageStore(folder / "extauth-usage.db")
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _memory_usage(_folder: Path) -> AsyncIterator[MemoryUsageStore]:
+    yield MemoryUsageStore()
+
+
 KEY_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[KeyStore]]] = {
     "sqlite": sqlite_keys,
     # What the unit tests use must keep the same contract.
@@ -66,6 +86,12 @@ WITH_SERVERS = frozenset(("redis", "redis-cluster"))
 ARCHIVES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[BucketArchive]]] = {
     "sqlite": sqlite_archive,
     "fake": _memory_archive,
+}
+USAGE_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[UsageStore]]] = {
+    "sqlite": sqlite_usage,
+    "fake": _memory_usage,
+    "redis": redis_usage,
+    "redis-cluster": redis_cluster_usage,
 }
 LIMIT_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[LimitStore]]] = {
     "memory": _memory_limits,

@@ -61,6 +61,7 @@ __all__ = [
     "StoreSettings",
     "ThrottleSettings",
     "TierSettings",
+    "UsageSettings",
 ]
 
 
@@ -197,6 +198,15 @@ class LogSettings(Section):
     )
 
 
+class UsageSettings(Section):
+    """How much is used, by whom and where."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether requests are counted by key, user, route and tier, and kept in the store.",
+    )
+
+
 def _with_default_tier(tiers: dict[str, TierSettings]) -> dict[str, TierSettings]:
     return {DEFAULT_TIER: _DEFAULT_TIER_SETTINGS, **tiers}
 
@@ -247,6 +257,7 @@ class Settings(Section):
     )
     headers: HeaderSettings = Field(default=HeaderSettings(), description="Limits in headers.")
     log: LogSettings = Field(default=LogSettings(), description="Log lines.")
+    usage: UsageSettings = Field(default=UsageSettings(), description="How much is used, by whom and where.")
     docs_url: Annotated[str, AfterValidator(grammar.check_docs_url)] | None = Field(
         default=None,
         description=(

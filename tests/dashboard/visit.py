@@ -11,7 +11,9 @@ from typing import Any
 
 import httpx
 from prometheus_client import CollectorRegistry
+from starlette.routing import Route
 
+from extauth.dashboard.server_view import ServerView
 from extauth.keys.scopes import ADMIN
 from extauth.server.admin import admin_listener
 from extauth.server.connections import ConnectionLimits, Connections
@@ -30,6 +32,11 @@ class Browser:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
         self.csrf = ""
+
+    @property
+    def own_id(self) -> str:
+        """The id of the key that it is signed in with."""
+        return self.cookie.partition(".")[0]
 
     async def sign_in(self, key: str) -> dict[str, Any]:
         """Sign in and return what the session may do."""
@@ -88,6 +95,16 @@ class Site:
     async def operator(self, *scopes: str) -> Browser:
         """Open a browser that is signed in as an operator."""
         return await self.consumer("ops", *(scopes or (ADMIN,)))
+
+    def paths(self) -> list[str]:
+        """Return the paths of all routes of the dashboard, as they stand in the table."""
+        app = self.world.app
+
+        async def nothing() -> None:
+            """Gather nothing."""
+
+        server = ServerView(health=app.health, collect=lambda: (), refresh=nothing)
+        return [route.path for route in app.dashboard.routes(server) if isinstance(route, Route)]
 
     async def events(self, name: str) -> list[dict[str, Any]]:
         """Return the log lines about that event."""

@@ -31,6 +31,8 @@ BAN_ENDS = "extauth:{journal}:ban-ends"
 BAN_REVISION = "extauth:{journal}:ban-revision"
 # A hash of who fails most, by process.
 OFFENDERS = "extauth:{journal}:offenders"
+# What the names of all usage begin with: one script adds to the minute, the hour and the day of many keys.
+USAGE = "extauth:{usage}:"
 _LONGEST_IN_A_WORD = 64
 
 # A brace in a name would end the part that decides the slot.
@@ -128,6 +130,26 @@ def claim(name: str) -> str:
 def shadowed(day: str) -> str:
     """Name the hash with what limits in shadow would have refused on a day, by place: see `shadowed.lua`."""
     return f"extauth:{{shadowed}}:{day}"
+
+
+def usage_written(process: str) -> str:
+    """Name the string with the number of the last batch of usage that a process wrote."""
+    return f"{USAGE}written:{process}"
+
+
+def usage_of(step: str, kind: str, period: int, name: str) -> str:
+    """Name the hash with what a key or a user used in a period: see `usage.lua`."""
+    return f"{USAGE}{step}:{kind}:{period}:{name}"
+
+
+def usage_places(step: str, kind: str, period: int) -> str:
+    """Name the sorted set of the places that a period tells apart, by their requests."""
+    return f"{USAGE}{step}:places:{kind}:{period}"
+
+
+def usage_refusals(key_id: str) -> str:
+    """Name the list of the latest refusals of a key, the newest first."""
+    return f"{USAGE}refusals:{key_id}"
 
 
 def _fit_for_a_word(text: str) -> str:

@@ -45,6 +45,7 @@ BANS = Script("bans")
 BAN = Script("ban")
 LIFT = Script("lift")
 WORDS = Script("words")
+USAGE = Script("usage")
 
 
 def with_text(command: Command) -> Command:
