@@ -163,14 +163,19 @@ async def run(options: Options) -> int:
     return 0
 
 
-def main() -> int:
-    """Run, and return the exit code: 0 with figures, 2 where the store holds something already."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+def options_of(about: str) -> Options:
+    """Read the command line of a benchmark that fills a store."""
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
     parser.add_argument("url", help="an empty store: sqlite:///… or redis://…")
     parser.add_argument("--keys", type=int, default=100_000, help="how many keys there are (100000)")
     parser.add_argument("--days", type=int, default=90, help="for how many days (90)")
     parser.add_argument("--hours", type=int, default=4, help="in how many hours of each (4)")
-    return asyncio.run(run(parser.parse_args(namespace=Options())))
+    return parser.parse_args(namespace=Options())
+
+
+def main() -> int:
+    """Run, and return the exit code: 0 with figures, 2 where the store holds something already."""
+    return asyncio.run(run(options_of(__doc__ or "")))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ what follows from the settings, and changes with them, in `configured.py`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from extauth.keys.shadows import ShadowTracker
 from extauth.keys.uses import UseTracker
 from extauth.keys.watcher import KeyWatcher, StoreProbe
 from extauth.management import KeyManagement, open_key_management, open_usage
+from extauth.server.process import spawn
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
 from extauth.stores.base import KeyStore
@@ -123,7 +123,7 @@ async def open_app(
         recorder = _recorder(stack, settings, counts, lines, parts)
         trimming = AuditTrimming(management.store, clock, settings.audit.retention)
         if trims_audit:
-            stack.push_async_callback(_stop, asyncio.create_task(trimming.run()))
+            spawn(stack, trimming.run())
         yield _put_together(settings, parts, health, recorder, counts, records=records, trimming=trimming)
 
 
@@ -210,7 +210,7 @@ def _recorder(
 def _note_shadowed(stack: AsyncExitStack, store: KeyStore) -> ShadowTracker:
     shadows = ShadowTracker(store)
     stack.push_async_callback(shadows.close)
-    stack.push_async_callback(_stop, asyncio.create_task(shadows.run()))
+    spawn(stack, shadows.run())
     return shadows
 
 
@@ -265,14 +265,14 @@ async def _keep_bans(
     # Who is banned already is so from the first check on.
     await keeper.look()
     stack.push_async_callback(keeper.close)
-    stack.push_async_callback(_stop, asyncio.create_task(keeper.run()))
+    spawn(stack, keeper.run())
     return abuse
 
 
 def _note_uses(stack: AsyncExitStack, store: KeyStore) -> UseTracker:
     uses = UseTracker(store)
     stack.push_async_callback(uses.close)
-    stack.push_async_callback(_stop, asyncio.create_task(uses.run()))
+    spawn(stack, uses.run())
     return uses
 
 
@@ -297,7 +297,7 @@ async def _watch_keys(
             on_success=works,
         )
     await watcher.look()
-    stack.push_async_callback(_stop, asyncio.create_task(watcher.run()))
+    spawn(stack, watcher.run())
 
 
 async def _keep_limits(
@@ -314,7 +314,7 @@ async def _keep_limits(
     stack.push_async_callback(write_behind.close)
     await write_behind.restore()
     health.report("limits")
-    stack.push_async_callback(_stop, asyncio.create_task(write_behind.run()))
+    spawn(stack, write_behind.run())
 
 
 async def _open_shared_limits(
@@ -345,8 +345,3 @@ def _log_change(part: str, problem: str) -> None:
         log.error("part_failed", part=part, problem=problem)
     else:
         log.info("part_works", part=part)
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -23,7 +23,6 @@ from extauth.compiled import dialects, explainer, key_limits, planner, route_tab
 from extauth.dashboard.access import Doorkeeper
 from extauth.dashboard.app import Dashboard, DashboardParts
 from extauth.dashboard.sessions import SessionCodec, Sessions
-from extauth.dashboard.usage import NoUsage
 from extauth.dialects.base import Dialect
 from extauth.failure import FailureModes, FailurePolicy, Mode
 from extauth.keys.directory import KeyDirectory
@@ -37,8 +36,8 @@ from extauth.settings.model import FailureSettings, Settings
 from extauth.stores.limits import Queue, SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.states import LocalLimits
-from extauth.telemetry.reloads import ReloadCounts
 from extauth.stores.usage import UsageStore
+from extauth.telemetry.reloads import ReloadCounts
 from extauth.throttle.claims import Claims
 from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
@@ -131,13 +130,11 @@ def dashboard(
     )
     made_of = DashboardParts(
         doorkeeper=Doorkeeper(sessions, configured.settings),
-        services=configured.services,
         store=management.store,
-        usage=NoUsage(),
         reloads=reloads,
         counts=counts,
     )
-    return Dashboard(made_of)
+    return Dashboard(made_of, configured.services)
 
 
 def _checker(

@@ -11,10 +11,14 @@ from extauth.usage.question import By, UsageQuestion
 
 async def show_usage(services: Services, call: Call[Asked]) -> Answer:
     """Show how much was used."""
-    asked = dict(call.asked)
+    return Answer(body=(await services.usage.report(question_of(call.asked))).plain())
+
+
+def question_of(query: Asked) -> UsageQuestion:
+    """Return what a query asks, which is one of `UsageQuery`."""
+    asked = dict(query)
     since, until, by = asked.pop("from"), asked.pop("to"), By(asked.pop("by"))
-    question = UsageQuestion(since=since, until=until, by=by, **asked)
-    return Answer(body=(await services.usage.report(question)).plain())
+    return UsageQuestion(since=since, until=until, by=by, **asked)
 
 
 async def list_refusals(services: Services, call: Call[NoParameters]) -> Answer:

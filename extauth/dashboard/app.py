@@ -26,7 +26,6 @@ from extauth.dashboard.pages import STATIC, Pages
 from extauth.dashboard.server_view import ServerView
 from extauth.dashboard.signing_in import SigningIn
 from extauth.dashboard.streams import Streams
-from extauth.dashboard.usage import UsageReports
 from extauth.settings.model import Settings
 from extauth.stores.base import KeyStore
 from extauth.telemetry.reloads import ReloadCounts
@@ -53,9 +52,7 @@ class DashboardParts:
     """What the dashboard works with and doesn't own. `counts` are of the requests of the admin API."""
 
     doorkeeper: Doorkeeper
-    services: Services
     store: KeyStore
-    usage: UsageReports
     reloads: ReloadCounts
     counts: AdminCounts
 
@@ -63,12 +60,13 @@ class DashboardParts:
 class Dashboard:
     """Answers below `/dashboard/`; what it shows of the server is known where its routes are asked for."""
 
-    def __init__(self, parts: DashboardParts) -> None:
+    def __init__(self, parts: DashboardParts, services: Services) -> None:
         self.hub = Hub()
         self._parts = parts
         self._pages = Pages()
         self.doorkeeper = parts.doorkeeper
-        self._views = KeyViews(parts.services, parts.usage)
+        # Services are held where others can take their place, and nowhere else.
+        self._views = KeyViews(services)
         self._apis: list[AdminApi] = []
 
     def go_by(self, settings: Settings, services: Services) -> None:
@@ -88,12 +86,12 @@ class Dashboard:
         operators = Operators(
             server=server, views=self._views, store=parts.store, reloads=parts.reloads, doorkeeper=door
         )
-        consumer = Consumer(door, parts.usage, self._views)
+        consumer = Consumer(door, self._views)
         by_scope = SessionGate(door)
-        own = OwnerGate(door, parts.services.service)
+        own = OwnerGate(door, self._views.services.service)
         return [
             Route(PREFIX, _to_front),
-            SigningIn(door).route(f"{_API}/session"),
+            SigningIn(door, parts.counts).route(f"{_API}/session"),
             Streams(self.hub, door, self._views, operators).route(f"{_API}/events"),
             *self._api(by_scope, ENDPOINTS, f"{_API}/admin"),
             *self._api(by_scope, operators.endpoints(), _API),
@@ -110,15 +108,15 @@ class Dashboard:
             path = scope.get("path", "")
             if path != PREFIX and not path.startswith(f"{PREFIX}/"):
                 await app(scope, receive, send)
-            elif self.doorkeeper.settings.dashboard.enabled:
-                await app(scope, receive, _with_headers(scope, send))
-            else:
-                await ProblemResponse(Problem(code=AdminCode.NOT_FOUND))(scope, receive, send)
+                return
+            is_there = self.doorkeeper.settings.dashboard.enabled
+            answer = app if is_there else ProblemResponse(Problem(code=AdminCode.NOT_FOUND))
+            await answer(scope, receive, _with_headers(scope, send))
 
         return guarded
 
     def _api(self, gate: Gate, endpoints: Sequence[Endpoint], prefix: str) -> Sequence[BaseRoute]:
-        services, counts = self._parts.services, self._parts.counts
+        services, counts = self._views.services, self._parts.counts
         api = AdminApi(gate=gate, services=services, endpoints=endpoints, prefix=prefix, counts=counts)
         self._apis.append(api)
         return api.routes()

@@ -6,26 +6,22 @@ The gate lets nobody at a key of another user, so that nothing here has to ask w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from extauth.admin.endpoint import Answer, Call, Endpoint, Services
+from extauth.admin.keys import show
 from extauth.admin.models import Asked, NoParameters, PageQuery, RevocationBody, RotationBody
 from extauth.admin.problems import AdminCode, Problem
-from extauth.admin.values import KeyId, Moment
-from extauth.clock import from_us
+from extauth.admin.usage import list_refusals, question_of
+from extauth.admin.usage_models import UsageQuery
 from extauth.dashboard.access import Doorkeeper, SignedIn, owns
-from extauth.dashboard.overview import KeyViews
+from extauth.dashboard.overview import KeyViews, without_shadow
 from extauth.dashboard.rights import may
-from extauth.dashboard.usage import Step, UsageAsked, UsageReports
 from extauth.keys.asked import NewKey
 from extauth.keys.views import public
 from extauth.settings.values import Duration
 from extauth.stores.base import KeyFilter
-
-_DAY = timedelta(days=1)
 
 
 class OwnKeyBody(Asked):
@@ -39,22 +35,11 @@ class OwnKeyBody(Asked):
     expires_in: Duration | None = None
 
 
-class OwnUsageQuery(Asked):
-    """Which usage is shown, by default that of the last day of all keys together."""
-
-    key_id: KeyId | None = None
-    since: Annotated[Moment | None, Field(alias="from")] = None
-    to: Moment | None = None
-    step: Step | None = None
-    by: Literal["none", "key"] = "none"
-
-
 class Consumer:
     """The operations below `/dashboard/api/me`."""
 
-    def __init__(self, doorkeeper: Doorkeeper, usage: UsageReports, views: KeyViews) -> None:
+    def __init__(self, doorkeeper: Doorkeeper, views: KeyViews) -> None:
         self._doorkeeper = doorkeeper
-        self._usage = usage
         self._views = views
 
     def endpoints(self) -> Sequence[Endpoint]:
@@ -64,12 +49,12 @@ class Consumer:
             _endpoint("showOwn", "GET", "/overview", self.overview, NoParameters),
             _endpoint("listOwnKeys", "GET", "/keys", self.list_keys, PageQuery),
             _endpoint("createOwnKey", "POST", "/keys", self.create, OwnKeyBody, judged=True),
-            _endpoint("showOwnKey", "GET", key, self.show, NoParameters),
+            _endpoint("showOwnKey", "GET", key, show, NoParameters),
             _endpoint("rotateOwnKey", "POST", f"{key}/rotate", self.rotate, RotationBody, judged=True),
             _endpoint("revokeOwnKey", "POST", f"{key}/revoke", self.revoke, RevocationBody, judged=True),
             _endpoint("showOwnLimits", "GET", f"{key}/limits", self.limits, NoParameters),
-            _endpoint("listOwnRefusals", "GET", f"{key}/refusals", self.refusals, NoParameters),
-            _endpoint("showOwnUsage", "GET", "/usage", self.usage, OwnUsageQuery),
+            _endpoint("listOwnRefusals", "GET", f"{key}/refusals", list_refusals, NoParameters),
+            _endpoint("showOwnUsage", "GET", "/usage", self.usage, UsageQuery),
         )
 
     async def overview(self, _services: Services, call: Call[NoParameters]) -> Answer:
@@ -81,10 +66,6 @@ class Consumer:
         wanted = KeyFilter(user_id=_who(call).key.user_id)
         page = await services.service.list(wanted, cursor=call.asked.cursor, limit=call.asked.limit)
         return Answer(body={"keys": [public(key) for key in page.keys], "next_cursor": page.next_cursor})
-
-    async def show(self, services: Services, call: Call[NoParameters]) -> Answer:
-        """Show one key."""
-        return Answer(body=public(await services.service.get(call.key_id)))
 
     async def create(self, services: Services, call: Call[OwnKeyBody]) -> Answer | Problem:
         """Make a key like the one that they are signed in with: for its user, under its limits."""
@@ -131,28 +112,19 @@ class Consumer:
         )
 
     async def limits(self, services: Services, call: Call[NoParameters]) -> Answer:
-        """Show how the limits of a key stand."""
-        return Answer(body=(await services.limits.look(call.key_id)).plain())
+        """Show how the limits of a key stand that refuse anybody."""
+        return Answer(body=without_shadow((await services.limits.look(call.key_id)).plain()))
 
-    async def refusals(self, _services: Services, call: Call[NoParameters]) -> Answer:
-        """Show what was refused lately, and why."""
-        return Answer(body={"refusals": list(await self._usage.refusals(call.key_id))})
-
-    async def usage(self, services: Services, call: Call[OwnUsageQuery]) -> Answer | Problem:
-        """Show what their keys have used."""
-        who, asked = _who(call), call.asked
-        if asked.key_id is not None and not await owns(services.service, who.key, asked.key_id):
+    async def usage(self, services: Services, call: Call[Asked]) -> Answer | Problem:
+        """Show what their keys have used, all of them unless one is named."""
+        who, question = _who(call).key, question_of(call.asked)
+        if question.user_id not in {None, who.user_id}:
             return Problem(code=AdminCode.KEY_NOT_FOUND)
-        until: datetime = asked.to or from_us(services.clock.now_us())
-        wanted = UsageAsked(
-            since=asked.since or until - _DAY,
-            until=until,
-            step=asked.step,
-            by=asked.by,
-            key_id=asked.key_id,
-            user_id=who.key.user_id,
-        )
-        return Answer(body=await self._usage.report(wanted))
+        if question.key_id is None:
+            question = replace(question, user_id=who.user_id)
+        elif not await owns(services.service, who, question.key_id):
+            return Problem(code=AdminCode.KEY_NOT_FOUND)
+        return Answer(body=(await services.usage.report(question)).plain())
 
     def _may(self, who: SignedIn, what: str) -> bool:
         return may(who.key, self._doorkeeper.settings.dashboard.self_service)[what]

@@ -60,14 +60,18 @@ class Topic:
             queue.put_nowait(seen)
 
     async def _poll(self) -> None:
+        failing = False
         while True:
             try:
                 self._latest = await self._watch.look()
                 self.tell(self._latest)
+                failing = False
             except (StoreError, NotFoundError) as error:
                 # Viewers keep what they have; the next look may succeed.
-                log = structlog.get_logger("extauth.dashboard")
-                log.warning("events_not_read", topic=self._watch.name, problem=str(error))
+                if not failing:
+                    log = structlog.get_logger("extauth.dashboard")
+                    log.warning("events_not_read", topic=self._watch.name, problem=str(error))
+                failing = True
             await asyncio.sleep(EVERY_SECONDS)
 
 

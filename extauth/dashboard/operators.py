@@ -16,10 +16,9 @@ from extauth.admin.models import Asked, NoParameters
 from extauth.clock import from_us
 from extauth.dashboard.access import Doorkeeper, SignedIn
 from extauth.dashboard.overview import KeyViews
-from extauth.dashboard.rights import SEES_USAGE
 from extauth.dashboard.server_view import Rates, ServerView, checks_in
 from extauth.errors import MalformedKeyError, NotFoundError
-from extauth.keys.scopes import ADMIN, BANS_READ, KEYS_READ
+from extauth.keys.scopes import ADMIN, BANS_READ, KEYS_READ, USAGE_READ
 from extauth.keys.token import parse_key
 from extauth.keys.views import plain, public
 from extauth.model import ApiKey
@@ -105,7 +104,7 @@ class Operators:
     async def near(self, _services: Services, _call: Call[NoParameters]) -> Answer:
         """Show which limits of the busiest keys are nearest to being spent."""
         talkers = await self._views.talkers(_LOOKED_AT)
-        key_ids = [series["group"] for series in talkers["series"] if series["group"]]
+        key_ids = [series["group"] for series in talkers["series"] if series["user_id"] is not None]
         rows = [row for key_rows in await asyncio.gather(*map(self._rows_of, key_ids)) for row in key_rows]
         rows.sort(key=lambda row: row["share_used"], reverse=True)
         return Answer(body={"keys": rows[:_MOST_NEAR]})
@@ -115,7 +114,7 @@ class Operators:
         try:
             key, standing = await asyncio.gather(services.service.get(key_id), services.limits.look(key_id))
         except NotFoundError:
-            # It was purged, or stands for all that are not told apart.
+            # It was purged meanwhile.
             return []
         return list(_rows(key, standing.plain()))
 
@@ -147,9 +146,9 @@ class Operators:
 def seen_by(key: ApiKey, everything: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what of the overview a key's scopes let somebody see, and null for the rest."""
     parts = {
-        "now": SEES_USAGE,
-        "hour": SEES_USAGE,
-        "talkers": SEES_USAGE,
+        "now": USAGE_READ,
+        "hour": USAGE_READ,
+        "talkers": USAGE_READ,
         "bans": BANS_READ,
         "offenders": BANS_READ,
     }
@@ -158,29 +157,27 @@ def seen_by(key: ApiKey, everything: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _rows(key: ApiKey, standing: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    who = {"key_id": key.key_id, "user_id": key.user_id}
     for limit in standing["limits"]:
-        if limit["remaining"] is not None and limit["capacity"]:
-            yield {
-                **who,
-                "limit": limit["name"],
-                "shadow": limit["shadow"],
-                "capacity": limit["capacity"],
-                "remaining": limit["remaining"],
-                "share_used": 1 - limit["remaining"] / limit["capacity"],
-                "reset_seconds": limit["reset_seconds"],
-            }
+        if limit["remaining"] is not None:
+            yield _row(key, limit, limit["capacity"], limit["remaining"])
     for limit in standing["in_flight"]:
         if limit["in_flight"] is not None:
-            yield {
-                **who,
-                "limit": limit["name"],
-                "shadow": False,
-                "capacity": limit["max"],
-                "remaining": max(limit["max"] - limit["in_flight"], 0),
-                "share_used": min(limit["in_flight"] / limit["max"], 1),
-                "reset_seconds": None,
-            }
+            # More than may be are in flight where the limit was lowered since they began.
+            yield _row(key, limit, limit["max"], max(limit["max"] - limit["in_flight"], 0))
+
+
+def _row(key: ApiKey, limit: Mapping[str, Any], capacity: int, remaining: int) -> dict[str, Any]:
+    return {
+        "key_id": key.key_id,
+        "user_id": key.user_id,
+        "name": key.name,
+        "limit": limit["name"],
+        "shadow": limit.get("shadow", False),
+        "capacity": capacity,
+        "remaining": remaining,
+        "share_used": (capacity - remaining) / capacity,
+        "reset_seconds": limit.get("reset_seconds"),
+    }
 
 
 def _signals(counters: Mapping[str, Mapping[tuple[str, ...], float]]) -> Mapping[str, Any]:

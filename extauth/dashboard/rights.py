@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from extauth.admin.access import holds
-from extauth.keys.scopes import ADMIN_SCOPES, KEYS_READ
+from extauth.keys.scopes import ADMIN_SCOPES
 from extauth.model import ApiKey
 from extauth.settings.dashboard import SelfServiceSettings
-
-# What the usage of others is shown for.
-SEES_USAGE = KEYS_READ
 
 
 def is_operator(key: ApiKey) -> bool:

@@ -10,12 +10,14 @@ from prometheus_client.core import Metric
 
 from extauth.clock import MICROSECONDS, Clock
 from extauth.health import Readiness
-from extauth.model import OUTCOMES, Code, Outcome
+from extauth.model import Code
+from extauth.usage.report import OUTCOMES
+from extauth.usage.tracker import POSITIONS
 
 # A rate is measured over so long at least, and never over longer than that, in microseconds.
 _SHORTEST_US = MICROSECONDS // 2
 _LONGEST_US = 30 * MICROSECONDS
-_OUTCOMES = ("allowed", "rate_limited", "throttled", "refused", "failed")
+_NAMES = {position: name for name, position in OUTCOMES.items()}
 _CHECKS = "extauth_checks_total"
 
 
@@ -56,12 +58,12 @@ class Rates:
         passed_us = now_us - self._at_us
         if 0 <= passed_us < _SHORTEST_US:
             return self._rates
-        counts = dict.fromkeys(_OUTCOMES, 0.0)
+        counts = dict.fromkeys(OUTCOMES, 0.0)
         for labels, value in checks.items():
-            counts[_outcome(Code(labels[-1]))] += value
+            counts[_NAMES[POSITIONS[Code(labels[-1])]]] += value
         is_fresh = 0 < passed_us <= _LONGEST_US
         self._rates = (
-            {name: _rate(counts[name] - self._seen[name], passed_us) for name in _OUTCOMES}
+            {name: _rate(counts[name] - self._seen[name], passed_us) for name in OUTCOMES}
             if is_fresh
             else None
         )
@@ -76,10 +78,3 @@ def checks_in(counters: Mapping[str, Mapping[tuple[str, ...], float]]) -> Mappin
 
 def _rate(number: float, passed_us: int) -> float:
     return round(max(number, 0) * MICROSECONDS / passed_us, 1)
-
-
-def _outcome(code: Code) -> str:
-    if code is Code.TOO_MANY_CONCURRENT:
-        return "throttled"
-    by_outcome = {Outcome.ALLOWED: "allowed", Outcome.LIMITED: "rate_limited", Outcome.UNAVAILABLE: "failed"}
-    return by_outcome.get(OUTCOMES[code], "refused")

@@ -18,10 +18,11 @@ from starlette.routing import Route
 
 from extauth import __version__
 from extauth.admin.access import cooling_down
+from extauth.admin.counts import AdminCounts
 from extauth.admin.models import Asked
 from extauth.admin.problems import NO_STORE, AdminCode, Problem, ProblemResponse, problem_of
 from extauth.admin.reading import read_body
-from extauth.clock import from_us
+from extauth.clock import MICROSECONDS, from_us
 from extauth.dashboard.access import FROM_ELSEWHERE, Doorkeeper, SignedIn
 from extauth.dashboard.csrf import is_from_elsewhere
 from extauth.dashboard.rights import is_operator, may
@@ -43,8 +44,9 @@ class SignInBody(Asked):
 class SigningIn:
     """Answers at `/dashboard/api/session`."""
 
-    def __init__(self, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, doorkeeper: Doorkeeper, counts: AdminCounts) -> None:
         self._doorkeeper = doorkeeper
+        self._counts = counts
         self._log = structlog.get_logger("extauth.dashboard")
 
     def route(self, path: str) -> Route:
@@ -58,7 +60,9 @@ class SigningIn:
             outcome = await answers.get(request.method, self._show)(request)
         except ExtauthError as error:
             outcome = problem_of(error)
-        return ProblemResponse(outcome) if isinstance(outcome, Problem) else outcome
+        response = ProblemResponse(outcome) if isinstance(outcome, Problem) else outcome
+        self._counts.answered(response.status_code)
+        return response
 
     async def _sign_in(self, request: Request) -> Response | Problem:
         if is_from_elsewhere(request):
@@ -100,7 +104,7 @@ class SigningIn:
     def _view(self, who: SignedIn) -> dict[str, Any]:
         settings, sessions, key = self._doorkeeper.settings, self._doorkeeper.sessions, who.key
         operator = is_operator(key)
-        ends = from_us(who.session.ends(sessions.rules) * 1_000_000)
+        ends = from_us(who.session.ends(sessions.rules) * MICROSECONDS)
         return {
             "user_id": key.user_id,
             "key_id": key.key_id,

@@ -17,12 +17,13 @@ from extauth.admin.access import holds
 from extauth.admin.problems import NO_STORE, AdminCode, Problem, ProblemResponse, problem_of
 from extauth.admin.values import KEY_ID
 from extauth.dashboard.access import FOR_OPERATORS, Doorkeeper, SignedIn, owns
-from extauth.dashboard.events import Hub, Watch
+from extauth.dashboard.events import Hub, Seen, Watch
 from extauth.dashboard.operators import Operators, seen_by
-from extauth.dashboard.overview import KeyViews
+from extauth.dashboard.overview import KeyViews, without_shadow
 from extauth.dashboard.rights import is_operator
 from extauth.errors import ExtauthError, NotFoundError, StoreError
-from extauth.keys.scopes import KEYS_READ
+from extauth.keys.scopes import KEYS_READ, USAGE_READ
+from extauth.model import ApiKey
 
 _KEY = "key:"
 _UNKNOWN = Problem(
@@ -84,9 +85,17 @@ class Streams:
         key_id = topic.removeprefix(_KEY)
         if key_id == topic or KEY_ID.fullmatch(key_id) is None:
             return _UNKNOWN
-        if not await owns(self._views.services.service, key, key_id) and not holds(key, KEYS_READ):
+        is_own = await owns(self._views.services.service, key, key_id)
+        if not is_own and not holds(key, KEYS_READ):
             return Problem(code=AdminCode.KEY_NOT_FOUND)
-        return Watch(topic, partial(self._views.of_key, key_id))
+        show = partial(_seen_of_key, key, is_own=is_own)
+        return Watch(topic, partial(self._views.of_key, key_id), show)
+
+
+def _seen_of_key(viewer: ApiKey, seen: Seen, *, is_own: bool) -> Seen:
+    """Return what of a key its owner sees, and what scopes let others see."""
+    shown = seen if holds(viewer, KEYS_READ) else {**seen, "limits": without_shadow(seen["limits"])}
+    return shown if is_own or holds(viewer, USAGE_READ) else {**shown, "hour": None, "refusals": None}
 
 
 _MEDIA_TYPE = "text/event-stream"

@@ -64,7 +64,7 @@ class Standing:
             "cost": self.cost,
             "capacity": limit.capacity,
             "rate": limit.rate,
-            "period_ms": None if limit.period_us == CALENDAR_MONTH else limit.period_us // 1_000,
+            "period_seconds": None if limit.period_us == CALENDAR_MONTH else limit.period_us / MICROSECONDS,
             "remaining": None if usage is None else usage.remaining,
             "reset_seconds": None if usage is None else _seconds(usage.reset_us),
             "retry_seconds": None if usage is None else _seconds(usage.retry_us),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -60,17 +61,11 @@ async def _serve_alone(settings: Settings, source: ConfigSource) -> None:
         app.signals.dropped = KernelDrops(signal_sockets.datagrams).total
         spawn(stack, source.watch.run(Reloader(app, source.load).reload))
         collector = collector_for(app, connections, lines, completion=completion.connections)
-        servers = (
-            (check_server(app, connections), check_socket),
-            (_admin_server(app, collector), admin_socket),
-        )
-
-        def stop() -> None:
-            app.dashboard.close()
-            for server, _ in servers:
-                server.should_exit = True
-
-        stop_on_signal(stop)
+        servers = {
+            check_server(app, connections): check_socket,
+            _admin_server(app, collector): admin_socket,
+        }
+        _stop_on_signal(app, servers)
         log = structlog.get_logger("extauth")
         log.info(
             "started",
@@ -80,10 +75,19 @@ async def _serve_alone(settings: Settings, source: ConfigSource) -> None:
             completion=name_of(signal_sockets.listener),
             pid=os.getpid(),
         )
-        await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
+        await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers.items()))
         # Not before all checks are answered: those that wait for a slot wait for signals.
         completion.close()
         log.info("stopped")
+
+
+def _stop_on_signal(app: App, servers: Iterable[Server]) -> None:
+    def stop() -> None:
+        app.dashboard.close()
+        for server in servers:
+            server.should_exit = True
+
+    stop_on_signal(stop)
 
 
 def _admin_server(app: App, collector: Collector) -> Server:

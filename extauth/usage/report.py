@@ -25,7 +25,8 @@ from extauth.stores.usage import (
 )
 from extauth.usage.question import By, Span
 
-_OUTCOMES = {
+# Where in counts each outcome stands, by its name.
+OUTCOMES = {
     "allowed": usage.ALLOWED,
     "rate_limited": usage.RATE_LIMITED,
     "throttled": usage.THROTTLED,
@@ -98,7 +99,7 @@ def told(counts: Counts) -> dict[str, Any]:
         zip(UPSTREAM_CLASSES, counts[UPSTREAM:UPSTREAM_DURATION_SUM], strict=True)
     )
     return {
-        **{name: counts[position] for name, position in _OUTCOMES.items()},
+        **{name: counts[position] for name, position in OUTCOMES.items()},
         "latency_us": {
             "sum": counts[LATENCY_SUM],
             "p50": percentile(latencies, 50),

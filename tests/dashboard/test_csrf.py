@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.dashboard.visit import API, Browser, Site, problem, with_site
 
@@ -15,7 +14,7 @@ CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 FOREIGN: list[dict[str, str]] = [
     {"x-csrf-token": ""},
     {"x-csrf-token": "A" * 43},
-    {"x-csrf-token": "é".encode().decode("latin-1")},
+    {"x-csrf-token": "."},
     {"sec-fetch-site": "cross-site"},
     {"sec-fetch-site": "same-site"},
     {"sec-fetch-site": "none"},
@@ -72,33 +71,33 @@ def test_each_change_needs_the_token_and_the_own_pages(tmp_path: Path) -> None:
     with_site(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("lines", FOREIGN)
-def test_what_comes_from_elsewhere_is_refused(tmp_path: Path, lines: dict[str, str]) -> None:
+def test_what_comes_from_elsewhere_is_refused(tmp_path: Path) -> None:
     """By the token or by what the browser says, each by itself."""
 
     async def scenario(site: Site) -> None:
         browser = await site.consumer()
-        problem(await _rename(browser, {"sec-fetch-site": "same-origin", **lines}), 403, "cross_site")
-        assert (await _rename(browser, {"sec-fetch-site": "same-origin"})).status_code == 201
+        for lines in FOREIGN:
+            problem(await _make(browser, {"sec-fetch-site": "same-origin", **lines}), 403, "cross_site")
+        assert (await _make(browser, {"sec-fetch-site": "same-origin"})).status_code == 201
 
     with_site(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
-def test_an_origin_must_be_the_own_host(tmp_path: Path, origin: str) -> None:
+def test_an_origin_must_be_the_own_host(tmp_path: Path) -> None:
     """Where the browser doesn't say Sec-Fetch-Site: scheme, host and port, and nothing that only looks so."""
 
     async def scenario(site: Site) -> None:
         browser, host = await site.consumer(), f"127.0.0.1:{site.port}"
-        problem(await _rename(browser, {"origin": origin.format(host=host)}), 403, "cross_site")
-        assert (await _rename(browser, {"origin": f"http://{host}"})).status_code == 201
+        for origin in FOREIGN_ORIGINS:
+            problem(await _make(browser, {"origin": origin.format(host=host)}), 403, "cross_site")
+        assert (await _make(browser, {"origin": f"http://{host}"})).status_code == 201
         # What no browser has sent carries nobody's cookie but its own.
-        assert (await _rename(browser, {})).status_code == 201
+        assert (await _make(browser, {})).status_code == 201
 
     with_site(tmp_path, scenario)
 
 
-async def _rename(browser: Browser, lines: dict[str, str]) -> httpx.Response:
+async def _make(browser: Browser, lines: dict[str, str]) -> httpx.Response:
     headers = {"x-csrf-token": browser.csrf, **lines}
     return await browser.client.post(f"{API}/me/keys", headers=headers, json={"name": "another"})
 

@@ -6,12 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from extauth.admin.endpoints import ENDPOINTS
-from extauth.keys.scopes import ADMIN, AUDIT_READ, BANS_READ, KEYS_READ, KEYS_WRITE
+from extauth.keys.scopes import ADMIN, AUDIT_READ, BANS_READ, KEYS_READ, KEYS_WRITE, USAGE_READ
 from extauth.keys.token import parse_key
 from tests.dashboard.visit import API, Browser, Site, problem, with_site
+from tests.world import BY
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -38,8 +37,10 @@ def test_keys_of_others_do_not_exist_for_consumers(tmp_path: Path) -> None:
                 problem(theirs, 404, "key_not_found")
                 nobodys = await mallory.ask(method, path.replace("{key_id}", "AAAAbbbb0000"))
                 assert nobodys.content == theirs.content
-        query = await mallory.ask("GET", f"/me/usage?key_id={alice.own_id}")
-        problem(query, 404, "key_not_found")
+        for query in (f"key_id={alice.own_id}", "user_id=alice", f"user_id=mallory&key_id={alice.own_id}"):
+            problem(await mallory.ask("GET", f"/me/usage?{query}"), 404, "key_not_found")
+        for query in (f"key_id={mallory.own_id}", "user_id=mallory", "by=key", ""):
+            assert (await mallory.get(f"/me/usage?{query}"))["step"] == "1h"
         problem(await mallory.ask("GET", f"/events?topic=key:{alice.own_id}"), 404, "key_not_found")
         assert [key["user_id"] for key in (await mallory.get("/me/keys"))["keys"]] == ["mallory"]
         assert [shown["record"]["user_id"] for shown in (await mallory.get("/me/overview"))["keys"]] == [
@@ -49,12 +50,11 @@ def test_keys_of_others_do_not_exist_for_consumers(tmp_path: Path) -> None:
     with_site(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("scopes", [(), ("*",), ("orders:*",)])
-def test_nothing_of_operators_is_for_consumers(tmp_path: Path, scopes: tuple[str, ...]) -> None:
+def test_nothing_of_operators_is_for_consumers(tmp_path: Path) -> None:
     """Every operation of the admin API and all that operators see besides: 403, with the token and all."""
 
     async def scenario(site: Site) -> None:
-        browser = await site.consumer("mallory", *scopes)
+        browser = await site.consumer("mallory", "*")
         for endpoint in ENDPOINTS:
             path = endpoint.path.replace("{key_id}", browser.own_id).replace("{ban}", "user:alice")
             answer = await browser.ask(endpoint.method, f"/admin{path}", json={})
@@ -80,7 +80,8 @@ def test_single_scopes_show_what_they_allow(tmp_path: Path) -> None:
             problem(await browser.ask("GET", "/system"), 403, "insufficient_scope")
         shown = [await browser.get("/overview") for browser in (auditor, reader, guard, everybody)]
         assert [page["bans"] for page in shown] == [None, None, 0, 0]
-        assert [page["hour"] is None for page in shown] == [True, False, True, False]
+        assert [page["hour"] is None for page in shown] == [True, True, True, False]
+        assert (await (await site.operator(USAGE_READ)).get("/overview"))["hour"]["step"] == "1m"
 
     with_site(tmp_path, scenario)
 
@@ -119,40 +120,39 @@ def test_a_consumer_makes_a_key_like_their_own(tmp_path: Path) -> None:
     with_site(tmp_path, scenario, tiers={"free": {"rates": ["10/second"]}})
 
 
-@pytest.mark.parametrize(
-    ("held", "wanted"),
-    [
-        ((), ["orders:read"]),
-        (("orders:read",), ["orders:write"]),
-        (("orders:read",), ["orders:*"]),
-        (("orders:*",), ["*"]),
-        (("*",), [KEYS_READ]),
-        (("*",), [ADMIN]),
-        (("*", KEYS_READ), [KEYS_WRITE]),
-        ((KEYS_WRITE,), ["orders:read"]),
-    ],
-)
-def test_nobody_makes_a_key_that_may_do_more(
-    tmp_path: Path, held: tuple[str, ...], wanted: list[str]
-) -> None:
+TOO_MUCH: list[tuple[tuple[str, ...], str]] = [
+    ((), "orders:read"),
+    (("orders:read",), "orders:write"),
+    (("orders:read",), "orders:*"),
+    (("orders:*",), "*"),
+    (("*",), KEYS_READ),
+    (("*",), ADMIN),
+    (("*", KEYS_READ), KEYS_WRITE),
+    ((KEYS_WRITE,), "orders:read"),
+]
+
+
+def test_nobody_makes_a_key_that_may_do_more(tmp_path: Path) -> None:
     """Than the key that they are signed in with."""
 
     async def scenario(site: Site) -> None:
-        browser = await site.consumer("alice", *held)
-        answer = await browser.ask("POST", "/me/keys", json={"name": "x", "scopes": wanted})
-        assert [error["field"] for error in problem(answer, 422, "invalid_input")["errors"]] == ["/scopes"]
+        for held, wanted in TOO_MUCH:
+            browser = await site.consumer("alice", *held)
+            answer = await browser.ask("POST", "/me/keys", json={"name": "x", "scopes": [wanted]})
+            errors = problem(answer, 422, "invalid_input")["errors"]
+            assert [error["field"] for error in errors] == ["/scopes"], wanted
 
     with_site(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("field", ["user_id", "tier", "limits", "metadata", "never", "expires_at"])
-def test_nothing_else_of_a_key_can_be_chosen(tmp_path: Path, field: str) -> None:
+def test_nothing_else_of_a_key_can_be_chosen(tmp_path: Path) -> None:
     """It is refused as what is not known here."""
 
     async def scenario(site: Site) -> None:
         browser = await site.consumer()
-        answer = await browser.ask("POST", "/me/keys", json={"name": "x", field: "default"})
-        assert problem(answer, 422, "invalid_input")["errors"][0]["field"] == f"/{field}"
+        for field in ("user_id", "tier", "limits", "metadata", "never", "expires_at"):
+            answer = await browser.ask("POST", "/me/keys", json={"name": "x", field: "default"})
+            assert problem(answer, 422, "invalid_input")["errors"][0]["field"] == f"/{field}"
 
     with_site(tmp_path, scenario)
 
@@ -184,7 +184,7 @@ def test_only_who_holds_the_scopes_of_a_key_gets_its_successor(tmp_path: Path) -
 
 
 def test_a_session_goes_on_with_the_successor_of_its_key(tmp_path: Path) -> None:
-    """Whoever rotates the key that they are signed in with has a session of the new one, with the same token."""
+    """Whoever rotates the key that they are signed in with is signed in with the new one, token and all."""
 
     async def scenario(site: Site) -> None:
         browser, copy = await site.consumer("alice", "a:read"), await site.browser()
@@ -241,7 +241,7 @@ def test_what_is_switched_off_cannot_be_done(tmp_path: Path) -> None:
 
 
 def test_the_overview_of_a_consumer_shows_keys_that_are_good(tmp_path: Path) -> None:
-    """With their limits, those used last first; revoked, disabled and expired ones are left out."""
+    """With their limits, those used last first; revoked and expired ones are left out, no disabled one is."""
 
     async def scenario(site: Site) -> None:
         browser = await site.consumer("alice")
@@ -253,9 +253,29 @@ def test_the_overview_of_a_consumer_shows_keys_that_are_good(tmp_path: Path) -> 
         assert [shown["record"]["key_id"] for shown in page["keys"]] == [browser.own_id]
         assert page["keys"][0]["limits"] == await browser.get(f"/me/keys/{browser.own_id}/limits")
         assert (page["more"], page["refusals"]) == (0, [])
-        for _ in range(13):
+        disabled = (await created(browser))["record"]["key_id"]
+        await site.world.management.service.disable(disabled, BY)
+        page = await browser.get("/me/overview")
+        assert {shown["record"]["key_id"] for shown in page["keys"]} == {browser.own_id, disabled}
+        for _ in range(12):
             await created(browser)
         page = await browser.get("/me/overview")
         assert (len(page["keys"]), page["more"]) == (12, 2)
 
     with_site(tmp_path, scenario)
+
+
+def test_limits_in_shadow_are_for_operators(tmp_path: Path) -> None:
+    """They refuse nobody, so consumers needn't know what is being tried out."""
+
+    async def scenario(site: Site) -> None:
+        alice, operator = await site.consumer("alice"), await site.operator()
+        own = f"/keys/{alice.own_id}/limits"
+        shown = [await alice.get(f"/me{own}"), (await alice.get("/me/overview"))["keys"][0]["limits"]]
+        for limits in shown:
+            assert [limit["name"] for limit in limits["limits"]] == ["per-second"]
+        everything = await operator.get(f"/admin{own}")
+        assert [limit["name"] for limit in everything["limits"]] == ["per-second", "trial"]
+
+    rates = ["5/second", {"rate": "1/hour", "name": "trial", "shadow": True}]
+    with_site(tmp_path, scenario, tiers={"default": {"rates": rates}})

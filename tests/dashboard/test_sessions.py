@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from extauth.dashboard.access import Doorkeeper
+from extauth.configured import configure
 from extauth.keys.token import parse_key
+from extauth.reload import put_in_force
 from tests.dashboard.visit import Browser, Site, problem, with_site
 from tests.keys import mint
+from tests.world import settings_in
 
 
 async def is_signed_in(browser: Browser) -> bool:
@@ -26,8 +29,8 @@ def attributes(answer: httpx.Response) -> dict[str, str]:
     """Return what is said about the one cookie that is set, its name as `name`."""
     (line,) = answer.headers.get_list("set-cookie")
     pair, *rest = line.split("; ")
-    said = dict((*part.split("=", 1), "")[:2] for part in rest)
-    return {"name": pair.partition("=")[0], **said}
+    said = [part.partition("=") for part in rest]
+    return {"name": pair.partition("=")[0], **{name: value for name, _, value in said}}
 
 
 def test_a_key_opens_a_session(tmp_path: Path) -> None:
@@ -291,14 +294,20 @@ def test_a_dashboard_can_be_switched_off_while_it_runs(tmp_path: Path) -> None:
     """Then there is nothing there, for anybody; other settings hold from the next request on."""
 
     async def scenario(site: Site) -> None:
-        browser = await site.consumer()
-        door: Doorkeeper = site.world.app.dashboard.doorkeeper
-        settings = door.settings
-        off = settings.dashboard.model_copy(update={"enabled": False})
-        door.go_by(settings.model_copy(update={"dashboard": off}))
-        for path in ("/", "/api/session", "/static/index.html"):
+        app, browser = site.world.app, await site.consumer()
+
+        def go_by(**sections: Any) -> None:
+            put_in_force(app, configure(settings_in(tmp_path, **sections), app.parts))
+
+        go_by(dashboard={"enabled": False})
+        for path in ("/", "/api/session", "/static/index.html", ""):
             problem(await browser.client.get(f"/dashboard{path}"), 404, "not_found")
-        door.go_by(settings)
-        assert await is_signed_in(browser)
+        go_by(keys={"environments": ["moon"], "default_environment": "moon"})
+        made = await browser.ask("POST", "/me/keys", json={"name": "x"})
+        assert made.json()["record"]["environment"] == "moon"
+        go_by(dashboard={"self_service": {"create": False}, "idle_timeout": "5m"})
+        problem(await browser.ask("POST", "/me/keys", json={"name": "x"}), 403, "self_service_off")
+        site.clock.advance(seconds=300)
+        assert not await is_signed_in(browser)
 
     with_site(tmp_path, scenario)

@@ -121,7 +121,9 @@ async def open_site(folder: Path, **sections: Any) -> AsyncIterator[Site]:
         connections = Connections(ConnectionLimits(), now=0)
         registry.register(collector_for(app, connections, world.lines))
         server = admin_server(admin_listener(app, health=app.health, registry=registry))
-        listener = socket.create_server(("127.0.0.1", 0))
+        # Named as what it is, or asyncio would have each answer's end wait for an acknowledgement.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind(("127.0.0.1", 0))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
 
         async def stop() -> None:

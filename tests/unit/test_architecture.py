@@ -80,6 +80,7 @@ TOP = (
     "extauth.dialects",
     "extauth.server",
     "extauth.admin",
+    "extauth.dashboard",
     "extauth.cli",
     "extauth.app",
     "extauth.management",

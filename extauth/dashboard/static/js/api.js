@@ -16,8 +16,19 @@ export class ApiProblem extends Error {
   }
 }
 
-export const setToken = (token) => { csrf = token; };
-export const whenSessionEnds = (listener) => { onEnd = listener; };
+/** Return the problem of a server that doesn't answer. */
+export const unreachable = () =>
+  new ApiProblem(0, {
+    code: "unreachable",
+    detail: "No answer came. Is the service running, and is this computer online?",
+  });
+
+export const setToken = (token) => {
+  csrf = token;
+};
+export const whenSessionEnds = (listener) => {
+  onEnd = listener;
+};
 export const sinceLastUse = () => (Date.now() - lastUse) / 1000;
 
 /** Ask below /dashboard/api/ and return the JSON. Raises ApiProblem, and AbortError when `signal` says so. */
@@ -26,7 +37,11 @@ export async function ask(path, { method = "GET", body, signal, quiet = false } 
   if (method !== "GET") headers["x-csrf-token"] = csrf;
   if (body !== undefined) headers["content-type"] = "application/json";
   const answer = await reach(path, {
-    method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin",
+    method,
+    headers,
+    signal,
+    body: body === undefined ? undefined : JSON.stringify(body),
+    credentials: "same-origin",
   });
   if (answer.ok) {
     // To ask for the session is no use of it, here as on the server.
@@ -50,22 +65,12 @@ export function withQuery(path, parameters) {
   return text ? `${path}?${text}` : path;
 }
 
-/** Return the answer, or null where the server has no such thing. */
-export async function askIfThere(path, options) {
-  try {
-    return await ask(path, options);
-  } catch (error) {
-    if (error.status === 404) return null;
-    throw error;
-  }
-}
-
 async function reach(path, options) {
   try {
     return await fetch(ROOT + path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiProblem(0, { code: "unreachable", detail: "The server can't be reached. Is it running, and is this computer online?" });
+    throw unreachable();
   }
 }
 

@@ -16,7 +16,10 @@ async function begin() {
     await restore();
     enter();
   } catch (error) {
-    update(place, h("main", { class: "main" }, h("h1", { class: "unseen" }, "extauth"), failure(error, begin)));
+    update(
+      place,
+      h("main", { class: "main" }, h("h1", { class: "unseen" }, "extauth"), failure(error, begin)),
+    );
   }
 }
 
@@ -33,7 +36,11 @@ function enterAgain(reason) {
 }
 
 whenSessionEnds(() => {
-  if (session()) enterAgain("Your session has ended: it was not used for a while, it was as old as sessions may get, or its key is no longer good. Sign in to go on where you were.");
+  if (session())
+    enterAgain(
+      "Your session has ended: it was not used for a while, it was as old as sessions may get, or its key is " +
+        "no longer good. Sign in to go on where you were.",
+    );
 });
 setInterval(tick, 1000);
 begin();

@@ -12,7 +12,8 @@ export function h(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) element[name] = value;
     else if (name === "dataset") Object.assign(element.dataset, value);
     // Custom properties set by script are no inline styles in the eyes of the Content-Security-Policy.
-    else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
+    else if (name === "style")
+      for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
     else if (name === "value") element.value = value;
     else element.setAttribute(name, value === true ? "" : String(value));
   }
@@ -50,7 +51,10 @@ export function icon(name) {
 export function update(parent, ...children) {
   const fresh = document.createElement(parent.tagName);
   fresh.append(...present(children));
+  const focused = document.activeElement;
   matchChildren(parent, fresh);
+  // What changes its place loses the focus.
+  if (focused !== document.activeElement && focused?.isConnected) focused.focus({ preventScroll: true });
   return parent;
 }
 

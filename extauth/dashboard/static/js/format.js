@@ -4,9 +4,19 @@ const WHOLE = new Intl.NumberFormat("en");
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const MOMENT = new Intl.DateTimeFormat("en-GB", {
-  day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false,
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hour12: false,
 });
-const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+const UNITS = [
+  ["day", 86400],
+  ["hour", 3600],
+  ["minute", 60],
+  ["second", 1],
+];
 const MARKS = { day: "d", hour: "h", minute: "min", second: "s" };
 
 export const number = (value) => WHOLE.format(value);
@@ -25,6 +35,7 @@ export const perSecond = (value) => (value >= 10 ? short(value) : String(Math.ro
 
 /** Return seconds as the two largest units that matter: 3 min 20 s. */
 export function duration(seconds) {
+  if (seconds > 0 && seconds < 0.95) return `${Math.round(seconds * 1000)} ms`;
   let left = Math.max(0, Math.ceil(seconds));
   const parts = [];
   for (const [unit, size] of UNITS) {
@@ -55,12 +66,22 @@ export function relative(text, now = Date.now()) {
   return seconds < 0 ? `${count} ${MARKS[unit]} ago` : `in ${count} ${MARKS[unit]}`;
 }
 
+/** Return how many requests a limit gives in which period, as people say it. */
+export function rateOf({ rate, period_seconds: seconds }) {
+  if (seconds === null) return [rate, "a month"];
+  const period = Math.round(seconds * 1e6);
+  // The rate comes in lowest terms: 1000 an hour as one in 3.6 s. The shortest unit with a whole number says it best.
+  for (const [unit, size] of UNITS.toReversed()) {
+    const count = (rate * size * 1e6) / period;
+    if (Number.isInteger(count)) return [count, `${unit === "hour" ? "an" : "a"} ${unit}`];
+  }
+  return [rate, `in ${duration(seconds)}`];
+}
+
 /** Return what a limit allows: 10 requests a second. */
 export function allowance(limit) {
-  const count = plural(limit.rate, "request");
-  if (limit.period_ms === null) return `${count} a month`;
-  const period = UNITS.find(([, size]) => limit.period_ms === size * 1000)?.[0];
-  return period ? `${count} ${period === "hour" ? "an" : "a"} ${period}` : `${count} in ${duration(limit.period_ms / 1000)}`;
+  const [count, period] = rateOf(limit);
+  return `${plural(count, "request")} ${period}`;
 }
 
 /** Return the plain word for a bucket, quota or slot as the headers name it. */

@@ -1,5 +1,6 @@
 // Which page an address shows. Links within the dashboard change the page without loading all of it again.
 
+import { unreachable } from "./api.js";
 import { h } from "./dom.js";
 import { failure } from "./parts/failure.js";
 
@@ -7,6 +8,7 @@ let routes = [];
 let main = null;
 let current = new AbortController();
 let onShown = () => {};
+let shown = "";
 
 /** Show pages in `place` from now on. A route is {path, load}; `shown` hears the path of each page. */
 export function start(place, table, shown) {
@@ -26,21 +28,34 @@ export function go(address, { replace = false } = {}) {
 }
 
 /** Show the current page anew. */
-export const again = () => show(location.pathname, { isFirst: true });
+export const again = () => show(location.pathname, { isBack: true });
 
 async function show(path, { isFirst = false, isBack = false } = {}) {
   current.abort();
   const visit = (current = new AbortController());
   onShown(path);
+  shown = location.pathname + location.search;
   try {
     const { load, parameters } = find(path);
-    const module = await load();
-    const page = await module.page({ ...parameters, query: new URLSearchParams(location.search), signal: visit.signal });
+    const module = await load().catch(() => Promise.reject(unreachable()));
+    const page = await module.page({
+      ...parameters,
+      query: new URLSearchParams(location.search),
+      signal: visit.signal,
+    });
     if (!visit.signal.aborted) put(page.title, page.node);
   } catch (error) {
     if (error.name === "AbortError" || error.status === 401 || visit.signal.aborted) return;
     if (error.status === undefined) console.error(error);
-    put("Not shown", h("div", {}, h("h1", { class: "unseen", tabindex: "-1" }, "This page can't be shown"), failure(error, again)));
+    put(
+      "Not shown",
+      h(
+        "div",
+        {},
+        h("h1", { class: "unseen", tabindex: "-1" }, "This page can't be shown"),
+        failure(error, again),
+      ),
+    );
   }
   if (visit.signal.aborted) return;
   if (!isFirst) main.querySelector("h1")?.focus({ preventScroll: true });
@@ -57,11 +72,13 @@ function find(path) {
   for (const { path: pattern, load } of routes) {
     const wanted = pattern.split("/");
     const parameters = {};
-    const fits = wanted.length === segments.length && wanted.every((word, index) => {
-      if (!word.startsWith(":")) return word === segments[index];
-      parameters[word.slice(1)] = decodeURIComponent(segments[index]);
-      return true;
-    });
+    const fits =
+      wanted.length === segments.length &&
+      wanted.every((word, index) => {
+        if (!word.startsWith(":")) return word === segments[index];
+        parameters[word.slice(1)] = decodeURIComponent(segments[index]);
+        return true;
+      });
     if (fits) return { load, parameters };
   }
   return { load: () => import("./pages/not-found.js"), parameters: {} };
@@ -70,11 +87,14 @@ function find(path) {
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href]");
   const isPlain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
-  if (!main || !link || !isPlain || link.target || event.defaultPrevented) return;
+  if (!main || !link || !isPlain || link.target || link.hash || event.defaultPrevented) return;
   const target = new URL(link.href);
   if (target.origin !== location.origin || !/^\/dashboard(\/|$)/.test(target.pathname)) return;
   event.preventDefault();
   go(target.pathname + target.search);
 });
 
-window.addEventListener("popstate", () => main && show(location.pathname, { isBack: true }));
+window.addEventListener("popstate", () => {
+  // Jumping within a page is told of here, too.
+  if (main && shown !== location.pathname + location.search) show(location.pathname, { isBack: true });
+});

@@ -23,7 +23,9 @@ const below = (root, pages) => pages.map(([path, load]) => ({ path: root + path,
 
 /** Return the routes; operators have the pages of their own keys below /me. */
 export const routesFor = (isOperator) =>
-  isOperator ? [...below("/dashboard", OPERATOR), ...below("/dashboard/me", CONSUMER)] : below("/dashboard", CONSUMER);
+  isOperator
+    ? [...below("/dashboard", OPERATOR), ...below("/dashboard/me", CONSUMER)]
+    : below("/dashboard", CONSUMER);
 
 const OWN = [
   ["", "Overview", "home"],
@@ -31,23 +33,30 @@ const OWN = [
   ["/usage", "Usage", "chart"],
 ];
 
+// The last says which scope a page needs.
 const ALL = [
   ["", "Overview", "home"],
-  ["/keys", "Keys and users", "key"],
-  ["/usage", "Traffic", "chart"],
-  ["/limits", "Limits", "gauge"],
-  ["/bans", "Bans", "ban"],
-  ["/audit", "Audit log", "list"],
-  ["/system", "System", "system"],
+  ["/keys", "Keys and users", "key", "extauth:keys:read"],
+  ["/usage", "Traffic", "chart", "extauth:usage:read"],
+  ["/limits", "Limits", "gauge", "extauth:keys:read"],
+  ["/bans", "Bans", "ban", "extauth:bans:read"],
+  ["/audit", "Audit log", "list", "extauth:audit:read"],
+  ["/system", "System", "system", "extauth:admin"],
 ];
 
 const ways = (root, rows) => rows.map(([path, text, icon]) => ({ href: root + (path || "/"), text, icon }));
 
-/** Return the groups of links that stand at the side. */
-export function waysFor(isOperator) {
+/** Return the groups of links that stand at the side; `holds(scope)` tells whether a page can be read. */
+export function waysFor(isOperator, holds) {
   if (!isOperator) return [{ title: null, pages: ways("/dashboard", OWN) }];
   return [
-    { title: "Everybody", pages: ways("/dashboard", ALL) },
+    {
+      title: "Everybody",
+      pages: ways(
+        "/dashboard",
+        ALL.filter(([, , , scope]) => !scope || holds(scope)),
+      ),
+    },
     { title: "Your own keys", pages: ways("/dashboard/me", OWN) },
   ];
 }

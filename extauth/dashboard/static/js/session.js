@@ -9,13 +9,20 @@ export const isOperator = () => current?.role === "operator";
 
 /** Tell whether the session's key may use a part of the admin API. */
 export const holds = (scope) =>
-  Boolean(current) && ["extauth:admin", "extauth:*", scope].some((held) => current.scopes.includes(held));
+  Boolean(current) &&
+  current.scopes.some(
+    (held) =>
+      held === "extauth:admin" ||
+      held === scope ||
+      (held.endsWith(":*") && scope.startsWith(held.slice(0, -1))),
+  );
 
 /** Return the path of a page for one's own keys: operators have theirs below /me. */
 export const own = (path = "") => (isOperator() ? `/dashboard/me${path}` : `/dashboard${path || "/"}`);
 
 /** Return where a problem's code is explained, or null while no documentation is served. */
-export const explanation = (code) => (current?.docs ? `${current.docs.replace(/\/?$/, "/")}problems/${code}` : null);
+export const explanation = (code) =>
+  current?.docs ? `${current.docs.replace(/\/?$/, "/")}problems/${code}` : null;
 
 /** Look whether a session goes on. */
 export async function restore() {

@@ -13,7 +13,11 @@ export function showSignIn(place, { reason = null, onSignedIn }) {
   const wrong = h("p", { class: "wrong", role: "alert" });
   const go = button("Sign in", { tone: "primary", type: "submit" });
   const field = textField("API key", {
-    name: "key", type: "password", required: true, spellcheck: "false", autocapitalize: "none",
+    name: "key",
+    type: "password",
+    required: true,
+    spellcheck: "false",
+    autocapitalize: "none",
     hint: "One of your own keys. Operators use a key with extauth scopes.",
   });
   const form = h("form", { class: "stack", onsubmit: submit, novalidate: true }, field, wrong, go);
@@ -42,18 +46,25 @@ export function showSignIn(place, { reason = null, onSignedIn }) {
     input.select();
   }
 
-  const main = h("main", {},
+  const main = h(
+    "main",
+    {},
     h("p", { class: "brand" }, logo(), "extauth"),
-    h("section", { class: "card stack" },
+    h(
+      "section",
+      { class: "card stack" },
       h("h1", { tabindex: "-1" }, "Sign in"),
       reason && h("p", { role: "status" }, reason),
-      form));
+      form,
+    ),
+  );
   place.replaceChildren(h("div", { class: "outside" }, main));
   form.querySelector("input").focus();
 }
 
 function reasonOf(error) {
-  if (error.status === 429) return `Too many keys were wrong, or this address, key or user is banned. Try again in ${duration(error.retryAfter)}.`;
+  if (error.status === 429)
+    return `Too many keys were wrong, or this address, key or user is banned. Try again in ${duration(error.retryAfter)}.`;
   if (error.status === 401) return "This key is not valid. It may be mistyped, expired, disabled or revoked.";
   return error.message;
 }

@@ -17,7 +17,6 @@ export function themeButton() {
       // Without storage it holds until the page is left.
     }
     apply(theme);
-    name();
   }
 
   function name() {
@@ -26,6 +25,7 @@ export function themeButton() {
   }
 
   name();
+  document.addEventListener("themechange", name);
   return face;
 }
 

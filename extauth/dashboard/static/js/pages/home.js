@@ -9,7 +9,7 @@ import { createOwn, keyLink, stateBadge } from "../parts/keys.js";
 import { liveBadge } from "../parts/live-badge.js";
 import { meters } from "../parts/meter.js";
 import { refusalTable } from "../parts/refusals.js";
-import { verdict, verdictBanner } from "../parts/verdict.js";
+import { verdict, verdictBanner, worstFirst } from "../parts/verdict.js";
 import { go } from "../router.js";
 import { own, session } from "../session.js";
 
@@ -37,28 +37,62 @@ export async function page({ signal }) {
   const live = liveBadge("me", signal, show);
   return {
     title: "Overview",
-    node: h("div", {},
+    node: h(
+      "div",
+      {},
       pageHead("Overview", { about: "How your keys are doing right now.", acts: [live] }),
-      h("div", { class: "stack" }, answer, keys,
+      h(
+        "div",
+        { class: "stack" },
+        answer,
+        keys,
         card("Requests of the last hour", { about: "All of your keys together" }, chart.node),
-        card("Recent refusals", {}, refusals))),
+        card("Recent refusals", {}, refusals),
+      ),
+    ),
   };
 }
 
 function keyCards({ keys, more }) {
   return [
-    h("div", { class: "columns" }, keys.map(({ record, limits }) =>
-      h("section", { class: "card", dataset: { key: record.key_id } },
-        h("div", { class: "card-head" }, h("h2", {}, keyLink(record, own(`/keys/${record.key_id}`))), stateBadge(record)),
-        meters(limits),
-        h("p", { class: "small soft used" }, "Tier ", record.tier, " · last used ", ago(record.last_used))))),
-    more > 0 && h("p", { class: "small soft" }, `${plural(more, "further key")}, not used as lately: `, h("a", { href: own("/keys") }, "all keys")),
+    h(
+      "div",
+      { class: "columns" },
+      worstFirst(keys).map(({ record, limits }) =>
+        h(
+          "section",
+          { class: "card", dataset: { key: record.key_id } },
+          h(
+            "div",
+            { class: "card-head" },
+            h("h2", {}, keyLink(record, own(`/keys/${record.key_id}`))),
+            stateBadge(record),
+          ),
+          meters(limits),
+          h("p", { class: "small soft used" }, "Tier ", record.tier, " · last used ", ago(record.last_used)),
+        ),
+      ),
+    ),
+    more > 0 &&
+      h(
+        "p",
+        { class: "small soft" },
+        `${plural(more, "further key")}, not used as lately: `,
+        h("a", { href: own("/keys") }, "all keys"),
+      ),
   ];
 }
 
 function noKeys() {
-  const make = session().may.create && button("New key", { tone: "primary", onclick: async () => (await createOwn()) && go(own("/")) });
-  return h("div", { class: "card" }, empty("None of your keys works", "All of them have ended, or were disabled."), make);
+  const make =
+    session().may.create &&
+    button("New key", { tone: "primary", onclick: async () => (await createOwn()) && go(own("/")) });
+  return h(
+    "div",
+    { class: "card" },
+    empty("None of your keys works", "All of them have ended, or were disabled."),
+    make,
+  );
 }
 
 function nameOf(keys) {

@@ -11,7 +11,9 @@ export async function page({ id, signal }) {
   const key = await ask(`me/keys/${id}`, { signal });
   const view = keyView(key, "me", signal);
   const head = pageHead(key.name, {
-    about: key.hint, back: { href: own("/keys"), text: "Keys" }, acts: [view.live, acts(key)],
+    about: key.hint,
+    back: { href: own("/keys"), text: "Keys" },
+    acts: [view.live, acts(key)],
   });
   return { title: key.name, node: h("div", {}, head, view.node) };
 }

@@ -15,12 +15,20 @@ export async function page({ signal }) {
       const { keys, next_cursor: next } = await ask(withQuery("me/keys", { cursor }), { signal });
       return { rows: keys, next };
     },
-    (keys) => (keys.length ? keyTable(keys) : empty("You have no keys yet", "Make one, and put it where your program reads it from.")),
+    (keys) =>
+      keys.length
+        ? keyTable(keys)
+        : empty("You have no keys yet", "Make one, and put it where your program reads it from."),
   );
   const make = session().may.create && button("New key", { tone: "primary", onclick: create });
   return {
     title: "Keys",
-    node: h("div", {}, pageHead("Keys", { about: "Every key of yours, also those that have ended.", acts: [make] }), card("Your keys", {}, list)),
+    node: h(
+      "div",
+      {},
+      pageHead("Keys", { about: "Every key of yours, also those that have ended.", acts: [make] }),
+      card("Your keys", {}, list),
+    ),
   };
 }
 
@@ -32,23 +40,45 @@ async function create() {
 }
 
 function keyTable(keys) {
-  return table("Your keys", [
-    { title: "Key", cell: (key) => keyLink(key, own(`/keys/${key.key_id}`)) },
-    { title: "State", cell: stateBadge },
-    { title: "Scopes", cell: (key) => tags(key.scopes) },
-    { title: "Last used", cell: (key) => ago(key.last_used) },
-    { title: "Expires", cell: (key) => (key.expires_at ? day(key.expires_at) : h("span", { class: "soft" }, "never")) },
-    { title: "Actions", act: true, cell: acts },
-  ], keys, { key: (key) => key.key_id });
+  return table(
+    "Your keys",
+    [
+      { title: "Key", cell: (key) => keyLink(key, own(`/keys/${key.key_id}`)) },
+      { title: "State", cell: stateBadge },
+      { title: "Scopes", cell: (key) => tags(key.scopes) },
+      { title: "Last used", cell: (key) => ago(key.last_used) },
+      {
+        title: "Expires",
+        cell: (key) => (key.expires_at ? day(key.expires_at) : h("span", { class: "soft" }, "never")),
+      },
+      { title: "Actions", act: true, cell: acts },
+    ],
+    keys,
+    { key: (key) => key.key_id },
+  );
 }
 
 /** Return what may be done with a key of one's own. */
 export function acts(key) {
   const { may } = session();
   if (!isLiving(key)) return null;
-  return h("span", { class: "acts" },
-    may.rotate && !key.rotated_to && button("Replace", { tone: "tight", name: `Replace ${key.name}`, onclick: () => then(rotate(key, "me"), `The key ${key.name} is replaced.`) }),
-    may.revoke && button("Revoke", { tone: "tight danger", name: `Revoke ${key.name}`, onclick: () => then(revoke(key, "me"), `The key ${key.name} is revoked.`) }));
+  return h(
+    "span",
+    { class: "acts" },
+    may.rotate &&
+      !key.rotated_to &&
+      button("Replace", {
+        tone: "tight",
+        name: `Replace ${key.name}`,
+        onclick: () => then(rotate(key, "me"), `The key ${key.name} is replaced.`),
+      }),
+    may.revoke &&
+      button("Revoke", {
+        tone: "tight danger",
+        name: `Revoke ${key.name}`,
+        onclick: () => then(revoke(key, "me"), `The key ${key.name} is revoked.`),
+      }),
+  );
 }
 
 async function then(change, text) {

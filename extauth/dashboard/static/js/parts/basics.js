@@ -5,19 +5,28 @@ import { duration, moment, relative } from "../format.js";
 
 /** Return a page's heading, with a way back above it and what can be done beside it. */
 export function pageHead(title, { about = null, back = null, acts = [] } = {}) {
-  return h("div", { class: "head" },
-    h("div", {},
+  return h(
+    "div",
+    { class: "head" },
+    h(
+      "div",
+      {},
       back && h("a", { class: "crumb", href: back.href }, `← ${back.text}`),
       h("h1", { tabindex: "-1" }, title),
-      about && h("p", {}, about)),
-    h("div", { class: "acts" }, acts));
+      about && h("p", {}, about),
+    ),
+    h("div", { class: "acts" }, acts),
+  );
 }
 
 /** Return a titled box. `aside` stands opposite the title. */
 export function card(title, { about = null, aside = null, key = null } = {}, ...children) {
-  return h("section", { class: "card", dataset: key ? { key } : {} },
+  return h(
+    "section",
+    { class: "card", dataset: key ? { key } : {} },
     h("div", { class: "card-head" }, h("div", {}, h("h2", {}, title), about && h("p", {}, about)), aside),
-    ...children);
+    ...children,
+  );
 }
 
 export const badge = (text, tone = "") => h("span", { class: `badge ${tone}` }, text);
@@ -28,19 +37,36 @@ export function button(text, { tone = "", onclick, name = null, disabled = false
 
 /** Return a number that is large enough to be read across a room. */
 export function tile(label, value, { note = null, tone = "" } = {}) {
-  return h("dl", { class: `card tile ${tone}` },
-    h("dt", {}, label), h("dd", {}, value), note && h("dd", { class: "note" }, note));
+  return h(
+    "dl",
+    { class: `card tile ${tone}` },
+    h("dt", {}, label),
+    h("dd", {}, value),
+    note && h("dd", { class: "note" }, note),
+  );
 }
 
 export const facts = (rows) =>
-  h("dl", { class: "facts" }, rows.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  h(
+    "dl",
+    { class: "facts" },
+    rows.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+  );
 
 /** Return a time as how long ago it is, the exact one beside it on demand. */
 export const ago = (text, never = "never") =>
-  text ? h("time", { datetime: text, title: moment(text) }, relative(text)) : h("span", { class: "soft" }, never);
+  text
+    ? h("time", { datetime: text, title: moment(text) }, relative(text))
+    : h("span", { class: "soft" }, never);
 
 export const tags = (words, none = "none") =>
-  words.length ? h("span", { class: "tags" }, words.map((word) => h("code", {}, word))) : h("span", { class: "soft" }, none);
+  words.length
+    ? h(
+        "span",
+        { class: "tags" },
+        words.map((word) => h("code", {}, word)),
+      )
+    : h("span", { class: "soft" }, none);
 
 /** Return what stands where there is nothing: what that means, and what to do next. */
 export function empty(title, text, command = null) {
@@ -48,11 +74,11 @@ export function empty(title, text, command = null) {
 }
 
 /** Return a command with a button that copies it. */
-export function commandLine(text) {
+function commandLine(text) {
   return h("div", { class: "command" }, h("code", {}, text), copyButton(text, "Copy the command"));
 }
 
-export function copyButton(text, name, onCopied = () => {}) {
+function copyButton(text, name, onCopied = () => {}) {
   const face = button("Copy", { tone: "tight", name });
   face.onclick = async () => {
     await copy(text);
@@ -65,11 +91,12 @@ export function copyButton(text, name, onCopied = () => {}) {
 
 /** Put a text on the clipboard. */
 export async function copy(text) {
-  if (navigator.clipboard) {
+  try {
     await navigator.clipboard.writeText(text);
     return;
+  } catch {
+    // Browsers keep the clipboard from pages that came without TLS, unless a selection is copied.
   }
-  // Browsers keep the clipboard from pages that came without TLS, unless a selection is copied.
   const field = h("textarea", { class: "unseen", value: text, "aria-hidden": "true" });
   (document.querySelector("dialog[open]") ?? document.body).append(field);
   field.select();
@@ -80,13 +107,13 @@ export async function copy(text) {
 /** Return a time span that counts down by itself. A screen reader is told where it began. */
 export function countdown(seconds) {
   const until = Date.now() + seconds * 1000;
-  return h("span", { class: "number", dataset: { until: String(until) } }, duration(seconds));
+  return h("span", { class: "number", dataset: { until: String(until) } }, duration(Math.ceil(seconds)));
 }
 
 /** Let all countdowns of the page go on. */
 export function tick(now = Date.now()) {
   for (const place of document.querySelectorAll("[data-until]")) {
-    place.textContent = duration((Number(place.dataset.until) - now) / 1000);
+    place.textContent = duration(Math.ceil((Number(place.dataset.until) - now) / 1000));
   }
 }
 
@@ -94,7 +121,12 @@ const TONES = { good: "good", warn: "warn", bad: "bad" };
 
 /** Return a message that stands out: what is the case, and what follows. */
 export function banner(tone, title, ...children) {
-  return h("section", { class: `banner ${TONES[tone]}` }, icon(tone), h("div", {}, h("h2", {}, title), ...children));
+  return h(
+    "section",
+    { class: `banner ${TONES[tone]}` },
+    icon(tone),
+    h("div", {}, h("h2", {}, title), ...children),
+  );
 }
 
 /** Say something to screen readers without moving anything. */
@@ -107,8 +139,17 @@ export function announce(text) {
 export function toast(text, action = null) {
   const place = document.getElementById("toasts");
   const leave = () => note.remove();
-  const note = h("div", { class: "toast" }, h("span", {}, text),
-    action, h("button", { type: "button", class: "button quiet tight bare", "aria-label": "Close", onclick: leave }, icon("close")));
+  const note = h(
+    "div",
+    { class: "toast" },
+    h("span", {}, text),
+    action,
+    h(
+      "button",
+      { type: "button", class: "button quiet tight bare", "aria-label": "Close", onclick: leave },
+      icon("close"),
+    ),
+  );
   place.append(note);
   if (!action) setTimeout(leave, 6000);
   return leave;

@@ -18,15 +18,24 @@ export const totalOf = (counts) => OUTCOMES.reduce((sum, { name }) => sum + (cou
 
 const CODES = {
   ambiguous_credentials: ["Two different keys", "Send the key once, in one header."],
-  ambiguous_path: ["Path reads in two ways", "Send the path in its plain form, without .., //, ; or needless escapes."],
+  ambiguous_path: [
+    "Path reads in two ways",
+    "Send the path in its plain form, without .., //, ; or needless escapes.",
+  ],
   missing_key: ["No key sent", "Send it as Authorization: Bearer <key> or X-API-Key: <key>."],
   invalid_key: ["Key not valid", "Check that the whole key was copied, and that it has not ended."],
   insufficient_scope: ["Scope missing", "Use a key that holds the scope, or ask for one."],
   route_denied: ["Nobody may call this path", "Check the address of the request."],
   rate_limited: ["Over the rate limit", "Wait as Retry-After says, then send more slowly."],
   quota_exceeded: ["Quota used up", "Wait until it begins anew, or ask for a larger one."],
-  cooling_down: ["Cooling down", "Send nothing until Retry-After is over, and have the client wait whenever it is told to."],
-  too_many_concurrent_requests: ["Too many at once", "Send the next request when an earlier one has been answered."],
+  cooling_down: [
+    "Cooling down",
+    "Send nothing until Retry-After is over, and have the client wait whenever it is told to.",
+  ],
+  too_many_concurrent_requests: [
+    "Too many at once",
+    "Send the next request when an earlier one has been answered.",
+  ],
   store_unavailable: ["Could not be checked", "Try again after Retry-After."],
   overloaded: ["Too busy to check", "Try again after Retry-After."],
   internal_error: ["A fault of the service", "Report the request id to the operator."],
@@ -41,7 +50,20 @@ export function advice(code, retryAfter = 0) {
 }
 
 /** Return a link to a code's page, or nothing. */
-export function explained(code, text = code) {
+function explained(code, text = code) {
   const href = explanation(code);
-  return href && h("a", { href, target: "_blank", rel: "noopener", "aria-label": `${text}: ${code}, opens another page` }, text);
+  return (
+    href &&
+    h(
+      "a",
+      {
+        href,
+        class: "inline",
+        target: "_blank",
+        rel: "noopener",
+        "aria-label": `${text}: ${code}, opens another page`,
+      },
+      text,
+    )
+  );
 }

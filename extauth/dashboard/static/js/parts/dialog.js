@@ -14,8 +14,14 @@ export function askInDialog({ title, content = [], confirm, tone = "primary", ac
     const heading = h("h2", { id: uniqueId("title") }, title);
     const go = button(confirm, { tone, type: "submit" });
     const leave = button("Cancel", { onclick: () => dialog.close() });
-    const form = h("form", { class: "field", method: "dialog", onsubmit: submit, novalidate: true },
-      heading, ...content, wrong, h("div", { class: "acts" }, leave, go));
+    const form = h(
+      "form",
+      { class: "field", method: "dialog", onsubmit: submit, novalidate: true },
+      heading,
+      ...content,
+      wrong,
+      h("div", { class: "acts" }, leave, go),
+    );
     const dialog = h("dialog", { class: "dialog", "aria-labelledby": heading.id }, form);
     let result = null;
 
@@ -39,47 +45,54 @@ export function askInDialog({ title, content = [], confirm, tone = "primary", ac
 
 /** Show a new key, this once. It is not left without a copy unless that is said twice. */
 export function showSecret({ title, secret, about }) {
+  const warning = h("p", { class: "wrong", role: "alert" });
+  const copy = button("Copy the key", { tone: "primary", onclick: copyIt });
+  const done = button("Done", { onclick: leave });
+  const dialog = secretDialog({ title, secret, about }, warning, [done, copy]);
+  let mayLeave = false;
+
+  async function copyIt() {
+    await copyText(secret);
+    mayLeave = true;
+    update(copy, "Copied");
+    update(warning);
+  }
+
+  function leave() {
+    if (mayLeave) return dialog.close();
+    mayLeave = true;
+    update(warning, "You haven't copied the key. Without a copy it is lost.");
+    update(done, "Close without a copy");
+  }
+
+  dialog.addEventListener("copy", () => (mayLeave = true));
+  dialog.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    leave();
+  });
   return new Promise((resolve) => {
-    let isCopied = false;
-    let isWarned = false;
-    const heading = h("h2", { id: uniqueId("title") }, title);
-    const warning = h("p", { class: "wrong", role: "alert" });
-    const copy = button("Copy the key", { tone: "primary" });
-    const done = button("Done", { onclick: leave });
-    const form = h("form", { method: "dialog", class: "field", onsubmit: (event) => event.preventDefault() }, heading,
-      h("p", {}, about, " ", h("strong", {}, "It is shown this once and kept nowhere, so it can't be shown again.")),
-      h("div", { class: "secret" }, secret), warning, h("div", { class: "acts" }, done, copy));
-    const dialog = h("dialog", { class: "dialog", "aria-labelledby": heading.id }, form);
-
-    copy.onclick = async () => {
-      await copyText(secret);
-      isCopied = true;
-      update(copy, "Copied");
-      update(warning);
-    };
-
-    function leave() {
-      if (isCopied || isWarned) {
-        dialog.close();
-        return;
-      }
-      isWarned = true;
-      update(warning, "You haven't copied the key. Without a copy it is lost.");
-      update(done, "Close without a copy");
-    }
-
-    dialog.addEventListener("copy", () => { isCopied = true; });
-    dialog.addEventListener("cancel", (event) => {
-      event.preventDefault();
-      leave();
-    });
     open(dialog, () => {
       // Nothing of it stays in the page.
-      update(form);
+      update(dialog);
       resolve();
     });
     copy.focus();
   });
+}
+
+function secretDialog({ title, secret, about }, warning, acts) {
+  const heading = h("h2", { id: uniqueId("title") }, title);
+  const once = h("strong", {}, "It is shown this once and kept nowhere, so it can't be shown again.");
+  const form = h(
+    "form",
+    { method: "dialog", class: "field", onsubmit: (event) => event.preventDefault() },
+    heading,
+    h("p", {}, about, " ", once),
+    h("div", { class: "secret" }, secret),
+    warning,
+    h("div", { class: "acts" }, acts),
+  );
+  return h("dialog", { class: "dialog", "aria-labelledby": heading.id }, form);
 }
 
 function open(dialog, onClosed) {

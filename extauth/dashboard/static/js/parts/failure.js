@@ -15,7 +15,10 @@ const TITLES = {
 /** Return a message about a failure; `retry` is called by its button. */
 export function failure(error, retry = null) {
   const wait = error.retryAfter ? ` Try again in ${duration(error.retryAfter)}.` : "";
-  return banner("bad", TITLES[error.status] ?? "This didn't work",
+  return banner(
+    "bad",
+    TITLES[error.status] ?? "This didn't work",
     h("p", {}, error.message + wait),
-    retry && h("p", {}, button("Try again", { onclick: retry })));
+    retry && h("p", {}, button("Try again", { onclick: retry })),
+  );
 }

@@ -8,15 +8,27 @@ import { ago, badge, tags } from "./basics.js";
 import { askInDialog, showSecret } from "./dialog.js";
 import { choices, selectField, textField } from "./fields.js";
 
-const LIFETIMES = [["", "As the operator's policy says"], ["30d", "In 30 days"], ["90d", "In 90 days"], ["365d", "In a year"]];
-const GRACES = [["", "As the operator's policy says"], ["0s", "At once"], ["1h", "In an hour"], ["24h", "In a day"], ["168h", "In a week"]];
+const LIFETIMES = [
+  ["", "As the operator's policy says"],
+  ["30d", "In 30 days"],
+  ["90d", "In 90 days"],
+  ["365d", "In a year"],
+];
+const GRACES = [
+  ["", "As the operator's policy says"],
+  ["0s", "At once"],
+  ["1h", "In an hour"],
+  ["24h", "In a day"],
+  ["168h", "In a week"],
+];
 
 /** Return the state of a key: a word, and how bad it is. */
 export function stateOf(key, now = Date.now()) {
   const isOver = (time) => time !== null && new Date(time) <= now;
   if (key.revoked_at) return { word: "revoked", tone: "bad" };
   if (isOver(key.expires_at)) return { word: "expired", tone: "bad" };
-  if (key.rotated_to) return isOver(key.grace_until) ? { word: "replaced", tone: "bad" } : { word: "in grace", tone: "warn" };
+  if (key.rotated_to)
+    return isOver(key.grace_until) ? { word: "replaced", tone: "bad" } : { word: "in grace", tone: "warn" };
   return key.active ? { word: "active", tone: "good" } : { word: "disabled", tone: "bad" };
 }
 
@@ -28,7 +40,12 @@ export const stateBadge = (key) => {
 
 /** Return a key's name as a link to its page, its id below. */
 export function keyLink(key, href) {
-  return h("span", { class: "two-lines" }, h("a", { href }, key.name), h("span", { class: "soft mono" }, key.hint));
+  return h(
+    "span",
+    { class: "two-lines" },
+    h("a", { href }, key.name),
+    h("span", { class: "soft mono" }, key.hint),
+  );
 }
 
 /** Return what there is to know of a key, as facts. */
@@ -57,17 +74,43 @@ export async function createOwn() {
     title: "New key",
     confirm: "Create the key",
     content: [
-      textField("Name", { name: "name", hint: "What it is for, such as laptop or nightly export.", required: true }),
-      environments.length > 1 && selectField("Environment", environments.map((name) => [name, name]), { name: "environment", value: usual }),
-      scopes.length > 0 && choices("Scopes", scopes.map((scope) => [scope, h("code", {}, scope), null, !scope.startsWith("extauth:")]), { name: "scopes" }),
+      textField("Name", {
+        name: "name",
+        hint: "What it is for, such as laptop or nightly export.",
+        required: true,
+      }),
+      environments.length > 1 &&
+        selectField(
+          "Environment",
+          environments.map((name) => [name, name]),
+          { name: "environment", value: usual },
+        ),
+      scopes.length > 0 &&
+        choices(
+          "Scopes",
+          scopes.map((scope) => [scope, h("code", {}, scope), null, !scope.startsWith("extauth:")]),
+          { name: "scopes" },
+        ),
       selectField("Expires", LIFETIMES, { name: "expires_in" }),
     ],
-    act: (form) => change("POST", "me/keys", given({
-      name: form.get("name"), scopes: form.getAll("scopes"), environment: form.get("environment"), expires_in: form.get("expires_in"),
-    })),
+    act: (form) =>
+      change(
+        "POST",
+        "me/keys",
+        given({
+          name: form.get("name"),
+          scopes: form.getAll("scopes"),
+          environment: form.get("environment"),
+          expires_in: form.get("expires_in"),
+        }),
+      ),
   });
   if (!made) return null;
-  await showSecret({ title: `Your new key ${made.record.name}`, secret: made.key, about: "Put it where your program reads it from." });
+  await showSecret({
+    title: `Your new key ${made.record.name}`,
+    secret: made.key,
+    about: "Put it where your program reads it from.",
+  });
   return made.record;
 }
 
@@ -77,14 +120,22 @@ export async function rotate(key, root) {
     title: `Replace the key ${key.name}?`,
     confirm: "Replace the key",
     content: [
-      h("p", {}, "A new key with the same scopes and limits is made. The old one goes on working for a while, so that nothing stops."),
+      h(
+        "p",
+        {},
+        "A new key with the same scopes and limits is made. The old one goes on working for a while, so that nothing stops.",
+      ),
       selectField("The old key ends", GRACES, { name: "grace" }),
     ],
     act: (form) => change("POST", `${root}/keys/${key.key_id}/rotate`, given({ grace: form.get("grace") })),
   });
   if (!made) return null;
   const record = made.record ?? made;
-  await showSecret({ title: `The key that replaces ${key.name}`, secret: made.key, about: "Put it in place of the old one." });
+  await showSecret({
+    title: `The key that replaces ${key.name}`,
+    secret: made.key,
+    about: "Put it in place of the old one.",
+  });
   return record;
 }
 
@@ -95,8 +146,15 @@ export function revoke(key, root) {
     confirm: `Revoke ${key.name}`,
     tone: "danger",
     content: [
-      h("p", {}, "Programs that use ", h("code", {}, key.hint), " are refused from now on. This can't be undone."),
-      key.key_id === session().key_id && h("p", {}, h("strong", {}, "You are signed in with this key, so this ends your session too.")),
+      h(
+        "p",
+        {},
+        "Programs that use ",
+        h("code", {}, key.hint),
+        " are refused from now on. This can't be undone.",
+      ),
+      key.key_id === session().key_id &&
+        h("p", {}, h("strong", {}, "You are signed in with this key, so this ends your session too.")),
       textField("Reason", { name: "reason", hint: "For the record; may be left out." }),
     ],
     act: (form) => change("POST", `${root}/keys/${key.key_id}/revoke`, given({ reason: form.get("reason") })),
@@ -109,4 +167,5 @@ export async function ownKeys(signal) {
   return keys;
 }
 
-const given = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== ""));
+const given = (fields) =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== ""));

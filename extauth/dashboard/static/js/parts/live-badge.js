@@ -3,7 +3,12 @@
 import { h } from "../dom.js";
 import { follow } from "../live.js";
 
-const STATES = { live: ["good dot", "Live"], waiting: ["warn dot", "Reconnecting"], paused: ["", "Paused"], starting: ["", "Connecting"] };
+const STATES = {
+  live: ["good dot", "Live"],
+  waiting: ["warn dot", "Reconnecting"],
+  paused: ["", "Paused"],
+  starting: ["", "Connecting"],
+};
 
 /** Follow a topic; return the badge that tells of it. */
 export function liveBadge(topic, signal, onData) {

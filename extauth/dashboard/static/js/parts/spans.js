@@ -11,8 +11,11 @@ const SPANS = [
 
 /** Return {node, range()}: a choice, and the from, to and step that it stands for. */
 export function spanPicker(onChange, initial = "hour") {
-  const node = h("select", { class: "input span", "aria-label": "Time span", onchange: onChange },
-    SPANS.map(([name, text]) => h("option", { value: name, selected: name === initial }, text)));
+  const node = h(
+    "select",
+    { class: "input span", "aria-label": "Time span", onchange: onChange },
+    SPANS.map(([name, text]) => h("option", { value: name, selected: name === initial }, text)),
+  );
 
   function range() {
     const [, , seconds, step] = SPANS.find(([name]) => name === node.value);

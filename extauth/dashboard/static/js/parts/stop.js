@@ -7,7 +7,12 @@ import { toast } from "./basics.js";
 import { askInDialog } from "./dialog.js";
 import { choices, selectField, textField } from "./fields.js";
 
-export const BAN_TIMES = [["1h", "1 hour"], ["24h", "1 day"], ["168h", "7 days"], ["720h", "30 days"]];
+export const BAN_TIMES = [
+  ["1h", "1 hour"],
+  ["24h", "1 day"],
+  ["168h", "7 days"],
+  ["720h", "30 days"],
+];
 const UNTIL = "until the ban ends or is lifted";
 
 /** Ask how somebody is to be stopped, and do it; return whether it was done. */
@@ -18,7 +23,11 @@ export async function stop({ keyId = null, userId = null, address = null }) {
     confirm: "Stop it now",
     tone: "danger",
     content: [
-      choices("How", ways.map(({ value, text, hint }, index) => [value, text, hint, index === 0]), { name: "way", type: "radio" }),
+      choices(
+        "How",
+        ways.map(({ value, text, hint }, index) => [value, text, hint, index === 0]),
+        { name: "way", type: "radio" },
+      ),
       selectField("A ban lasts", BAN_TIMES, { name: "lasts" }),
       textField("Reason", { name: "reason", hint: "For the list of bans and the audit log." }),
     ],
@@ -39,20 +48,31 @@ function waysOf(keyId, userId, address) {
     bans && keyId && ban(`key:${keyId}`, `Ban the key ${keyId}`),
     bans && userId && ban(`user:${userId}`, `Ban the user ${userId}`, "all of its keys, "),
     bans && address && ban(address, `Ban the address ${address}`, "with whatever key, "),
-    keys && keyId && {
-      value: "disable", text: "Disable the key", hint: "Refused until somebody enables it again.", after: `Key ${keyId} is disabled.`,
-      act: () => change("POST", `admin/keys/${keyId}/disable`),
-    },
-    keys && keyId && {
-      value: "revoke", text: "Revoke the key", hint: "Refused for good; this can't be undone.", after: `Key ${keyId} is revoked.`,
-      act: (_lasts, reason) => change("POST", `admin/keys/${keyId}/revoke`, reason ? { reason } : {}),
-    },
+    keys &&
+      keyId && {
+        value: "disable",
+        text: "Disable the key",
+        hint: "Refused until somebody enables it again.",
+        after: `Key ${keyId} is disabled.`,
+        act: () => change("POST", `admin/keys/${keyId}/disable`),
+      },
+    keys &&
+      keyId && {
+        value: "revoke",
+        text: "Revoke the key",
+        hint: "Refused for good; this can't be undone.",
+        after: `Key ${keyId} is revoked.`,
+        act: (_lasts, reason) => change("POST", `admin/keys/${keyId}/revoke`, reason ? { reason } : {}),
+      },
   ].filter(Boolean);
 }
 
 function ban(subject, text, what = "") {
   return {
-    value: subject, text, hint: `Refused, ${what}${UNTIL}.`, after: `${subject} is banned.`,
+    value: subject,
+    text,
+    hint: `Refused, ${what}${UNTIL}.`,
+    after: `${subject} is banned.`,
     act: (lasts, reason) => change("POST", "admin/bans", { subject, lasts, ...(reason ? { reason } : {}) }),
   };
 }
@@ -64,7 +84,13 @@ export async function lift(ban) {
   const done = await askInDialog({
     title: `Lift the ban of ${ban.subject}?`,
     confirm: "Lift the ban",
-    content: [h("p", {}, "It may send requests again within a second. Failed authentications are counted from nought.")],
+    content: [
+      h(
+        "p",
+        {},
+        "It may send requests again within a second. Failed authentications are counted from nought.",
+      ),
+    ],
     act: () => change("DELETE", `admin/bans/${ban.id}`, undefined),
   });
   if (done) toast(`The ban of ${ban.subject} is lifted.`);

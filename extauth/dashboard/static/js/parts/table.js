@@ -9,11 +9,23 @@ import { failure } from "./failure.js";
  * blocks, unless `folds` is false; the roles keep it a table for screen readers then.
  */
 export function table(caption, columns, rows, { key = null, folds = true } = {}) {
-  return h("table", { class: `table ${folds ? "folds" : ""}`, role: "table" },
+  return h(
+    "table",
+    { class: `table ${folds ? "folds" : ""}`, role: "table" },
     h("caption", { class: "unseen" }, caption),
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map(header))),
-    h("tbody", { role: "rowgroup" }, rows.map((row) =>
-      h("tr", { role: "row", dataset: key ? { key: key(row) } : {} }, columns.map((column) => cell(column, row))))));
+    h(
+      "tbody",
+      { role: "rowgroup" },
+      rows.map((row) =>
+        h(
+          "tr",
+          { role: "row", dataset: key ? { key: key(row) } : {} },
+          columns.map((column) => cell(column, row)),
+        ),
+      ),
+    ),
+  );
 }
 
 function header(column) {

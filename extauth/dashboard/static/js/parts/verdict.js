@@ -17,20 +17,43 @@ const SHARED = { user: "all of your keys together", all: "everybody together" };
  * The worst comes first: what refuses now, what refused a moment ago, what soon will.
  */
 export function verdict({ keys, refusals, hour }, now = Date.now()) {
-  for (const key of keys) {
-    const found = endedOf(key, now) ?? refusingOf(key);
-    if (found) return found;
-  }
-  return latelyOf(keys, refusals, now) ?? soonOf(keys, now) ?? goodOf(keys, hour);
+  const first = (look) => keys.reduce((found, key) => found ?? look(key, now), null);
+  return (
+    first(refusingOf) ??
+    first(endedOf) ??
+    latelyOf(keys, refusals, now) ??
+    first(soonOf) ??
+    goodOf(keys, hour)
+  );
 }
 
-export const verdictBanner = ({ tone, title, lines }) => banner(tone, title, lines.filter(Boolean).map((line) => h("p", {}, line)));
+/** Return keys with the ones that need a look first. */
+export function worstFirst(keys, now = Date.now()) {
+  const looks = [refusingOf, endedOf, (key) => stateOf(key.record, now).word === "in grace", soonOf];
+  const rank = (key) => {
+    const place = looks.findIndex((look) => look(key, now));
+    return place < 0 ? looks.length : place;
+  };
+  return keys.toSorted((one, other) => rank(one) - rank(other));
+}
+
+export const verdictBanner = ({ tone, title, lines }) =>
+  banner(
+    tone,
+    title,
+    lines.filter(Boolean).map((line) => h("p", {}, line)),
+  );
 
 function endedOf({ record }, now) {
   const { word } = stateOf(record, now);
   if (word === "active" || word === "in grace") return null;
-  const what = word === "disabled" ? "Ask whoever runs this API to enable it." : "Make a new key, or use another one.";
-  return { tone: "bad", title: `Key ${record.name} is ${word}`, lines: ["Every request with it is refused.", what] };
+  const what =
+    word === "disabled" ? "Ask whoever runs this API to enable it." : "Make a new key, or use another one.";
+  return {
+    tone: "bad",
+    title: `Key ${record.name} is ${word}`,
+    lines: ["Every request with it is refused.", what],
+  };
 }
 
 function refusingOf({ record, limits }) {
@@ -42,7 +65,10 @@ function refusingOf({ record, limits }) {
   return {
     tone: "warn",
     title: `Key ${record.name} has ${plural(full.in_flight, "request")} in flight, as many as it may`,
-    lines: ["The next one passes as soon as one of them has been answered.", advice("too_many_concurrent_requests")],
+    lines: [
+      "The next one passes as soon as one of them has been answered.",
+      advice("too_many_concurrent_requests"),
+    ],
   };
 }
 
@@ -59,7 +85,15 @@ function overLimit(record, limit) {
   return {
     tone: "bad",
     title: titles[code],
-    lines: [[why, "The next request passes in ", h("strong", {}, countdown(limit.retry_seconds)), ", until then each is refused with 429."], advice(code)],
+    lines: [
+      [
+        why,
+        "The next request passes in ",
+        h("strong", {}, countdown(limit.retry_seconds)),
+        ", until then each is refused with 429.",
+      ],
+      advice(code),
+    ],
   };
 }
 
@@ -69,40 +103,52 @@ function latelyOf(keys, refusals, now) {
   if (!latest) return null;
   const name = keys.find(({ record }) => record.key_id === latest.key_id)?.record.name ?? latest.key_id;
   const limits = latest.violated?.length ? ` (${latest.violated.map(limitTitle).join(", ")})` : "";
-  const count = lately.length >= 20 ? "20 requests or more were" : `${plural(lately.length, "request")} ${lately.length === 1 ? "was" : "were"}`;
+  const count =
+    lately.length >= 20
+      ? "20 requests or more were"
+      : `${plural(lately.length, "request")} ${lately.length === 1 ? "was" : "were"}`;
   return {
     tone: "warn",
     title: `Key ${name} was refused a moment ago: ${codeTitle(latest.code).toLowerCase()}${limits}`,
-    lines: [`${count} refused within the last two minutes. Right now there is room again.`, advice(latest.code)],
+    lines: [
+      `${count} refused within the last two minutes. Right now there is room again.`,
+      advice(latest.code),
+    ],
   };
 }
 
-function soonOf(keys, now) {
-  for (const { record, limits } of keys) {
-    const near = limits.limits.find((limit) => !limit.shadow && (shareUsed(limit) ?? 0) >= NEAR);
-    if (near) {
-      return {
-        tone: "warn", title: `Key ${record.name} is near its limit of ${allowance(near)}`,
-        lines: [`${number(near.remaining)} of ${number(near.capacity)} are left. Send more slowly, and nothing will be refused.`],
-      };
-    }
-    const end = record.grace_until ?? record.expires_at;
-    if (end && new Date(end) - now < SOON_MS) {
-      const what = record.grace_until ? "was replaced and" : "";
-      return {
-        tone: "warn", title: `Key ${record.name} ${what} ends on ${day(end)}`,
-        lines: [record.grace_until ? "Have all programs use the key that replaces it by then." : "Replace it before: programs that use it are refused from then on."],
-      };
-    }
+function soonOf({ record, limits }, now) {
+  const near = limits.limits.find((limit) => !limit.shadow && (shareUsed(limit) ?? 0) >= NEAR);
+  if (near) {
+    return {
+      tone: "warn",
+      title: `Key ${record.name} is near its limit of ${allowance(near)}`,
+      lines: [
+        `${number(near.remaining)} of ${number(near.capacity)} are left. Send more slowly, and nothing will be refused.`,
+      ],
+    };
   }
-  return null;
+  const end = record.grace_until ?? record.expires_at;
+  if (!end || new Date(end) - now > SOON_MS) return null;
+  return {
+    tone: "warn",
+    title: `Key ${record.name} ${record.grace_until ? "was replaced and " : ""}ends on ${day(end)}`,
+    lines: [
+      record.grace_until
+        ? "Have all programs use the key that replaces it by then."
+        : "Replace it before: programs that use it are refused from then on.",
+    ],
+  };
 }
 
 function goodOf(keys, hour) {
   const counts = hour?.series[0]?.total;
   const total = counts ? totalOf(counts) : 0;
   const refused = total - (counts?.allowed ?? 0);
-  const what = keys.length === 1 ? `Key ${keys[0].record.name} is working` : `All ${keys.length} keys are working`;
-  const used = total ? `${plural(total, "request")} in the last hour, ${refused ? number(refused) : "none"} of them refused.` : "No requests in the last hour.";
+  const what =
+    keys.length === 1 ? `Key ${keys[0].record.name} is working` : `All ${keys.length} keys are working`;
+  const used = total
+    ? `${plural(total, "request")} in the last hour, ${refused ? number(refused) : "none"} of them refused.`
+    : "No requests in the last hour.";
   return { tone: "good", title: what, lines: [`Nothing is limited right now. ${used}`] };
 }
