@@ -160,7 +160,9 @@ def _put_together(
         trimming=trimming,
         admin=AdminApi(gate=made.gate, services=made.services),
         reloads=ReloadCounts(parts.clock),
-        releases=Releases(parts.leases),
+        releases=Releases(
+            parts.leases, on_upstream=None if recorder.usage is None else recorder.usage.see_upstream
+        ),
         signals=Counters(),
     )
 
@@ -194,7 +196,7 @@ def _recorder(
         allowed_sample=settings.log.allowed_sample,
         uses=parts.uses,
         shadows=_note_shadowed(stack, parts.management.store),
-        usage=count_usage(stack, parts.usage, parts.claims) if settings.usage.enabled else None,
+        usage=count_usage(stack, parts.usage, parts.claims, parts.clock) if settings.usage.enabled else None,
         keys=settings.keys.cache.records,
     )
     # Decisions that are noted and not yet counted count as uses too, as usage, and as refusals in shadow.
