@@ -164,7 +164,9 @@ def _put_together(
         admin=admin,
         dashboard=dashboard(made, parts, counts=admin.counts, reloads=reloads),
         reloads=reloads,
-        releases=Releases(parts.leases),
+        releases=Releases(
+            parts.leases, on_upstream=None if recorder.usage is None else recorder.usage.see_upstream
+        ),
         signals=Counters(),
     )
 
@@ -198,7 +200,7 @@ def _recorder(
         allowed_sample=settings.log.allowed_sample,
         uses=parts.uses,
         shadows=_note_shadowed(stack, parts.management.store),
-        usage=count_usage(stack, parts.usage, parts.claims) if settings.usage.enabled else None,
+        usage=count_usage(stack, parts.usage, parts.claims, parts.clock) if settings.usage.enabled else None,
         keys=settings.keys.cache.records,
     )
     # Decisions that are noted and not yet counted count as uses too, as usage, and as refusals in shadow.

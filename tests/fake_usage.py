@@ -99,11 +99,6 @@ class MemoryUsageStore:
                 places[where] += requests_of(counts)
                 cell = (step, kind, where, at)
                 self._counts[cell] = added(self._counts.get(cell, [0] * WIDTH), counts)
-        self._counts = {
-            cell: counts
-            for cell, counts in self._counts.items()
-            if cell[0].period(cell[3]) >= cell[0].period(cell[0].oldest(batch.minute))
-        }
         for key_id, told in batch.refusals.items():
             kept = [*self._refusals.get(key_id, []), *((batch.minute, one) for one in told)]
             young = [one for one in kept if one[0] >= batch.minute - REFUSALS_KEPT_SECONDS]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from extauth.stores.base import KeyStore
 from extauth.stores.limits import BucketArchive, LimitStore
@@ -21,10 +22,18 @@ from tests.redis.server import redis_cluster_keys, redis_keys
 from tests.redis.usage import redis_cluster_usage, redis_usage
 
 
+class _Openable(Protocol):
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+Opened = TypeVar("Opened", bound=_Openable)
+
+
 @asynccontextmanager
-async def sqlite_keys(folder: Path) -> AsyncIterator[SqliteKeyStore]:
-    """Open the embedded key store."""
-    store = SqliteKeyStore(folder / "extauth.db")
+async def opened(store: Opened) -> AsyncIterator[Opened]:
+    """Open a store, and close it."""
     await store.open()
     try:
         yield store
@@ -32,15 +41,19 @@ async def sqlite_keys(folder: Path) -> AsyncIterator[SqliteKeyStore]:
         await store.close()
 
 
-@asynccontextmanager
-async def sqlite_archive(folder: Path) -> AsyncIterator[SqliteBucketArchive]:
+def sqlite_keys(folder: Path) -> AbstractAsyncContextManager[SqliteKeyStore]:
+    """Open the embedded key store."""
+    return opened(SqliteKeyStore(folder / "extauth.db"))
+
+
+def sqlite_archive(folder: Path) -> AbstractAsyncContextManager[SqliteBucketArchive]:
     """Open the embedded archive of limit buckets."""
-    archive = SqliteBucketArchive(folder / "extauth-limits.db")
-    await archive.open()
-    try:
-        yield archive
-    finally:
-        await archive.close()
+    return opened(SqliteBucketArchive(folder / "extauth-limits.db"))
+
+
+def sqlite_usage(folder: Path) -> AbstractAsyncContextManager[SqliteUsageStore]:
+    """Open the embedded store of usage."""
+    return opened(SqliteUsageStore(folder / "extauth-usage.db"))
 
 
 @asynccontextmanager
@@ -56,17 +69,6 @@ async def _memory_archive(_folder: Path) -> AsyncIterator[MemoryArchive]:
 @asynccontextmanager
 async def _memory_limits(_folder: Path) -> AsyncIterator[MemoryLimitStore]:
     yield MemoryLimitStore()
-
-
-@asynccontextmanager
-async def sqlite_usage(folder: Path) -> AsyncIterator[SqliteUsageStore]:
-    """Open the embedded store of usage."""
-    store = SqliteUsageStore(folder / "extauth-usage.db")
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import click
 
@@ -15,7 +16,7 @@ from extauth.management import open_store, open_usage
 from extauth.settings.model import Settings
 from extauth.stores.usage import Counts, requests_of
 from extauth.usage.question import DEFAULT_GROUPS, MOST_GROUPS, STEP_NAMES, By, UsageQuestion
-from extauth.usage.report import UsageReport, told
+from extauth.usage.report import OUTCOME_NAMES, UsageReport, told
 from extauth.usage.service import UsageService
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -61,12 +62,13 @@ _TITLES = ("REQUESTS", "ALLOWED", "LIMITED", "THROTTLED", "REFUSED", "FAILED", "
 @click.pass_context
 def usage_command(
     context: click.Context,
+    /,
     *,
     by: str,
     since: datetime | timedelta,
     until: datetime | timedelta | None,
     as_json: bool,
-    **asked: str | int | None,
+    **asked: Any,
 ) -> None:
     """Show how much is used, by whom and where, the busiest first.
 
@@ -77,7 +79,8 @@ def usage_command(
         since=ago(since),
         until=None if until is None else ago(until),
         by=By(by),
-        **asked,  # type: ignore[arg-type]  # the options that are left have the names and types of its fields
+        # The other options are called as its fields are.
+        **asked,
     )
     found = asyncio.run(_report(settings_of(context), question))
     print_json(found.plain()) if as_json else _print(found)
@@ -102,10 +105,9 @@ def _print(found: UsageReport) -> None:
 
 def _numbers(total: Counts) -> tuple[str, ...]:
     counts = told(total)
-    names = ("allowed", "rate_limited", "throttled", "refused", "failed")
     latency = counts["latency_us"]
     percentiles = ("-" if value is None else f"{value} µs" for value in (latency["p50"], latency["p99"]))
-    return str(requests_of(total)), *(str(counts[name]) for name in names), *percentiles
+    return str(requests_of(total)), *(str(counts[name]) for name in OUTCOME_NAMES), *percentiles
 
 
 def sparkline(numbers: Sequence[int]) -> str:

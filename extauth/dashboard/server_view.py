@@ -11,13 +11,12 @@ from prometheus_client.core import Metric
 from extauth.clock import MICROSECONDS, Clock
 from extauth.health import Readiness
 from extauth.model import Code
-from extauth.usage.report import OUTCOMES
+from extauth.usage.report import OUTCOME_NAMES
 from extauth.usage.tracker import POSITIONS
 
 # A rate is measured over so long at least, and never over longer than that, in microseconds.
 _SHORTEST_US = MICROSECONDS // 2
 _LONGEST_US = 30 * MICROSECONDS
-_NAMES = {position: name for name, position in OUTCOMES.items()}
 _CHECKS = "extauth_checks_total"
 
 
@@ -58,12 +57,12 @@ class Rates:
         passed_us = now_us - self._at_us
         if 0 <= passed_us < _SHORTEST_US:
             return self._rates
-        counts = dict.fromkeys(OUTCOMES, 0.0)
+        counts = dict.fromkeys(OUTCOME_NAMES, 0.0)
         for labels, value in checks.items():
-            counts[_NAMES[POSITIONS[Code(labels[-1])]]] += value
+            counts[OUTCOME_NAMES[POSITIONS[Code(labels[-1])]]] += value
         is_fresh = 0 < passed_us <= _LONGEST_US
         self._rates = (
-            {name: _rate(counts[name] - self._seen[name], passed_us) for name in OUTCOMES}
+            {name: _rate(counts[name] - self._seen[name], passed_us) for name in OUTCOME_NAMES}
             if is_fresh
             else None
         )

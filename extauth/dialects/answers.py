@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from extauth.bounded import BoundedCache, Memo
+from extauth.completion.signals import LONGEST_LEASE
 from extauth.dialects.base import Answer
 from extauth.dialects.headers import HeaderWriter, ageing
 from extauth.dialects.problems import PROBLEMS, ProblemWriter
 from extauth.model import ApiKey, Code, Decision, Usage
+from extauth.usage import word
 
 _STATUSES = {code: kind.status for code, kind in PROBLEMS.items()}
 _PREPARED = 1_024
@@ -27,6 +29,7 @@ class AnswerWriter:
         self._problems = problems
         # By code and needed scopes: as many as there are codes, and routes with scopes.
         self._heads: Memo[tuple[Code, tuple[str, ...]], bytes] = Memo(self._denial_head, _PREPARED)
+        self._words: Memo[tuple[ApiKey | None, str], bytes] = Memo(_word, _PREPARED)
         self._last_heads: BoundedCache[ApiKey | None, _LimitedHead] = BoundedCache(_PREPARED)
 
     def allowed(self, decision: Decision) -> bytes:
@@ -39,7 +42,10 @@ class AnswerWriter:
         if usages and limit_set is not None:
             head += self._limits(limit_set, usages)
         if decision.lease:
-            head += b"x-extauth-lease: %b\r\n" % decision.lease.encode("ascii")
+            lease, whose = decision.lease.encode("ascii"), self._words[decision.key, decision.route]
+            # A lease that nobody reads would not be ended; whose request it was is only counted.
+            told = lease + whose if len(lease) + len(whose) <= LONGEST_LEASE else lease
+            head += b"x-extauth-lease: %b\r\n" % told
         return head + _degraded(decision) if decision.degraded else head
 
     def denied(self, decision: Decision, request_id: str) -> Answer:
@@ -81,3 +87,7 @@ class AnswerWriter:
 def _degraded(decision: Decision) -> bytes:
     """Tell what was decided without the store. It is for operators: proxies keep it from clients."""
     return f"x-extauth-degraded: {decision.degraded}\r\n".encode("ascii")
+
+
+def _word(whose: tuple[ApiKey | None, str]) -> bytes:
+    return word.encode(*whose).encode("ascii")

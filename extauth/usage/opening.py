@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
+from extauth.clock import Clock
 from extauth.stores.usage import UsageStore
 from extauth.throttle.claims import Claims
 from extauth.usage.tracker import UsageTracker
 
 
-def count_usage(stack: AsyncExitStack, store: UsageStore, claims: Claims) -> UsageTracker:
+def count_usage(stack: AsyncExitStack, store: UsageStore, claims: Claims, clock: Clock) -> UsageTracker:
     """Return what counts, and writes until the stack closes."""
-    tracker = UsageTracker(store, process=claims.process)
+    tracker = UsageTracker(store, process=claims.process, clock=clock)
     tracker.start()
     stack.push_async_callback(tracker.close)
     return tracker

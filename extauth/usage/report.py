@@ -8,11 +8,11 @@ from typing import Any
 
 from extauth.clock import MICROSECONDS, from_us
 from extauth.keys.views import plain
-from extauth.stores import usage
 from extauth.stores.usage import (
     LATENCIES,
     LATENCY_BOUNDS_US,
     LATENCY_SUM,
+    OUTCOMES,
     UPSTREAM,
     UPSTREAM_CLASSES,
     UPSTREAM_DURATION_SUM,
@@ -25,14 +25,8 @@ from extauth.stores.usage import (
 )
 from extauth.usage.question import By, Span
 
-# Where in counts each outcome stands, by its name.
-OUTCOMES = {
-    "allowed": usage.ALLOWED,
-    "rate_limited": usage.RATE_LIMITED,
-    "throttled": usage.THROTTLED,
-    "refused": usage.REFUSED,
-    "failed": usage.FAILED,
-}
+# In the order of their counts.
+OUTCOME_NAMES = ("allowed", "rate_limited", "throttled", "refused", "failed")
 _NOTHING: Counts = (0,) * WIDTH
 
 
@@ -99,7 +93,7 @@ def told(counts: Counts) -> dict[str, Any]:
         zip(UPSTREAM_CLASSES, counts[UPSTREAM:UPSTREAM_DURATION_SUM], strict=True)
     )
     return {
-        **{name: counts[position] for name, position in OUTCOMES.items()},
+        **dict(zip(OUTCOME_NAMES, counts[:OUTCOMES], strict=True)),
         "latency_us": {
             "sum": counts[LATENCY_SUM],
             "p50": percentile(latencies, 50),

@@ -13,7 +13,8 @@ from itertools import islice
 
 import structlog
 
-from extauth.clock import MICROSECONDS
+from extauth.bounded import Memo
+from extauth.clock import MICROSECONDS, Clock
 from extauth.errors import StoreError
 from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome
 from extauth.stores import usage
@@ -27,10 +28,14 @@ from extauth.stores.usage import (
     Place,
     UsageStore,
 )
+from extauth.usage import word
 from extauth.usage.refusal import Refused, refusal_line
 
 # With the write itself that is a second.
 WRITE_EVERY_SECONDS = 0.8
+# Between two batches nothing is written for so many times as long as one took: however many keys there are,
+# the store has most of its time for others. What comes meanwhile is added up.
+_REST = 4
 # How many places are kept apart while the store takes nothing.
 MOST_WAITING = 20_000
 # Of how many keys refusals are kept between two writes, and how many of each: no flood fills the store.
@@ -54,9 +59,12 @@ POSITIONS: Mapping[Code, int] = {
     Code.TOO_MANY_CONCURRENT: usage.THROTTLED,
 }
 
+# Those below tell what comes later.
+_FIRST_OF_CLASSES = 200
 Noted = tuple[CheckRequest, Decision, int, int]
 # The key, or where nobody was identified the id that was presented; and the route.
-_Cell = tuple[ApiKey | str, str]
+_Cell = tuple[ApiKey | str | Place, str]
+_REMEMBERED_WORDS = 16_384
 
 
 class _Cells(dict[_Cell, list[int]]):
@@ -70,7 +78,9 @@ class _Cells(dict[_Cell, list[int]]):
 class UsageTracker:
     """Collects counts and writes them. `process` is a name that no other process has."""
 
-    def __init__(self, store: UsageStore, *, process: str) -> None:
+    def __init__(self, store: UsageStore, *, process: str, clock: Clock) -> None:
+        self._now_us = clock.now_us
+        self._places: Memo[str, Place | None] = Memo(word.decode, _REMEMBERED_WORDS)
         self._store = store
         self._process = process
         self._written = 0
@@ -103,6 +113,20 @@ class UsageTracker:
                 if refused is not None:
                     refused.append((request, decision, decided_us))
 
+    def see_upstream(self, whose: str, status: int, duration_us: int) -> None:
+        """Count what the upstream answered, and after how long; `whose` request it was: see `usage.word`."""
+        place = self._places[whose]
+        if place is None:
+            return
+        now_us = self._now_us()
+        if not 0 <= now_us - self._minute * MICROSECONDS < _MINUTE_US:
+            self._turn(now_us // _MINUTE_US * 60)
+        counts = self._cells[place, place.route]
+        counts[usage.UPSTREAM_REPORTED] += 1
+        counts[usage.UPSTREAM_DURATION_SUM] += duration_us
+        if status >= _FIRST_OF_CLASSES:
+            counts[usage.UPSTREAM + status // 100 - 2] += 1
+
     def start(self) -> None:
         """Write again and again until `close`."""
         self._writing = asyncio.create_task(self._write_on())
@@ -110,15 +134,22 @@ class UsageTracker:
     async def _write_on(self) -> None:
         while True:
             await asyncio.sleep(WRITE_EVERY_SECONDS)
-            await self.write()
+            await self.write(rest=_REST)
 
-    async def write(self) -> None:
-        """Write all there is. What the store does not take now is kept for the next time."""
+    async def write(self, *, rest: int = 0) -> None:
+        """Write all there is. What the store does not take now is kept for the next time.
+
+        Between batches it waits for `rest` times as long as one took.
+        """
         self._turn(self._minute)
+        loop = asyncio.get_running_loop()
         try:
             while batch := self._next():
+                began = loop.time()
                 await self._store.add(batch)
                 self._batch = None
+                if rest and self._due:
+                    await asyncio.sleep(rest * (loop.time() - began))
         except StoreError as error:
             self._put_back()
             structlog.get_logger("extauth.usage").warning("usage_not_written", problem=str(error))
@@ -183,7 +214,9 @@ class UsageTracker:
 def _places(cells: _Cells) -> Iterator[tuple[Place, Sequence[int]]]:
     """Return who and where it was, one by one: thousands at once would hold up checks."""
     for (key, route), counts in cells.items():
-        if isinstance(key, str):
+        if isinstance(key, Place):
+            yield key, counts
+        elif isinstance(key, str):
             yield Place(key, "", "", route), counts
         else:
             yield Place(key.key_id, key.user_id, key.tier, route), counts

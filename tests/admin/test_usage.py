@@ -8,6 +8,7 @@ from typing import Any
 
 from extauth.keys.scopes import KEYS_READ, USAGE_READ
 from extauth.usage.question import MOST_POINTS
+from extauth.usage.report import OUTCOME_NAMES
 from tests.admin.console import Console, mistakes, problem, with_console
 from tests.fakes import START
 
@@ -37,11 +38,12 @@ async def told(console: Console, **query: Any) -> Any:
 
 def totals(told: Any) -> dict[str, tuple[int, ...]]:
     """Return what was counted of each group, by outcome; its points must come to the same."""
-    names = ("allowed", "rate_limited", "throttled", "refused", "failed")
     for series in told["series"]:
-        for name in names:
+        for name in OUTCOME_NAMES:
             assert sum(point[name] for point in series["points"]) == series["total"][name]
-    return {series["group"]: tuple(series["total"][name] for name in names) for series in told["series"]}
+    return {
+        series["group"]: tuple(series["total"][name] for name in OUTCOME_NAMES) for series in told["series"]
+    }
 
 
 def test_usage_is_told_by_key_user_route_and_tier(tmp_path: Path) -> None:

@@ -49,16 +49,17 @@ def run_usage(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
 
 
 def test_counts_are_added_to_minute_hour_and_day(run_usage: Run) -> None:
-    """Each number at its place, also the last and one beyond 32 bits, under every step."""
+    """Each number at its place, also the last and one of 53 bits, under every step."""
     ones = counts(*range(1, WIDTH + 1))
-    large = counts(n5=2**45)
 
     async def scenario(store: UsageStore) -> None:
         await store.add(batch(1, (PLACE, ones)))
         await store.add(batch(2, (PLACE, ones), minute=NOON + 60))
-        await store.add(batch(3, (PLACE, large), minute=NOON + 60))
+        await store.add(batch(3, (PLACE, counts(n5=2**52)), minute=NOON + 60))
+        await store.add(batch(4, (PLACE, counts(n5=1)), minute=NOON + 60))
         twice = [2 * number for number in ones]
-        twice[5] += 2**45
+        twice[5] += 2**52 + 1
+        large = counts(n5=2**52 + 1)
         second = [number + more for number, more in zip(ones, large, strict=True)]
         assert await kept(store, selection(MINUTE)) == {("", 0): ones, ("", 60): second}
         assert await kept(store, selection(HOUR)) == {("", 0): twice}

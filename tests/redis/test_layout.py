@@ -119,8 +119,8 @@ def test_the_layout_of_usage(server: RedisServer) -> None:
     asyncio.run(scenario())
     state = everything([server])
     minute, hour, day = 492_324, 20_513, 683
-    twice = "4 2 0 0 0 66 6"
-    once = {'0["pro","orders"]': "2 1 0 0 0 33 3", '1["pro","orders"]': "2 1 0 0 0 33 3"}
+    twice = "[4,2,0,0,0,66,6]"
+    once = {'0["pro","orders"]': "[2,1,0,0,0,33,3]", '1["pro","orders"]': "[2,1,0,0,0,33,3]"}
     expected: dict[str, object] = {
         "extauth:{usage}:written:p": "8",
         f"extauth:{{usage}}:refusals:{KEY}": ["{}"],

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from extauth.settings.model import StoreSettings
-from extauth.stores.redis.usage import RedisUsageStore
-from tests.redis.server import cluster_url, shared_cluster, shared_server
+from extauth.stores.redis.usage import PATIENCE_SECONDS, RedisUsageStore
+from tests.redis.server import empty_cluster, empty_server
 
 
 @asynccontextmanager
-async def opened_usage(url: str) -> AsyncIterator[RedisUsageStore]:
+async def opened_usage(
+    url: str, *, patience_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[RedisUsageStore]:
     """Open a store."""
-    store = RedisUsageStore(StoreSettings(url=url))
+    store = RedisUsageStore(StoreSettings(url=url), patience_seconds=patience_seconds)
     await store.open()
     try:
         yield store
@@ -22,20 +24,11 @@ async def opened_usage(url: str) -> AsyncIterator[RedisUsageStore]:
         await store.close()
 
 
-@asynccontextmanager
-async def redis_usage(_folder: Path) -> AsyncIterator[RedisUsageStore]:
+def redis_usage(_folder: Path) -> AbstractAsyncContextManager[RedisUsageStore]:
     """Open a store on an empty Redis."""
-    server = shared_server()
-    server.ask("FLUSHALL")
-    async with opened_usage(server.url) as store:
-        yield store
+    return opened_usage(empty_server())
 
 
-@asynccontextmanager
-async def redis_cluster_usage(_folder: Path) -> AsyncIterator[RedisUsageStore]:
+def redis_cluster_usage(_folder: Path) -> AbstractAsyncContextManager[RedisUsageStore]:
     """Open a store on an empty cluster."""
-    servers = shared_cluster()
-    for server in servers:
-        server.ask("FLUSHALL")
-    async with opened_usage(cluster_url(servers)) as store:
-        yield store
+    return opened_usage(empty_cluster())
