@@ -118,7 +118,7 @@ demo-packages:
 .PHONY: test-packages
 test-packages:
 	@$(DEBIAN)
-	need nginx wrk curl redis-server openssl
+	need nginx wrk curl redis-server openssl nodejs
 
 .PHONY: bench-packages
 bench-packages:

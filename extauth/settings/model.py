@@ -20,6 +20,7 @@ from extauth.model import Per
 from extauth.settings import grammar
 from extauth.settings.abuse import AbuseSettings, BudgetSettings
 from extauth.settings.base import Fraction, Section, Whole, mistake_at, mistakes_at
+from extauth.settings.docs import DocsSettings
 from extauth.settings.failure import FailureSettings
 from extauth.settings.keys import (
     DEFAULT_TIER,
@@ -44,6 +45,7 @@ __all__ = [
     "BudgetSettings",
     "CacheSettings",
     "CredentialSettings",
+    "DocsSettings",
     "FailureSettings",
     "HashingSettings",
     "HeaderSettings",
@@ -242,6 +244,7 @@ class Settings(Section):
     )
     headers: HeaderSettings = Field(default=HeaderSettings(), description="Limits in headers.")
     log: LogSettings = Field(default=LogSettings(), description="Log lines.")
+    docs: DocsSettings = Field(default=DocsSettings(), description="The pages for consumers of the API.")
     docs_url: Annotated[str, AfterValidator(grammar.check_docs_url)] | None = Field(
         default=None,
         description=(
