@@ -15,6 +15,9 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-inp
 PINS := deploy/requirements
 INSTALLED := $(VENV)/.installed-
 
+# How many processes run the tests: much of their time they wait for programs beside them.
+TEST_PROCESSES ?= 2
+
 # Each port of the demo can be given: make demo ENVOY_PORT=18080
 DEMO_OPTIONS = \
   $(if $(ENVOY_PORT),--envoy-port '$(ENVOY_PORT)') \
@@ -36,7 +39,7 @@ demo: $(INSTALLED)demo demo-packages ## Run extauth, Envoy, nginx and a sample A
 
 .PHONY: test
 test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 .PHONY: unit
 unit: $(INSTALLED)dev ## Unit and conformance tests that need no other program, in seconds

@@ -95,5 +95,6 @@ def _admin_server(app: App, collector: Collector) -> Server:
             registry=registry,
             counts=app.counts,
             routes=[*app.admin.routes(), *app.docs.routes()],
-        )
+        ),
+        app.settings,
     )

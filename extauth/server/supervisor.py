@@ -101,7 +101,8 @@ def _admin_server(app: App, fleet: Fleet, totals: Totals, lines: LineWriter) -> 
             counts=app.counts,
             routes=[*app.admin.routes(), *app.docs.routes()],
             before_metrics=fleet.refresh,
-        )
+        ),
+        app.settings,
     )
 
 
