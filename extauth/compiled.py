@@ -44,7 +44,11 @@ def header_writer(settings: Settings, clock: Clock) -> HeaderWriter:
 
 def answer_writer(settings: Settings, clock: Clock) -> AnswerWriter:
     """Return what writes all that dialects say alike."""
-    return AnswerWriter(header_writer(settings, clock), ProblemWriter(docs_url=settings.docs_url))
+    return AnswerWriter(
+        header_writer(settings, clock),
+        ProblemWriter(docs_url=settings.docs_url),
+        security=settings.headers.security,
+    )
 
 
 def dialects(settings: Settings, clock: Clock) -> tuple[Dialect, ...]:

@@ -95,6 +95,7 @@ def _admin_server(app: App, collector: Collector) -> Server:
             registry=registry,
             counts=app.counts,
             routes=[*app.admin.routes(), *app.docs.routes()],
+            security=lambda: app.settings.headers.security,
         ),
         app.settings,
     )

@@ -101,6 +101,7 @@ def _admin_server(app: App, fleet: Fleet, totals: Totals, lines: LineWriter) -> 
             counts=app.counts,
             routes=[*app.admin.routes(), *app.docs.routes()],
             before_metrics=fleet.refresh,
+            security=lambda: app.settings.headers.security,
         ),
         app.settings,
     )

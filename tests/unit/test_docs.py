@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -204,7 +205,8 @@ def test_no_command_is_listed_that_does_not_exist() -> None:
 
 def documents() -> list[Path]:
     """Return all pages that people read."""
-    return [REPOSITORY / "README.md", *REPOSITORY.glob("*/README.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    pages = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/README.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    return sorted(pages)
 
 
 def anchors(file: Path) -> set[str]:
@@ -215,10 +217,13 @@ def anchors(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("file", documents(), ids=lambda file: str(file.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(file: Path) -> None:
-    """To a file that is there, and a heading that it has."""
+    """To a file that is there, and a heading that it has; elsewhere by a URL that is one."""
     text = re.sub(r"^```.*?^```", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", target):
+            address = urlsplit(target)
+            assert address.scheme == "https", target
+            assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", address.netloc), target
             continue
         path, _, anchor = target.partition("#")
         linked = (file.parent / path).resolve() if path else file
