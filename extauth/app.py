@@ -23,6 +23,7 @@ from extauth.completion.signals import Counters
 from extauth.configured import Parts, compiler, configure
 from extauth.dialects.envoy import EnvoyDialect
 from extauth.dialects.nginx import NginxDialect
+from extauth.docs.serving import ConsumerDocs
 from extauth.errors import StoreError
 from extauth.health import Health
 from extauth.keys.audit import AuditTrimming
@@ -76,6 +77,7 @@ class App:
     records: KeyRecords[Caller]
     trimming: AuditTrimming
     admin: AdminApi
+    docs: ConsumerDocs
     reloads: ReloadCounts
     releases: Releases
     signals: Counters
@@ -159,6 +161,7 @@ def _put_together(
         records=records,
         trimming=trimming,
         admin=AdminApi(gate=made.gate, services=made.services),
+        docs=ConsumerDocs(made.docs),
         reloads=ReloadCounts(parts.clock),
         releases=Releases(
             parts.leases, on_upstream=None if recorder.usage is None else recorder.usage.see_upstream

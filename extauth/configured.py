@@ -19,6 +19,7 @@ from extauth.check import Checker
 from extauth.clock import Clock
 from extauth.compiled import dialects, explainer, key_limits, planner, route_table
 from extauth.dialects.base import Dialect
+from extauth.docs.site import Site
 from extauth.failure import FailureModes, FailurePolicy, Mode
 from extauth.keys.directory import KeyDirectory
 from extauth.keys.idempotency import RepeatableCreation
@@ -76,6 +77,7 @@ class Configured:
     key_rules: KeyRules
     gate: Gate
     services: Services
+    docs: Site
 
 
 def configure(settings: Settings, parts: Parts) -> Configured:
@@ -103,6 +105,7 @@ def configure(settings: Settings, parts: Parts) -> Configured:
             abuse=parts.abuse,
         ),
         services=_services(settings, parts),
+        docs=Site(settings),
     )
 
 

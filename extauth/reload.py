@@ -54,6 +54,7 @@ TAKEN_OVER = frozenset(
         "proxy",
         "credentials",
         "headers",
+        "docs",
         "docs_url",
         "keys.environments",
         "keys.default_environment",
@@ -127,6 +128,7 @@ def put_in_force(app: App, configured: Configured) -> None:
     app.records.compile_with(configured.compile, configured.recompile)
     app.keys.judge_by(configured.key_rules)
     app.admin.go_by(gate=configured.gate, services=configured.services)
+    app.docs.go_by(configured.docs)
     app.trimming.retention = settings.audit.retention
     app.parts.abuse.go_by(settings.abuse.to_rules())
     # What was decided under the old settings is logged as they said.

@@ -90,5 +90,12 @@ def _admin_server(app: App, collector: Collector) -> Server:
     for each in (collector, app.admin.counts, app.reloads):
         registry.register(each)
     return admin_server(
-        admin_app(health=app.health, registry=registry, counts=app.counts, routes=app.admin.routes())
+        admin_app(
+            health=app.health,
+            registry=registry,
+            counts=app.counts,
+            routes=[*app.admin.routes(), *app.docs.routes()],
+            security=lambda: app.settings.headers.security,
+        ),
+        app.settings,
     )

@@ -99,9 +99,11 @@ def _admin_server(app: App, fleet: Fleet, totals: Totals, lines: LineWriter) -> 
             health=health,
             registry=registry,
             counts=app.counts,
-            routes=app.admin.routes(),
+            routes=[*app.admin.routes(), *app.docs.routes()],
             before_metrics=fleet.refresh,
-        )
+            security=lambda: app.settings.headers.security,
+        ),
+        app.settings,
     )
 
 
