@@ -104,7 +104,7 @@ async def serve(stack: AsyncExitStack, app: App, lines: LineWriter) -> str:
     """Answer on a socket until the stack closes; return where."""
     registry = CollectorRegistry()
     registry.register(collector_for(app, Connections(ConnectionLimits(), now=0), lines))
-    server = admin_server(admin_listener(app, health=app.health, registry=registry))
+    server = admin_server(admin_listener(app, health=app.health, registry=registry), app.settings)
     listener = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
 

@@ -23,8 +23,9 @@ from extauth.configured import Parts, compiler, configure, dashboard
 from extauth.dashboard.app import Dashboard
 from extauth.dialects.envoy import EnvoyDialect
 from extauth.dialects.nginx import NginxDialect
+from extauth.docs.serving import ConsumerDocs
 from extauth.errors import StoreError
-from extauth.health import Health
+from extauth.health import Health, log_change
 from extauth.keys.audit import AuditTrimming
 from extauth.keys.directory import CacheSizes, KeyDirectory
 from extauth.keys.hashing import SecretHasher
@@ -78,6 +79,7 @@ class App:
     trimming: AuditTrimming
     admin: AdminApi
     dashboard: Dashboard
+    docs: ConsumerDocs
     reloads: ReloadCounts
     releases: Releases
     signals: Counters
@@ -94,7 +96,7 @@ async def open_app(
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        health = Health("keys", "limits", advisory=("config",), on_change=_log_change)
+        health = Health("keys", "limits", advisory=("config",), on_change=log_change)
         management = await stack.enter_async_context(open_key_management(settings, clock=clock))
         claims, ends = Claims(), LeaseCounts()
         limits, shared = await _open_limits(
@@ -164,6 +166,7 @@ def _put_together(
         admin=admin,
         dashboard=dashboard(made, parts, counts=admin.counts, reloads=reloads),
         reloads=reloads,
+        docs=ConsumerDocs(made.docs),
         releases=Releases(
             parts.leases, on_upstream=None if recorder.usage is None else recorder.usage.see_upstream
         ),
@@ -339,11 +342,3 @@ async def _open_shared_limits(
     stack.push_async_callback(shared.close)
     health.report("limits")
     return shared
-
-
-def _log_change(part: str, problem: str) -> None:
-    log = structlog.get_logger("extauth.health")
-    if problem:
-        log.error("part_failed", part=part, problem=problem)
-    else:
-        log.info("part_works", part=part)

@@ -24,6 +24,7 @@ from extauth.dashboard.access import Doorkeeper
 from extauth.dashboard.app import Dashboard, DashboardParts
 from extauth.dashboard.sessions import SessionCodec, Sessions
 from extauth.dialects.base import Dialect
+from extauth.docs.site import Site
 from extauth.failure import FailureModes, FailurePolicy, Mode
 from extauth.keys.directory import KeyDirectory
 from extauth.keys.idempotency import RepeatableCreation
@@ -82,6 +83,7 @@ class Configured:
     key_rules: KeyRules
     gate: KeyGate
     services: Services
+    docs: Site
 
 
 def configure(settings: Settings, parts: Parts) -> Configured:
@@ -103,6 +105,7 @@ def configure(settings: Settings, parts: Parts) -> Configured:
         key_rules=key_rules(settings),
         gate=KeyGate(authenticator(parts), realm=settings.credentials.realm),
         services=_services(settings, parts),
+        docs=Site(settings),
     )
 
 

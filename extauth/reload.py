@@ -55,6 +55,7 @@ TAKEN_OVER = frozenset(
         "credentials",
         "headers",
         "dashboard",
+        "docs",
         "docs_url",
         "keys.environments",
         "keys.default_environment",
@@ -129,6 +130,7 @@ def put_in_force(app: App, configured: Configured) -> None:
     app.keys.judge_by(configured.key_rules)
     app.admin.go_by(gate=configured.gate, services=configured.services)
     app.dashboard.go_by(settings, configured.services)
+    app.docs.go_by(configured.docs)
     app.trimming.retention = settings.audit.retention
     app.parts.abuse.go_by(settings.abuse.to_rules())
     # What was decided under the old settings is logged as they said.

@@ -121,5 +121,5 @@ class SigningIn:
             "environments": list(settings.keys.environments),
             "default_environment": settings.keys.default_environment,
             "version": __version__,
-            "docs": settings.docs_url,
+            "docs": settings.docs_url or ("/docs" if settings.docs.enabled else None),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from extauth.bounded import BoundedCache, Memo
 from extauth.completion.signals import LONGEST_LEASE
 from extauth.dialects.base import Answer
@@ -18,9 +20,12 @@ _NONE_YET: _LimitedHead = ((), b"")
 
 
 class AnswerWriter:
-    """Writes what a decision says, whichever proxy asked."""
+    """Writes what a decision says, whichever proxy asked. `security` are headers of all refusals."""
 
-    def __init__(self, headers: HeaderWriter, problems: ProblemWriter) -> None:
+    def __init__(
+        self, headers: HeaderWriter, problems: ProblemWriter, *, security: Mapping[str, str] | None = None
+    ) -> None:
+        self._security = "".join(f"{name.lower()}: {value}\r\n" for name, value in (security or {}).items())
         self._challenge = headers.challenge
         self._identities = headers.identities
         self._limits = headers.limits
@@ -79,9 +84,8 @@ class AnswerWriter:
     def _denial_head(self, denial: tuple[Code, tuple[str, ...]]) -> bytes:
         challenge = self._challenge(*denial)
         line = f"www-authenticate: {challenge}\r\n" if challenge else ""
-        return f"content-type: application/problem+json\r\ncache-control: no-store\r\n{line}".encode(
-            "latin-1"
-        )
+        fixed = f"content-type: application/problem+json\r\ncache-control: no-store\r\n{self._security}"
+        return f"{fixed}{line}".encode("latin-1")
 
 
 def _degraded(decision: Decision) -> bytes:

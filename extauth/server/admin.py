@@ -30,7 +30,8 @@ def admin_listener(
         health=health,
         registry=registry,
         counts=app.counts,
-        routes=[*app.admin.routes(), *app.dashboard.routes(server)],
+        routes=[*app.admin.routes(), *app.docs.routes(), *app.dashboard.routes(server)],
         before_metrics=refresh,
         around=app.dashboard.around,
+        security=lambda: app.settings.headers.security,
     )

@@ -94,4 +94,4 @@ def _admin_server(app: App, collector: Collector) -> Server:
     registry = CollectorRegistry()
     for each in (collector, app.admin.counts, app.reloads):
         registry.register(each)
-    return admin_server(admin_listener(app, health=app.health, registry=registry))
+    return admin_server(admin_listener(app, health=app.health, registry=registry), app.settings)

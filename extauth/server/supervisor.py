@@ -94,7 +94,9 @@ def _admin_server(app: App, fleet: Fleet, totals: Totals, lines: LineWriter) -> 
     registry.register(SummedCollector(own, totals, fleet.about_workers))
     registry.register(app.admin.counts)
     registry.register(app.reloads)
-    return admin_server(admin_listener(app, health=health, registry=registry, refresh=fleet.refresh))
+    return admin_server(
+        admin_listener(app, health=health, registry=registry, refresh=fleet.refresh), app.settings
+    )
 
 
 def _stop_on_signal(app: App, fleet: Fleet, admin: Server) -> None:

@@ -94,6 +94,17 @@ def test_every_code_has_its_status_and_problem(spoken: Spoken, code: Code) -> No
     assert reply.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("code", Code)
+def test_security_headers_stand_on_refusals_alone(name: str, code: Code) -> None:
+    """Those that are set, and no others; what allows a request says them through the proxy."""
+    names = {"x-own", "x-content-type-options"}
+    custom = Spoken(name, headers={"security": {"X-Own": "always"}})
+    found = [names & told(spoken, decision_for(code)).headers.keys() for spoken in (Spoken(name), custom)]
+    refused = code is not Code.ALLOWED
+    assert found == ([{"x-content-type-options"}, {"x-own"}] if refused else [set(), set()])
+
+
 def test_the_status_table_is_complete() -> None:
     """A new code needs its row here and in the dialects' table."""
     assert set(STATUSES) == set(Code) == set(PROBLEMS) | {Code.ALLOWED}

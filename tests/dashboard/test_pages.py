@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from extauth.dashboard.pages import Pages
+from extauth.settings.headers import SECURITY_HEADERS
 from tests.dashboard.visit import API, Site, problem, with_site
 
 POLICY = {
@@ -68,12 +69,12 @@ def test_every_answer_has_the_headers(tmp_path: Path) -> None:
 
 
 def test_other_answers_of_the_listener_are_as_they_were(tmp_path: Path) -> None:
-    """What scrapes metrics needs none of these headers."""
+    """What scrapes metrics gets the headers of all answers, not those of pages."""
 
     async def scenario(site: Site) -> None:
         answer = await (await site.browser()).client.get("/readyz")
         assert answer.status_code == 200
-        assert "content-security-policy" not in answer.headers
+        assert answer.headers["content-security-policy"] == SECURITY_HEADERS["Content-Security-Policy"]
 
     with_site(tmp_path, scenario)
 

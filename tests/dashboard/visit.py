@@ -120,7 +120,7 @@ async def open_site(folder: Path, **sections: Any) -> AsyncIterator[Site]:
         app, registry = world.app, CollectorRegistry()
         connections = Connections(ConnectionLimits(), now=0)
         registry.register(collector_for(app, connections, world.lines))
-        server = admin_server(admin_listener(app, health=app.health, registry=registry))
+        server = admin_server(admin_listener(app, health=app.health, registry=registry), app.settings)
         # Named as what it is, or asyncio would have each answer's end wait for an acknowledgement.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.bind(("127.0.0.1", 0))
