@@ -15,6 +15,9 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-inp
 PINS := deploy/requirements
 INSTALLED := $(VENV)/.installed-
 
+# How many processes run the tests: much of their time they wait for programs beside them.
+TEST_PROCESSES ?= 2
+
 # Each port of the demo can be given: make demo ENVOY_PORT=18080
 DEMO_OPTIONS = \
   $(if $(ENVOY_PORT),--envoy-port '$(ENVOY_PORT)') \
@@ -28,7 +31,7 @@ DEMO_OPTIONS = \
 .PHONY: help
 help: ## List the targets
 	@echo 'make TARGET, where TARGET is one of'
-	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(INSTALLED)demo demo-packages ## Run extauth, Envoy, nginx and a sample API here, with curl lines to paste
@@ -36,7 +39,7 @@ demo: $(INSTALLED)demo demo-packages ## Run extauth, Envoy, nginx and a sample A
 
 .PHONY: test
 test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 .PHONY: unit
 unit: $(INSTALLED)dev ## Unit and conformance tests that need no other program, in seconds
@@ -55,6 +58,19 @@ types: $(INSTALLED)dev $(INSTALLED)bench ## Check the types of package, tests an
 .PHONY: bench
 bench: $(INSTALLED)bench bench-packages ## Measure a check against a bare server; benchmarks/README.md explains
 	@$(PY) benchmarks/run.py
+
+.PHONY: site
+site: export NO_MKDOCS_2_WARNING := 1
+site: $(INSTALLED)dev ## Build the documentation as a site, into dist/site
+	@$(PY) -m mkdocs build --quiet --strict --config-file deploy/site/mkdocs.yml
+	echo 'See it: python3 -m http.server --bind 127.0.0.1 --directory dist/site'
+
+.PHONY: reference
+reference: $(INSTALLED)dev ## Bring the fields in docs/configuration.md up to date
+	@page=docs/configuration.md
+	head=$$(sed '/^<!-- Printed by/q' "$$page")
+	fields=$$($(VENV)/bin/extauth config reference)
+	printf '%s\n\n%s\n' "$$head" "$$fields" > "$$page"
 
 # All groups are resolved together first, and each file starts from that: no two files pin different versions.
 .PHONY: lock
@@ -118,7 +134,7 @@ demo-packages:
 .PHONY: test-packages
 test-packages:
 	@$(DEBIAN)
-	need nginx wrk curl redis-server openssl
+	need nginx wrk curl jq redis-server openssl nodejs chromium
 
 .PHONY: bench-packages
 bench-packages:

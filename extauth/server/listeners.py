@@ -78,7 +78,7 @@ def check_server(app: App, connections: Connections) -> Server:
     )
 
 
-def admin_server(application: ASGIApp) -> Server:
+def admin_server(application: ASGIApp, settings: Settings) -> Server:
     """Return the server of the admin listener."""
     return Server(
         uvicorn.Config(
@@ -91,6 +91,7 @@ def admin_server(application: ASGIApp) -> Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=round(settings.listen.idle_timeout.total_seconds()),
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
     )

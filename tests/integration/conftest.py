@@ -53,7 +53,7 @@ def service(folder: Path) -> Iterator[Service]:
     """The running service."""
     check_port, admin_port = free_ports(2)
     service = Service(folder, check_port=check_port, admin_port=admin_port)
-    with _running(service.process):
+    with running(service.process):
         yield service
 
 
@@ -83,7 +83,7 @@ def proxies(
     ports = {8080: envoy, 9901: envoy_admin, 8081: nginx, 8082: upstream}
     # Nobody takes signals: no key has a limit on requests in flight here.
     ports |= {9000: service.check_port, 9002: completion}
-    with _running(shipped.envoy(folder, ports)), _running(shipped.nginx(folder, ports)):
+    with running(shipped.envoy(folder, ports)), running(shipped.nginx(folder, ports)):
         yield {name: Proxy(name, ports[port]) for name, port in _INGRESS.items()}
 
 
@@ -107,7 +107,8 @@ def keys(service: Service, proxies: dict[str, Proxy]) -> Keys:
 
 
 @contextlib.contextmanager
-def _running(child: Child) -> Iterator[None]:
+def running(child: Child) -> Iterator[None]:
+    """Have a program running."""
     child.start()
     try:
         yield

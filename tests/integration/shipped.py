@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .processes import Child, accepts
@@ -18,6 +18,7 @@ NGINX_FILES: Mapping[str, frozenset[int]] = {
     "extauth-http.conf": frozenset({9000}),
     "extauth.conf": frozenset(),
     "extauth-headers.conf": frozenset(),
+    "extauth-security.conf": frozenset(),
     "extauth-signals.conf": frozenset({9002}),
 }
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=port_value: )\d+")
@@ -54,9 +55,14 @@ def nginx_program() -> str:
     return found
 
 
-def envoy(folder: Path, ports: Mapping[int, int]) -> Child:
-    """Return Envoy with the shipped configuration, not started yet."""
+def _as_shipped(_file: Path) -> None:
+    """Change nothing."""
+
+
+def envoy(folder: Path, ports: Mapping[int, int], change: Callable[[Path], None] = _as_shipped) -> Child:
+    """Return Envoy with the shipped configuration, or with what `change` makes of it; not started yet."""
     copy("envoy", ENVOY_FILES, to=folder, ports=ports)
+    change(folder / "envoy.yaml")
     # Hot restart shares memory by a fixed number, which another Envoy on this machine may hold.
     options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
     return Child(
@@ -67,9 +73,10 @@ def envoy(folder: Path, ports: Mapping[int, int]) -> Child:
     )
 
 
-def nginx(folder: Path, ports: Mapping[int, int]) -> Child:
-    """Return nginx with the shipped configuration, not started yet; its worker must be able to enter."""
+def nginx(folder: Path, ports: Mapping[int, int], change: Callable[[Path], None] = _as_shipped) -> Child:
+    """Return nginx, as `envoy` does; its worker must be able to enter the folder."""
     copy("nginx", NGINX_FILES, to=folder, ports=ports)
+    change(folder / "nginx.conf")
     return Child(
         [nginx_program(), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"],
         log=folder / "nginx.log",

@@ -22,6 +22,7 @@ from .fleet import Fleet
 from .node import Node
 
 CLIENTS = 64
+WORKERS = 4
 FLOOD_SECONDS = 4.0
 # By name: capacity, and refill in requests a second. The user's limit is the one that refuses in the end.
 LIMITS = {"key-minute": (900, 600 / 60), "user-second": (60, 40.0), "all-second": (700, 500.0)}
@@ -52,6 +53,18 @@ class Flood(NamedTuple):
     refused_by: tuple[str, ...]
 
 
+async def begin(port: int, key: str) -> None:
+    """Ask for another user until the store has answered each worker: what fails before that is no matter."""
+    deadline = time.monotonic() + 20
+    in_a_row = 0
+    while in_a_row < WORKERS * 2:
+        client = Client(port, key)
+        await client.open()
+        in_a_row = in_a_row + 1 if (await client.ask()).status == 200 else 0
+        client.close()
+        assert time.monotonic() < deadline
+
+
 async def flood(port: int, keys: list[str]) -> Flood:
     """Ask as fast as it goes, then one after the other until one is refused."""
     clients = [(Client(port, key), key) for key in (keys * CLIENTS)[:CLIENTS]]
@@ -59,8 +72,8 @@ async def flood(port: int, keys: list[str]) -> Flood:
         await client.open()
     admitted: Counter[str] = Counter()
     before = time.time()
-    answer = await clients[0][0].ask()
-    admitted[keys[0]] += answer.status == 200
+    assert (await clients[0][0].ask()).status == 200
+    admitted[keys[0]] += 1
     first_between = (before, time.time())
     until = time.monotonic() + FLOOD_SECONDS
 
@@ -133,6 +146,7 @@ def test_what_is_admitted_is_what_the_limits_give(store: str, tmp_path: Path) ->
     """Not one request more than capacity plus refill of each limit, nor one less than the spent one gave."""
     with STORES[store](tmp_path) as node:
         keys = [str(node.create_key(user_id="user-1")["key"]) for _ in range(2)]
+        asyncio.run(begin(node.check_port, str(node.create_key(user_id="user-2")["key"])))
         flooded = asyncio.run(flood(node.check_port, keys))
     total = flooded.admitted.total()
     longest = flooded.ended - flooded.first_between[0]

@@ -36,7 +36,8 @@ class Cluster:
             key = await self.world.create_key()
             self.keys.setdefault(self._place_of(key.record.key_id), key.text)
         for place in self.keys:
-            assert is_normal(await self.check(place))
+            # On a busy machine its servers may not think the cluster whole at the first question.
+            await self.is_back(place)
 
     def _place_of(self, key_id: str) -> int:
         """Return the number of the server that has a key's record, and so its limits."""
