@@ -19,7 +19,7 @@ from extauth.callers import Caller
 from extauth.clock import Clock, SystemClock
 from extauth.compiled import planner
 from extauth.completion.signals import Counters
-from extauth.configured import Parts, compiler, configure, dashboard
+from extauth.configured import Configured, Parts, compiler, configure, dashboard
 from extauth.dashboard.app import Dashboard
 from extauth.dialects.envoy import EnvoyDialect
 from extauth.dialects.nginx import NginxDialect
@@ -145,14 +145,7 @@ def _put_together(
     return App(
         settings=settings,
         parts=parts,
-        responder=Responder(
-            checker=made.checker,
-            dialects=made.dialects,
-            recorder=recorder,
-            clock=parts.clock,
-            max_checks=settings.throttle.max_checks,
-            queued=lambda: parts.leases.waiting,
-        ),
+        responder=_responder(settings, parts, made, recorder),
         health=health,
         recorder=recorder,
         counts=counts,
@@ -171,6 +164,17 @@ def _put_together(
             parts.leases, on_upstream=None if recorder.usage is None else recorder.usage.see_upstream
         ),
         signals=Counters(),
+    )
+
+
+def _responder(settings: Settings, parts: Parts, made: Configured, recorder: Recorder) -> Responder:
+    return Responder(
+        checker=made.checker,
+        dialects=made.dialects,
+        recorder=recorder,
+        clock=parts.clock,
+        max_checks=settings.throttle.max_checks,
+        queued=lambda: parts.leases.waiting,
     )
 
 
