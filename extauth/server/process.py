@@ -13,6 +13,7 @@ from typing import Any
 
 from extauth.errors import ConfigError
 from extauth.settings.model import Settings
+from extauth.tasks import end
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.logs import configure_logging
 
@@ -57,8 +58,4 @@ def spawn(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
     """Do some work in the background until the stack is left."""
     task = asyncio.create_task(work)
 
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(stop)
+    stack.push_async_callback(end, task)

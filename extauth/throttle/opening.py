@@ -9,6 +9,7 @@ from typing import NamedTuple
 from extauth.clock import Clock
 from extauth.stores.limits import Queue, SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
+from extauth.tasks import end
 from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.either import EitherLeases
 from extauth.throttle.embedded import EmbeddedLeases
@@ -36,11 +37,7 @@ def open_leases(
     local = EmbeddedLeases(limits if shared is None else without_store, clock, counts)
     sweeping = asyncio.create_task(local.run())
 
-    async def stop() -> None:
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
-
-    stack.push_async_callback(stop)
+    stack.push_async_callback(end, sweeping)
     if shared is None:
         return InFlight(local, local, without_store)
     return InFlight(EitherLeases(shared.leases, local), None, without_store)

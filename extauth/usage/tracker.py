@@ -28,6 +28,7 @@ from extauth.stores.usage import (
     Place,
     UsageStore,
 )
+from extauth.tasks import end
 from extauth.usage import word
 from extauth.usage.refusal import Refused, refusal_line
 
@@ -157,8 +158,7 @@ class UsageTracker:
     async def close(self) -> None:
         """Write the rest."""
         if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
+            await end(self._writing)
         await self.write()
 
     def _turn(self, minute: int) -> None:

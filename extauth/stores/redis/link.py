@@ -19,6 +19,7 @@ from extauth.errors import StoreError
 from extauth.stores.redis.connect import CONNECTIONS, Connected
 from extauth.stores.redis.faults import tls_hint, told
 from extauth.stores.redis.scripts import Command, key_of, with_text
+from extauth.tasks import end
 
 # How long Redis may take to have its append-only file on the disk: it syncs it every second at the least.
 _SYNCED_WITHIN_MS = 5_000
@@ -102,8 +103,7 @@ class RedisLink:
     async def close(self) -> None:
         """Let go of all connections."""
         if self._looking_around is not None:
-            self._looking_around.cancel()
-            await asyncio.gather(self._looking_around, return_exceptions=True)
+            await end(self._looking_around)
         with contextlib.suppress(RedisError, RedisClusterException, OSError):
             await self._close()
 

@@ -12,6 +12,7 @@ from extauth.stores.redis.faults import told
 from extauth.stores.redis.limits.leases import RedisLeases
 from extauth.stores.redis.limits.node import Dialling
 from extauth.stores.redis.limits.wire import command
+from extauth.tasks import end
 
 # How long a connection may take, and until the next is tried.
 _DIALLED_WITHIN_SECONDS = 1.0
@@ -117,8 +118,7 @@ class Calls:
     async def close(self) -> None:
         """Listen no more."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def _run(self) -> None:
         while True:

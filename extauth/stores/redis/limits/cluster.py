@@ -54,6 +54,7 @@ from extauth.stores.redis.limits.store import (
 from extauth.stores.redis.limits.telling import counted, looked_at, seen
 from extauth.stores.redis.limits.violations import Violations
 from extauth.stores.redis.link import RedisLink
+from extauth.tasks import end
 from extauth.throttle.claims import Claim
 from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.slots import Blocked
@@ -101,9 +102,7 @@ class ClusterLimitStore:
     async def close(self) -> None:
         """Let go of all connections."""
         self._violations.close()
-        for task in self._several:
-            task.cancel()
-        await asyncio.gather(*self._several, return_exceptions=True)
+        await end(*self._several)
         await self._calls.close()
         await self._servers.close()
 

@@ -11,6 +11,7 @@ from extauth.errors import StoreError
 from extauth.stores.redis.faults import told
 from extauth.stores.redis.limits.line import Answered, Program, ScriptLine, Words, dial, heard
 from extauth.stores.redis.limits.wire import RedisError
+from extauth.tasks import end
 
 # How long a connection that was late may take to answer after all, before it is given up for a new one.
 _PATIENCE_SECONDS = 0.2
@@ -125,8 +126,7 @@ class Node:
             if timer is not None:
                 timer.cancel()
         if self._dialler is not None:
-            self._dialler.cancel()
-            await asyncio.gather(self._dialler, return_exceptions=True)
+            await end(self._dialler)
         if self._line is not None:
             self._line.abort()
 
