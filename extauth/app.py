@@ -18,11 +18,9 @@ from extauth.abuse.monitor import AbuseMonitor
 from extauth.admin.api import AdminApi
 from extauth.callers import Caller
 from extauth.clock import Clock, SystemClock
-from extauth.compiled import planner
+from extauth.compiled import DIALECTS, planner
 from extauth.completion.signals import Counters
 from extauth.configured import Parts, compiler, configure
-from extauth.dialects.envoy import EnvoyDialect
-from extauth.dialects.nginx import NginxDialect
 from extauth.errors import StoreError
 from extauth.health import Health
 from extauth.keys.audit import AuditTrimming
@@ -115,7 +113,7 @@ async def open_app(
             abuse=abuse,
             clock=clock,
         )
-        counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
+        counts = CheckCounts(DIALECTS)
         recorder = _recorder(stack, settings, counts, lines, parts)
         trimming = AuditTrimming(management.store, clock, settings.audit.retention)
         if trims_audit:
