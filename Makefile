@@ -31,7 +31,7 @@ DEMO_OPTIONS = \
 .PHONY: help
 help: ## List the targets
 	@echo 'make TARGET, where TARGET is one of'
-	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(INSTALLED)demo demo-packages ## Run extauth, Envoy, nginx and a sample API here, with curl lines to paste
@@ -58,6 +58,19 @@ types: $(INSTALLED)dev $(INSTALLED)bench ## Check the types of package, tests an
 .PHONY: bench
 bench: $(INSTALLED)bench bench-packages ## Measure a check against a bare server; benchmarks/README.md explains
 	@$(PY) benchmarks/run.py
+
+.PHONY: site
+site: export NO_MKDOCS_2_WARNING := 1
+site: $(INSTALLED)dev ## Build the documentation as a site, into dist/site
+	@$(PY) -m mkdocs build --quiet --strict --config-file deploy/site/mkdocs.yml
+	echo 'See it: python3 -m http.server --bind 127.0.0.1 --directory dist/site'
+
+.PHONY: reference
+reference: $(INSTALLED)dev ## Bring the fields in docs/configuration.md up to date
+	@page=docs/configuration.md
+	head=$$(sed '/^<!-- Printed by/q' "$$page")
+	fields=$$($(VENV)/bin/extauth config reference)
+	printf '%s\n\n%s\n' "$$head" "$$fields" > "$$page"
 
 # All groups are resolved together first, and each file starts from that: no two files pin different versions.
 .PHONY: lock
@@ -121,7 +134,7 @@ demo-packages:
 .PHONY: test-packages
 test-packages:
 	@$(DEBIAN)
-	need nginx haproxy wrk curl redis-server openssl
+	need nginx haproxy wrk curl jq redis-server openssl nodejs chromium
 
 .PHONY: bench-packages
 bench-packages:

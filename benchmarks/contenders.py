@@ -22,6 +22,7 @@ TITLES = {
     FLOOR: "bare ASGI function on uvicorn",
     "allowed": "extauth, warm check allowed",
     "leased": "extauth, allowed, with a lease",
+    "uncounted": "extauth, allowed, no usage",
     "fresh": "extauth, allowed, path not seen before",
     "limited": "extauth, rate limit spent",
     "unknown": "extauth, forged key",
@@ -31,6 +32,7 @@ TITLES = {
     "redis-limited": "extauth on Redis, rate limit spent",
     "redis-keys": "extauth on Redis, many keys in turn",
     "rival": "nginx with Lua on Redis",
+    "redis-uncounted": "extauth on Redis, many keys, no usage",
     "redis-single": "extauth on Redis, one caller alone",
 }
 # The status that each must answer, and for extauth the code that its decision lines must hold.
@@ -49,8 +51,12 @@ _REDIS_ANSWERS = {
     "redis-single": (200, "allowed"),
 }
 # Whose limits are in Redis.
-ON_REDIS = frozenset((*_REDIS_ANSWERS, "rival"))
+ON_REDIS = frozenset((*_REDIS_ANSWERS, "redis-uncounted", "rival"))
 MEMORY = "redis-memory"
+# Those whose server is another one, which counts no usage.
+_UNCOUNTED = "uncounted"
+_REDIS_UNCOUNTED = "redis-uncounted"
+_NO_USAGE = {"usage": {"enabled": False}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +97,8 @@ def start_embedded(
         server = service.serve(core=core)
         stack.callback(server.stop)
         contenders += [one for one in _of_extauth(server, service.log, keys) if one.name in wanted]
+    if _UNCOUNTED in wanted:
+        contenders.append(_uncounted(stack, core=core, folder=folder / _UNCOUNTED))
     if "peer" in wanted:
         digest = hashlib.sha256(keys.allowed.encode()).hexdigest()
         environment = {"BENCHMARK_KEY_SHA256": digest}
@@ -118,13 +126,18 @@ def start_on_redis(
     service = many.service(folder, redis)
     keys = service.create_keys()
     contenders, bytes_each = [], None
-    if wanted & {*_REDIS_ANSWERS, MEMORY}:
+    if wanted & {*_REDIS_ANSWERS, _REDIS_UNCOUNTED, MEMORY}:
         many.put_in(redis)
+    if wanted & {_REDIS_UNCOUNTED, MEMORY}:
+        # Before usage is counted: what is asked is what limits take.
+        uncounted, bytes_each = _uncounted_on_redis(stack, many, redis, core=cores.server, folder=folder)
+        contenders.append(uncounted)
+    if wanted & _REDIS_ANSWERS.keys():
         server = service.serve(core=cores.server)
         stack.callback(server.stop)
         contenders += _on_redis(server, service.log, keys, many, redis)
-        if wanted & {"redis-keys", MEMORY}:
-            bytes_each = _bytes_each(contenders[0], many, redis)
+        if "redis-keys" in wanted:
+            many.ask_once(server.port)
     if "rival" in wanted:
         server = start_rival(redis, key=keys.allowed, core=cores.server, folder=folder)
         stack.callback(server.stop)
@@ -143,6 +156,36 @@ def _of_extauth(server: Server, log: DecisionLog, keys: Keys) -> list[Contender]
         )
         for name, (status, code) in _EXTAUTH_ANSWERS.items()
     ]
+
+
+def _uncounted(stack: ExitStack, *, core: int, folder: Path) -> Contender:
+    folder.mkdir()
+    service = Service(folder, changes=_NO_USAGE)
+    key = service.create_keys().allowed
+    server = service.serve(core=core)
+    stack.callback(server.stop)
+    return Contender(name=_UNCOUNTED, server=server, status=200, key=key, log=service.log, code="allowed")
+
+
+def _uncounted_on_redis(
+    stack: ExitStack, many: ManyKeys, redis: RedisServer, *, core: int, folder: Path
+) -> tuple[Contender, float]:
+    folder = folder / _UNCOUNTED
+    folder.mkdir()
+    service = many.service(folder, redis, changes=_NO_USAGE)
+    server = service.serve(core=core)
+    stack.callback(server.stop)
+    contender = Contender(
+        name=_REDIS_UNCOUNTED,
+        server=server,
+        status=200,
+        key=many.texts[0],
+        keys=many.texts,
+        log=service.log,
+        code="allowed",
+        redis=redis.server,
+    )
+    return contender, _bytes_each(contender, many, redis)
 
 
 def _on_redis(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -44,10 +45,15 @@ class ManyKeys:
         self._secret = random_base62(_SECRET_LENGTH)
         self.texts = tuple(self._text(number) for number in range(count))
 
-    def service(self, folder: Path, redis: RedisServer) -> Service:
-        """Return extauth's installation on this Redis, which knows the pepper of the keys."""
+    def service(
+        self, folder: Path, redis: RedisServer, *, changes: Mapping[str, object] | None = None
+    ) -> Service:
+        """Return extauth's installation on this Redis, which knows the pepper of the keys.
+
+        `changes` take the place of sections of its configuration.
+        """
         size = max(_DEFAULT_CACHE, 2 * len(self.texts))
-        changes = {
+        settings = {
             "store": {"url": redis.url},
             "keys": {
                 "peppers": [pepper.decode() for pepper in self._peppers.secrets],
@@ -56,8 +62,9 @@ class ManyKeys:
             "tiers": _TIERS,
             # A busy machine must not void a measurement. It costs nothing where no check is late.
             "failure": {"deadline": "2s"},
+            **(changes or {}),
         }
-        return Service(folder, changes=changes, module="benchmarks.cheap")
+        return Service(folder, changes=settings, module="benchmarks.cheap")
 
     def put_in(self, redis: RedisServer) -> None:
         """Put the records into Redis, past the audit log. Raises StoreError."""

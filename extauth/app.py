@@ -6,7 +6,6 @@ what follows from the settings, and changes with them, in `configured.py`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from extauth.callers import Caller
 from extauth.clock import Clock, SystemClock
 from extauth.compiled import DIALECTS, planner
 from extauth.completion.signals import Counters
-from extauth.configured import Parts, compiler, configure
+from extauth.configured import Configured, Parts, compiler, configure, dashboard
+from extauth.dashboard.app import Dashboard
+from extauth.docs.serving import ConsumerDocs
 from extauth.errors import StoreError
-from extauth.health import Health
+from extauth.health import Health, log_change
 from extauth.keys.audit import AuditTrimming
 from extauth.keys.directory import CacheSizes, KeyDirectory
 from extauth.keys.hashing import SecretHasher
@@ -33,7 +34,8 @@ from extauth.keys.service import KeyService
 from extauth.keys.shadows import ShadowTracker
 from extauth.keys.uses import UseTracker
 from extauth.keys.watcher import KeyWatcher, StoreProbe
-from extauth.management import KeyManagement, open_key_management
+from extauth.management import KeyManagement, open_key_management, open_usage
+from extauth.server.process import spawn
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
 from extauth.stores.base import KeyStore
@@ -50,6 +52,7 @@ from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
 from extauth.throttle.opening import open_leases
 from extauth.throttle.releases import Releases
+from extauth.usage.opening import count_usage
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +76,8 @@ class App:
     records: KeyRecords[Caller]
     trimming: AuditTrimming
     admin: AdminApi
+    dashboard: Dashboard
+    docs: ConsumerDocs
     reloads: ReloadCounts
     releases: Releases
     signals: Counters
@@ -89,7 +94,7 @@ async def open_app(
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        health = Health("keys", "limits", advisory=("config",), on_change=_log_change)
+        health = Health("keys", "limits", advisory=("config",), on_change=log_change)
         management = await stack.enter_async_context(open_key_management(settings, clock=clock))
         claims, ends = Claims(), LeaseCounts()
         limits, shared = await _open_limits(
@@ -103,6 +108,7 @@ async def open_app(
             management=management,
             keys=_key_directory(stack, settings, management, records, abuse, clock=clock),
             uses=_note_uses(stack, management.store),
+            usage=await stack.enter_async_context(open_usage(settings.store)),
             limits=limits,
             shared=shared,
             without_store=without_store,
@@ -117,7 +123,7 @@ async def open_app(
         recorder = _recorder(stack, settings, counts, lines, parts)
         trimming = AuditTrimming(management.store, clock, settings.audit.retention)
         if trims_audit:
-            stack.push_async_callback(_stop, asyncio.create_task(trimming.run()))
+            spawn(stack, trimming.run())
         yield _put_together(settings, parts, health, recorder, counts, records=records, trimming=trimming)
 
 
@@ -133,17 +139,11 @@ def _put_together(
 ) -> App:
     # Held by nobody else: it is gone once other settings are in force.
     made = configure(settings, parts)
+    admin, reloads = AdminApi(gate=made.gate, services=made.services), ReloadCounts(parts.clock)
     return App(
         settings=settings,
         parts=parts,
-        responder=Responder(
-            checker=made.checker,
-            dialects=made.dialects,
-            recorder=recorder,
-            clock=parts.clock,
-            max_checks=settings.throttle.max_checks,
-            queued=lambda: parts.leases.waiting,
-        ),
+        responder=_responder(settings, parts, made, recorder),
         health=health,
         recorder=recorder,
         counts=counts,
@@ -154,10 +154,25 @@ def _put_together(
         keys=parts.management.service,
         records=records,
         trimming=trimming,
-        admin=AdminApi(gate=made.gate, services=made.services),
-        reloads=ReloadCounts(parts.clock),
-        releases=Releases(parts.leases),
+        admin=admin,
+        dashboard=dashboard(made, parts, counts=admin.counts, reloads=reloads),
+        reloads=reloads,
+        docs=ConsumerDocs(made.docs),
+        releases=Releases(
+            parts.leases, on_upstream=None if recorder.usage is None else recorder.usage.see_upstream
+        ),
         signals=Counters(),
+    )
+
+
+def _responder(settings: Settings, parts: Parts, made: Configured, recorder: Recorder) -> Responder:
+    return Responder(
+        checker=made.checker,
+        dialects=made.dialects,
+        recorder=recorder,
+        clock=parts.clock,
+        max_checks=settings.throttle.max_checks,
+        queued=lambda: parts.leases.waiting,
     )
 
 
@@ -190,9 +205,10 @@ def _recorder(
         allowed_sample=settings.log.allowed_sample,
         uses=parts.uses,
         shadows=_note_shadowed(stack, parts.management.store),
+        usage=count_usage(stack, parts.usage, parts.claims, parts.clock) if settings.usage.enabled else None,
         keys=settings.keys.cache.records,
     )
-    # Decisions that are noted and not yet counted count as uses too, and as refusals in shadow.
+    # Decisions that are noted and not yet counted count as uses too, as usage, and as refusals in shadow.
     stack.callback(recorder.flush)
     lines.add_source(recorder.flush)
     return recorder
@@ -201,7 +217,7 @@ def _recorder(
 def _note_shadowed(stack: AsyncExitStack, store: KeyStore) -> ShadowTracker:
     shadows = ShadowTracker(store)
     stack.push_async_callback(shadows.close)
-    stack.push_async_callback(_stop, asyncio.create_task(shadows.run()))
+    spawn(stack, shadows.run())
     return shadows
 
 
@@ -256,14 +272,14 @@ async def _keep_bans(
     # Who is banned already is so from the first check on.
     await keeper.look()
     stack.push_async_callback(keeper.close)
-    stack.push_async_callback(_stop, asyncio.create_task(keeper.run()))
+    spawn(stack, keeper.run())
     return abuse
 
 
 def _note_uses(stack: AsyncExitStack, store: KeyStore) -> UseTracker:
     uses = UseTracker(store)
     stack.push_async_callback(uses.close)
-    stack.push_async_callback(_stop, asyncio.create_task(uses.run()))
+    spawn(stack, uses.run())
     return uses
 
 
@@ -288,7 +304,7 @@ async def _watch_keys(
             on_success=works,
         )
     await watcher.look()
-    stack.push_async_callback(_stop, asyncio.create_task(watcher.run()))
+    spawn(stack, watcher.run())
 
 
 async def _keep_limits(
@@ -305,7 +321,7 @@ async def _keep_limits(
     stack.push_async_callback(write_behind.close)
     await write_behind.restore()
     health.report("limits")
-    stack.push_async_callback(_stop, asyncio.create_task(write_behind.run()))
+    spawn(stack, write_behind.run())
 
 
 async def _open_shared_limits(
@@ -328,16 +344,3 @@ async def _open_shared_limits(
     stack.push_async_callback(shared.close)
     health.report("limits")
     return shared
-
-
-def _log_change(part: str, problem: str) -> None:
-    log = structlog.get_logger("extauth.health")
-    if problem:
-        log.error("part_failed", part=part, problem=problem)
-    else:
-        log.info("part_works", part=part)
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

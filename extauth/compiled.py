@@ -46,13 +46,21 @@ def header_writer(settings: Settings, clock: Clock) -> HeaderWriter:
     )
 
 
+def answer_writer(settings: Settings, clock: Clock) -> AnswerWriter:
+    """Return what writes all that dialects say alike."""
+    return AnswerWriter(
+        header_writer(settings, clock),
+        ProblemWriter(docs_url=settings.docs_url),
+        security=settings.headers.security,
+    )
+
+
 def dialects(settings: Settings, clock: Clock) -> tuple[Dialect, ...]:
     """Return what speaks with each proxy."""
     reader = RequestReader(
         trusted_hops=settings.proxy.trusted_hops, query_parameter=settings.credentials.query_parameter
     )
-    headers = header_writer(settings, clock)
-    writer = AnswerWriter(headers, ProblemWriter(docs_url=settings.docs_url))
+    writer = answer_writer(settings, clock)
     return tuple(dialect(reader, writer) for dialect in _DIALECTS)
 
 

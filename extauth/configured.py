@@ -12,13 +12,19 @@ from fractions import Fraction
 
 from extauth.abuse.monitor import AbuseMonitor
 from extauth.abuse.service import BanService
-from extauth.admin.access import Gate
+from extauth.admin.access import KeyGate
+from extauth.admin.authentication import Authenticator
+from extauth.admin.counts import AdminCounts
 from extauth.admin.endpoint import Services
 from extauth.callers import Caller, plans_without_key
 from extauth.check import Checker
 from extauth.clock import Clock
 from extauth.compiled import dialects, explainer, key_limits, planner, route_table
+from extauth.dashboard.access import Doorkeeper
+from extauth.dashboard.app import Dashboard, DashboardParts
+from extauth.dashboard.sessions import SessionCodec, Sessions
 from extauth.dialects.base import Dialect
+from extauth.docs.site import Site
 from extauth.failure import FailureModes, FailurePolicy, Mode
 from extauth.keys.directory import KeyDirectory
 from extauth.keys.idempotency import RepeatableCreation
@@ -31,9 +37,12 @@ from extauth.settings.model import FailureSettings, Settings
 from extauth.stores.limits import Queue, SharedLimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.states import LocalLimits
+from extauth.stores.usage import UsageStore
+from extauth.telemetry.reloads import ReloadCounts
 from extauth.throttle.claims import Claims
 from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
+from extauth.usage.service import UsageService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +56,7 @@ class Parts:
     management: KeyManagement
     keys: KeyDirectory[Caller]
     uses: UseTracker
+    usage: UsageStore
     limits: MemoryLimitStore
     shared: SharedLimitStore | None
     without_store: MemoryLimitStore
@@ -71,8 +81,9 @@ class Configured:
     checker: Checker
     dialects: tuple[Dialect, ...]
     key_rules: KeyRules
-    gate: Gate
+    gate: KeyGate
     services: Services
+    docs: Site
 
 
 def configure(settings: Settings, parts: Parts) -> Configured:
@@ -92,20 +103,41 @@ def configure(settings: Settings, parts: Parts) -> Configured:
         checker=_checker(settings, parts, plans, recompile),
         dialects=dialects(settings, parts.clock),
         key_rules=key_rules(settings),
-        gate=Gate(
-            keys=parts.keys,
-            uses=parts.uses,
-            clock=parts.clock,
-            realm=settings.credentials.realm,
-            abuse=parts.abuse,
-        ),
+        gate=KeyGate(authenticator(parts), realm=settings.credentials.realm),
         services=_services(settings, parts),
+        docs=Site(settings),
     )
 
 
 def compiler(plans: Planner) -> Callable[[ApiKey], Caller]:
     """Return what makes a record ready for checks."""
     return lambda record: Caller(record, plans)
+
+
+def authenticator(parts: Parts) -> Authenticator:
+    """Return what recognises keys on the admin listener."""
+    return Authenticator(keys=parts.keys, uses=parts.uses, clock=parts.clock, abuse=parts.abuse)
+
+
+def dashboard(
+    configured: Configured, parts: Parts, *, counts: AdminCounts, reloads: ReloadCounts
+) -> Dashboard:
+    """Return the dashboard. It is made once, and told of other settings."""
+    management = parts.management
+    sessions = Sessions(
+        codec=SessionCodec(management.peppers.secrets),
+        authenticator=authenticator(parts),
+        store=management.store,
+        clock=parts.clock,
+        rules=configured.settings.dashboard,
+    )
+    made_of = DashboardParts(
+        doorkeeper=Doorkeeper(sessions, configured.settings),
+        store=management.store,
+        reloads=reloads,
+        counts=counts,
+    )
+    return Dashboard(made_of, configured.services)
 
 
 def _checker(
@@ -153,4 +185,5 @@ def _services(settings: Settings, parts: Parts) -> Services:
         explainer=explainer(settings, store, states, clock),
         shadowed=store,
         bans=BanService(store, clock),
+        usage=UsageService(parts.usage, store, clock),
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import structlog
+
 STARTING = "starting"
 
 
@@ -63,3 +65,12 @@ class Health:
     def page(self) -> Mapping[str, Mapping[str, str]]:
         """Return the parts as the page shows them. See `Readiness`."""
         return {"parts": {part: problem or "ok" for part, problem in self._problems.items()}}
+
+
+def log_change(part: str, problem: str) -> None:
+    """Log how a part is now."""
+    log = structlog.get_logger("extauth.health")
+    if problem:
+        log.error("part_failed", part=part, problem=problem)
+    else:
+        log.info("part_works", part=part)

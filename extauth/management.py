@@ -20,8 +20,9 @@ from extauth.settings.model import Settings, StoreSettings
 from extauth.settings.routing import parse_own_limits
 from extauth.stores import open as opening
 from extauth.stores.base import KeyStore
-from extauth.stores.open import open_key_store
+from extauth.stores.open import open_key_store, open_usage_store
 from extauth.stores.states import LimitStates
+from extauth.stores.usage import UsageStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,16 @@ async def open_limit_states(
         yield states
     finally:
         await states.close()
+
+
+@asynccontextmanager
+async def open_usage(settings: StoreSettings, *, to_read: bool = False) -> AsyncIterator[UsageStore]:
+    """Open what keeps usage; who only means `to_read` makes no file. Raises StoreError."""
+    store = await open_usage_store(settings, to_read=to_read)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @asynccontextmanager

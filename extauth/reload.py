@@ -35,6 +35,7 @@ NEEDS_RESTART = frozenset(
         "throttle.token",
         "throttle.token_file",
         "log.file",
+        "usage",
     }
 )
 # All else. A field that is in neither is a mistake that a test finds.
@@ -53,6 +54,8 @@ TAKEN_OVER = frozenset(
         "proxy",
         "credentials",
         "headers",
+        "dashboard",
+        "docs",
         "docs_url",
         "keys.environments",
         "keys.default_environment",
@@ -126,6 +129,8 @@ def put_in_force(app: App, configured: Configured) -> None:
     app.records.compile_with(configured.compile, configured.recompile)
     app.keys.judge_by(configured.key_rules)
     app.admin.go_by(gate=configured.gate, services=configured.services)
+    app.dashboard.go_by(settings, configured.services)
+    app.docs.go_by(configured.docs)
     app.trimming.retention = settings.audit.retention
     app.parts.abuse.go_by(settings.abuse.to_rules())
     # What was decided under the old settings is logged as they said.

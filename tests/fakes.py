@@ -27,6 +27,7 @@ from extauth.stores.base import (
     KeyPage,
     KeyUse,
 )
+from extauth.stores.search import Found, folded
 from extauth.stores.shadowed import Place, ShadowedCount, oldest_kept, place_among
 from tests.fake_bans import MemoryBans
 
@@ -141,6 +142,17 @@ class MemoryKeyStore(MemoryBans):
         page = tuple(keys[:limit])
         return KeyPage(page, page[-1].key_id if len(keys) > limit else None)
 
+    async def search(self, beginning: str, *, limit: int) -> Found:
+        """Return what begins so. See `SearchableStore`."""
+        self._called("search")
+        keys = sorted((stored.key for stored in self._stored.values()), key=lambda key: key.key_id)
+        by_id = [key for key in keys if key.key_id.startswith(beginning)]
+        named = sorted(keys, key=lambda key: (folded(key.name), key.key_id))
+        by_name = [key for key in named if folded(key.name).startswith(folded(beginning))]
+        found = {key.key_id: key for key in (*by_id, *by_name)}
+        users = Counter(key.user_id for key in keys if key.user_id.startswith(beginning))
+        return Found(keys=tuple(found.values())[:limit], users=dict(sorted(users.items())[:limit]))
+
     async def count(self) -> int:
         """Return how many records there are."""
         self._called("count")
@@ -204,6 +216,11 @@ class MemoryKeyStore(MemoryBans):
         if held is None or held.at < stale_before:
             self._claims[name] = held = claim
         return held
+
+    async def claimed(self, name: str) -> Claim | None:
+        """Return whose a name is. See `KeyStore`."""
+        self._called("claimed")
+        return self._claims.get(name)
 
     async def release(self, name: str, claim: Claim) -> None:
         """Give a name back. See `KeyStore`."""

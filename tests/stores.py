@@ -6,21 +6,34 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from extauth.stores.base import KeyStore
 from extauth.stores.limits import BucketArchive, LimitStore
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
+from extauth.stores.sqlite_usage import SqliteUsageStore
+from extauth.stores.usage import UsageStore
+from tests.fake_usage import MemoryUsageStore
 from tests.fakes import MemoryArchive, MemoryKeyStore
 from tests.redis.limits import Shared, redis_cluster_limits, redis_limits
 from tests.redis.server import redis_cluster_keys, redis_keys
+from tests.redis.usage import redis_cluster_usage, redis_usage
+
+
+class _Openable(Protocol):
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+Opened = TypeVar("Opened", bound=_Openable)
 
 
 @asynccontextmanager
-async def sqlite_keys(folder: Path) -> AsyncIterator[SqliteKeyStore]:
-    """Open the embedded key store."""
-    store = SqliteKeyStore(folder / "extauth.db")
+async def opened(store: Opened) -> AsyncIterator[Opened]:
+    """Open a store, and close it."""
     await store.open()
     try:
         yield store
@@ -28,15 +41,19 @@ async def sqlite_keys(folder: Path) -> AsyncIterator[SqliteKeyStore]:
         await store.close()
 
 
-@asynccontextmanager
-async def sqlite_archive(folder: Path) -> AsyncIterator[SqliteBucketArchive]:
+def sqlite_keys(folder: Path) -> AbstractAsyncContextManager[SqliteKeyStore]:
+    """Open the embedded key store."""
+    return opened(SqliteKeyStore(folder / "extauth.db"))
+
+
+def sqlite_archive(folder: Path) -> AbstractAsyncContextManager[SqliteBucketArchive]:
     """Open the embedded archive of limit buckets."""
-    archive = SqliteBucketArchive(folder / "extauth-limits.db")
-    await archive.open()
-    try:
-        yield archive
-    finally:
-        await archive.close()
+    return opened(SqliteBucketArchive(folder / "extauth-limits.db"))
+
+
+def sqlite_usage(folder: Path) -> AbstractAsyncContextManager[SqliteUsageStore]:
+    """Open the embedded store of usage."""
+    return opened(SqliteUsageStore(folder / "extauth-usage.db"))
 
 
 @asynccontextmanager
@@ -54,6 +71,11 @@ async def _memory_limits(_folder: Path) -> AsyncIterator[MemoryLimitStore]:
     yield MemoryLimitStore()
 
 
+@asynccontextmanager
+async def _memory_usage(_folder: Path) -> AsyncIterator[MemoryUsageStore]:
+    yield MemoryUsageStore()
+
+
 KEY_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[KeyStore]]] = {
     "sqlite": sqlite_keys,
     # What the unit tests use must keep the same contract.
@@ -66,6 +88,12 @@ WITH_SERVERS = frozenset(("redis", "redis-cluster"))
 ARCHIVES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[BucketArchive]]] = {
     "sqlite": sqlite_archive,
     "fake": _memory_archive,
+}
+USAGE_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[UsageStore]]] = {
+    "sqlite": sqlite_usage,
+    "fake": _memory_usage,
+    "redis": redis_usage,
+    "redis-cluster": redis_cluster_usage,
 }
 LIMIT_STORES: Mapping[str, Callable[[Path], AbstractAsyncContextManager[LimitStore]]] = {
     "memory": _memory_limits,

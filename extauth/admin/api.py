@@ -33,36 +33,50 @@ PREFIX = "/admin/v1"
 
 
 class AdminApi:
-    """Answers the requests of all endpoints, and counts them."""
+    """Answers the requests of all endpoints of a table, and counts them, in `counts` where these are given.
 
-    def __init__(self, *, gate: Gate, services: Services) -> None:
-        self.counts = AdminCounts()
+    The table is the admin API's own at `/admin/v1`, which is documented there, unless others are given.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        services: Services,
+        endpoints: Sequence[Endpoint] = ENDPOINTS,
+        prefix: str = PREFIX,
+        counts: AdminCounts | None = None,
+    ) -> None:
+        self.counts = counts or AdminCounts()
+        self._endpoints = endpoints
+        self._prefix = prefix
         self._gate = gate
         self._services = services
         self._log = structlog.get_logger("extauth.admin")
 
-    def go_by(self, *, gate: Gate, services: Services) -> None:
-        """Answer all further requests with these."""
-        self._gate = gate
+    def go_by(self, *, services: Services, gate: Gate | None = None) -> None:
+        """Answer all further requests with these; without a gate, at the one that it has."""
+        self._gate = gate or self._gate
         self._services = services
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, one for each path."""
         paths: defaultdict[str, dict[str, Endpoint]] = defaultdict(dict)
-        for endpoint in ENDPOINTS:
+        for endpoint in self._endpoints:
             paths[endpoint.path][endpoint.method] = endpoint
             if endpoint.method == "GET":
                 paths[endpoint.path]["HEAD"] = endpoint
-        schema = orjson.dumps(document(ENDPOINTS, PREFIX))
+        routes = [Route(self._prefix + path, _Path(self, by_method)) for path, by_method in paths.items()]
+        return [self._documentation(), *routes] if self._prefix == PREFIX else routes
+
+    def _documentation(self) -> Route:
+        schema = orjson.dumps(document(self._endpoints, self._prefix))
 
         async def openapi(_request: Request) -> Response:
             """What there is, which is no secret."""
             return Response(schema, media_type="application/json", headers=NO_STORE)
 
-        return [
-            Route(f"{PREFIX}/openapi.json", openapi),
-            *(Route(PREFIX + path, _Path(self, by_method)) for path, by_method in paths.items()),
-        ]
+        return Route(f"{self._prefix}/openapi.json", openapi)
 
     async def respond(self, endpoint: Endpoint, request: Request) -> Response:
         """Answer one request."""

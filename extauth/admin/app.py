@@ -6,18 +6,19 @@ It answers nothing that a proxy asks, and never shows a stack trace.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import orjson
 import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from extauth.admin.problems import NO_STORE, AdminCode, Problem, ProblemResponse
 from extauth.health import Readiness
@@ -31,6 +32,14 @@ async def _at_once() -> None:
     """Wait for nothing."""
 
 
+def _alone(app: ASGIApp) -> ASGIApp:
+    return app
+
+
+def _no_headers() -> Mapping[str, str]:
+    return {}
+
+
 def admin_app(
     *,
     health: Readiness,
@@ -38,10 +47,14 @@ def admin_app(
     counts: CheckCounts,
     routes: Sequence[BaseRoute] = (),
     before_metrics: Callable[[], Awaitable[None]] = _at_once,
+    around: Callable[[ASGIApp], ASGIApp] = _alone,
+    security: Callable[[], Mapping[str, str]] = _no_headers,
 ) -> ASGIApp:
     """Return the ASGI application of the admin listener, with further routes.
 
     `before_metrics` is awaited before each page of metrics: it gathers what other processes have counted.
+    `around` puts something around all of it.
+    `security` are headers of every answer that has none of that name, asked anew for each.
     """
     app = Starlette(
         routes=[*_own_routes(health, registry, before_metrics), *routes],
@@ -49,13 +62,27 @@ def admin_app(
     )
     # A path with a slash too many is another path, which is not there.
     app.router.redirect_slashes = False
+    whole = around(app)
 
     async def without_repetition(scope: Scope, receive: Receive, send: Send) -> None:
         # Starlette answers a fault and raises it again for the server to log; `fault` has logged it already.
         with contextlib.suppress(Exception):
-            await app(scope, receive, send)
+            await whole(scope, receive, _adding(security(), send))
 
     return without_repetition
+
+
+def _adding(lines: Mapping[str, str], send: Send) -> Send:
+    """Return what sends an answer with these headers, where it has none of that name."""
+
+    async def send_with(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in lines.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return send_with
 
 
 def _own_routes(

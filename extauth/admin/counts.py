@@ -43,7 +43,9 @@ class AdminCounts(Collector):
     def collect(self) -> Iterator[Metric]:
         """Make the metric family. Called by the registry for every scrape."""
         family = CounterMetricFamily(
-            "extauth_admin_requests_total", "Requests that the admin API answered.", labels=["outcome"]
+            "extauth_admin_requests_total",
+            "Requests that the admin API and the dashboard answered.",
+            labels=["outcome"],
         )
         for outcome, count in self.requests.items():
             family.add_metric([outcome.value], count)

@@ -19,6 +19,7 @@ from extauth.model import ApiKey
 from extauth.reporting.explain import Explainer
 from extauth.reporting.standing import KeyLimits
 from extauth.stores.shadowed import ShadowedStore
+from extauth.usage.service import UsageService
 
 Input = TypeVar("Input", bound=Asked)
 
@@ -36,6 +37,7 @@ class Services:
     explainer: Explainer
     shadowed: ShadowedStore
     bans: BanService
+    usage: UsageService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from extauth.admin.records import (
     PepperList,
     Purged,
 )
+from extauth.admin.usage import USAGE_ENDPOINTS
 from extauth.keys.scopes import AUDIT_READ, KEYS_READ, KEYS_WRITE
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -203,4 +204,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     *LIMIT_ENDPOINTS,
     *BAN_ENDPOINTS,
+    *USAGE_ENDPOINTS,
 )

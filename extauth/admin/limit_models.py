@@ -57,6 +57,10 @@ class LimitStanding(Shown):
     shadow: bool = Field(description="Whether it never refuses.")
     cost: int = Field(description="How much a request takes.")
     capacity: int
+    rate: int = Field(description="How many requests come back, or begin anew, each period.")
+    period_seconds: float | None = Field(
+        description="That period, to the microsecond; null: a month of the calendar."
+    )
     remaining: int | None = Field(description="How much is left now.")
     reset_seconds: int | None = Field(description="When nothing is spent any more, from now.")
     retry_seconds: int | None = Field(description="When a request that has no room now will have it.")

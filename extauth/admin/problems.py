@@ -50,6 +50,10 @@ class AdminCode(enum.StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     INVALID_INPUT = "invalid_input"
     COOLING_DOWN = "cooling_down"
+    NO_SESSION = "no_session"
+    CROSS_SITE = "cross_site"
+    SELF_SERVICE_OFF = "self_service_off"
+    TOO_MANY_STREAMS = "too_many_streams"
     INTERNAL_ERROR = "internal_error"
     STORE_UNAVAILABLE = "store_unavailable"
     OVERLOADED = "overloaded"
@@ -106,6 +110,20 @@ ADMIN_PROBLEMS: Mapping[AdminCode, AdminProblemKind] = {
         "Too Many Requests",
         "Too many keys from here were no good, or an operator has banned you. Send nothing for as many "
         "seconds as Retry-After says.",
+    ),
+    AdminCode.NO_SESSION: AdminProblemKind(
+        401, "Unauthorized", "You are not signed in, or your session has ended. Sign in with a key."
+    ),
+    AdminCode.CROSS_SITE: AdminProblemKind(
+        403,
+        "Forbidden",
+        "The request doesn't come from the dashboard's own pages, or lacks the session's X-CSRF-Token.",
+    ),
+    AdminCode.SELF_SERVICE_OFF: AdminProblemKind(
+        403, "Forbidden", "You can't do this to your keys yourself. Ask whoever runs this API."
+    ),
+    AdminCode.TOO_MANY_STREAMS: AdminProblemKind(
+        429, "Too Many Requests", "Too many pages are being kept up to date. Close some, or try again later."
     ),
     AdminCode.INTERNAL_ERROR: AdminProblemKind(
         500, "Internal Server Error", "A fault that nobody foresaw; the log has it."

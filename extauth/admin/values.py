@@ -45,9 +45,10 @@ def _to_flag(value: object) -> bool:
     return value == "true"
 
 
-def _to_count(value: object) -> int:
-    if not isinstance(value, str) or not _NUMBER.fullmatch(value) or not 1 <= int(value) <= LARGEST_PAGE:
-        raise ValueError(f"must be a number from 1 to {LARGEST_PAGE}")
+def to_count(value: object, most: int = LARGEST_PAGE) -> int:
+    """Read a number from 1 on. Raises ValueError."""
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value) or not 1 <= int(value) <= most:
+        raise ValueError(f"must be a number from 1 to {most}")
     return int(value)
 
 
@@ -62,6 +63,6 @@ Moment = Annotated[
 ]
 Grace = Annotated[timedelta, BeforeValidator(_to_grace), WithJsonSchema(_DURATION)]
 Flag = Annotated[bool, BeforeValidator(_to_flag), WithJsonSchema({"type": "boolean"})]
-Count = Annotated[int, BeforeValidator(_to_count), WithJsonSchema(_COUNT)]
+Count = Annotated[int, BeforeValidator(to_count), WithJsonSchema(_COUNT)]
 Word = Annotated[str, Field(max_length=128)]
 KeyId = Annotated[str, Field(pattern=f"^{KEY_ID.pattern}$")]

@@ -14,7 +14,7 @@ from extauth.errors import NotFoundError
 from extauth.keys.token import mask_keys
 from extauth.management import KeyManagement
 
-_TITLES = ("ID", "SUBJECT", "ORIGIN", "BEGAN", "ENDS", "BY", "REASON")
+_TITLES = ("ID", "SUBJECT", "ORIGIN", "BEGAN", "ENDS", "REASON", "BY")
 
 
 @click.group("bans")

@@ -11,6 +11,7 @@ import yaml
 from extauth.errors import ConfigError
 from extauth.settings.load import config_file, load_from_environment
 from extauth.settings.model import Settings
+from extauth.settings.reference import Reference
 from extauth.settings.schema import effective, settings_schema
 
 
@@ -43,6 +44,12 @@ def show(context: click.Context, *, as_json: bool) -> None:
 def schema() -> None:
     """Print the JSON Schema of a configuration file, for editors that complete and check as you type."""
     click.echo(json.dumps(settings_schema(), indent=2))
+
+
+@config_group.command()
+def reference() -> None:
+    """Print the reference of all settings of this version, in Markdown."""
+    click.echo(Reference(settings_schema()).markdown(), nl=False)
 
 
 def _option(context: click.Context) -> Path | None:

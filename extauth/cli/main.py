@@ -19,6 +19,7 @@ from extauth.cli.limits import limits_group
 from extauth.cli.migrate import migrate_command
 from extauth.cli.pepper import pepper_group
 from extauth.cli.serve import serve_command
+from extauth.cli.usage import usage_command
 from extauth.errors import ConfigError, ExtauthError, InvalidInputError
 
 
@@ -41,6 +42,7 @@ root.add_command(bans_group)
 root.add_command(audit_group)
 root.add_command(explain_command)
 root.add_command(limits_group)
+root.add_command(usage_command)
 root.add_command(pepper_group)
 root.add_command(migrate_command)
 root.add_command(config_group)
@@ -70,6 +72,7 @@ _OPTIONS = {
     "limits": "limit",
     "never": "never_expires",
     "scopes": "scope",
+    "to": "until",
 }
 
 

@@ -20,7 +20,9 @@ _ATTRIBUTES, _KEY, _VALUE, _STRING = 0x32, 0x0A, 0x12, 0x0A
 _FIXED64, _LENGTH = 1, 2
 _MORE = 0x80  # of a number: this bit of a byte says that another one follows
 _LONGEST_BODY = 1_024
-_LONGEST = {b"rid": LONGEST_ID, b"lease": LONGEST_LEASE}
+_LONGEST = {b"rid": LONGEST_ID, b"lease": LONGEST_LEASE, b"status": 3, b"us": 14}
+# The attributes whose values are read, in the order in which they stand; a record may lack the last two.
+_NAMES = (b"rid", b"lease", b"status", b"us")
 _MOST_ALIKE = 4
 
 
@@ -41,14 +43,14 @@ class Layout:
     def __init__(
         self, body: bytes, values: dict[bytes, _Span], others: list[_Span], *, progress: bool
     ) -> None:
-        chosen = sorted(values[name] for name in (b"rid", b"lease"))
+        chosen = sorted(values.values())
         self._parts = Struct(_format(sorted([*chosen, *others]), len(body), inside="x", outside="s"))
         self._values = Struct(_format(chosen, len(body), inside="s", outside="x"))
         self._fixed = self._parts.unpack(body)
         self.progress = progress
 
     def values(self, body: bytes) -> tuple[bytes, ...] | None:
-        """Return request id and lease of a body that is as long, if it is like this one."""
+        """Return the values of a body that is as long, if it is like this one."""
         return self._values.unpack(body) if self._parts.unpack(body) == self._fixed else None
 
 
@@ -67,12 +69,15 @@ class Layouts:
     def __init__(self) -> None:
         self._by_size: dict[int, list[Layout]] = {}
 
-    def recall(self, body: bytes) -> tuple[bytes, bytes, bool] | None:
-        """Return request id, lease, and whether the request still runs; None where it must be parsed."""
+    def recall(self, body: bytes) -> tuple[bool, tuple[bytes, ...]] | None:
+        """Return whether the request still runs, and its id and lease, perhaps with status and duration.
+
+        None where it must be parsed.
+        """
         for layout in self._by_size.get(len(body), ()):
             values = layout.values(body)
             if values is not None:
-                return (*values, layout.progress)  # type: ignore[return-value]  # there are two
+                return layout.progress, values
         return None
 
     def learn(self, body: bytes, *, progress: bool) -> None:
@@ -84,13 +89,13 @@ class Layouts:
         except (_UnusualError, IndexError):
             return
         alike = self._by_size.setdefault(len(body), [])
-        if values.keys() >= {b"rid", b"lease"} and values[b"rid"] < values[b"lease"]:
+        if tuple(sorted(values, key=values.__getitem__)) in (_NAMES, _NAMES[:2]):
             alike.insert(0, Layout(body, values, others, progress=progress))
             del alike[_MOST_ALIKE:]
 
 
 def _look(body: bytes) -> tuple[dict[bytes, _Span], list[_Span]]:
-    """Return where rid and lease are, and where all is that may change beside them."""
+    """Return where the values are that are read, and where all is that may change beside them."""
     whole = _Span(0, len(body))
     resource = _only(body, whole, _RESOURCE_LOGS)
     scope = _only(body, resource, _SCOPE_LOGS)
@@ -105,7 +110,7 @@ def _look(body: bytes) -> tuple[dict[bytes, _Span], list[_Span]]:
             value = _only(body, _only(body, span, _VALUE), _STRING)
             if name in values:
                 raise _UnusualError
-            if name in {b"rid", b"lease"}:
+            if name in _LONGEST:
                 values[name] = value
             elif name != b"type":
                 others.append(value)

@@ -7,14 +7,31 @@ from collections.abc import Iterator
 
 import orjson
 
+from extauth.clock import MICROSECONDS
 from extauth.completion.signals import LONGEST_ID, LONGEST_LEASE, Reading, Signal, Unread
 
 _VALUE = re.compile(rb"([!-~]{0,%d})(?:[ \t\r\n\0]|\Z)" % LONGEST_LEASE)
 _ID = re.compile(rf"[!-~]{{1,{LONGEST_ID}}}")
 _LEASE = re.compile(rf"[!-~]{{1,{LONGEST_LEASE}}}")
+_STATUS = re.compile("[1-5][0-9]{2}")
+# What an upstream takes is less than a year; more digits would be no number of a proxy.
+_DURATION = re.compile("([0-9]{1,14})(?:[.]([0-9]{1,9}))?")
 
 
-def signal(request_id: object, lease: object, *, progress: bool = False) -> Reading:
+def status_of(text: str | None) -> int:
+    """Return a status, 0 where it is none."""
+    return int(text) if text and _STATUS.fullmatch(text) else 0
+
+
+def duration_of(text: str | None, unit_us: int) -> int:
+    """Return a duration in microseconds, whose text counts units of so many; 0 where it is none."""
+    found = _DURATION.fullmatch(text or "")
+    return 0 if found is None else round(float(found[0]) * unit_us)
+
+
+def signal(
+    request_id: object, lease: object, *, progress: bool = False, status: int = 0, duration_us: int = 0
+) -> Reading:
     """Return the signal of these values, where `-` means none. Both are visible ASCII: see `signals`."""
     if lease is None or lease in {"", "-"}:
         lease = ""
@@ -22,16 +39,22 @@ def signal(request_id: object, lease: object, *, progress: bool = False) -> Read
         return Unread.UNREADABLE
     if not isinstance(request_id, str) or request_id == "-" or not _ID.fullmatch(request_id):
         return Unread.UNREADABLE
-    return Signal(request_id, lease, progress)
+    return Signal(request_id, lease, progress, status, duration_us if status else 0)
 
 
 def read_line(line: bytes) -> Reading:
-    """Read a line that has `rid=…` and perhaps `lease=…`; text without `rid=` is ignored."""
+    """Read a line that has `rid=…`, and perhaps `lease=…`, `status=…` and `seconds=…`.
+
+    Text without `rid=` is ignored.
+    """
     line = b" " + line
     request_id = _field(line, b" rid=")
     if request_id is None:
         return Unread.IGNORED if line.isascii() and line.strip(b" \r\n\0") else Unread.UNREADABLE
-    return signal(request_id, _field(line, b" lease="))
+    status = status_of(_field(line, b" status="))
+    # That of most lines is looked for no further.
+    duration_us = duration_of(_field(line, b" seconds="), MICROSECONDS) if status else 0
+    return signal(request_id, _field(line, b" lease="), status=status, duration_us=duration_us)
 
 
 def _field(line: bytes, name: bytes) -> str | None:
@@ -44,12 +67,16 @@ def _field(line: bytes, name: bytes) -> str | None:
 
 
 def read_json(text: bytes) -> Reading:
-    """Read an entry of Caddy's access log: `uuid`, and `lease` where it was appended."""
+    """Read an entry of Caddy's access log: `uuid`, `status`, `duration`, `lease` where it was appended."""
     try:
         entry = orjson.loads(text.rstrip(b"\0"))
     except orjson.JSONDecodeError:
         return Unread.UNREADABLE
-    return signal(entry.get("uuid"), entry.get("lease")) if isinstance(entry, dict) else Unread.UNREADABLE
+    if not isinstance(entry, dict):
+        return Unread.UNREADABLE
+    status = status_of(str(entry.get("status")))
+    duration_us = duration_of(str(entry.get("duration")), MICROSECONDS) if status else 0
+    return signal(entry.get("uuid"), entry.get("lease"), status=status, duration_us=duration_us)
 
 
 def read_done(body: bytes) -> Iterator[Reading]:

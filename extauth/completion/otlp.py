@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from extauth.completion.layouts import Layouts
-from extauth.completion.lines import signal
+from extauth.completion.lines import duration_of, signal, status_of
 from extauth.completion.signals import Reading, Signal, Unread
 
 # An AnyValue that is one of these texts, as it stands on the wire.
@@ -81,19 +81,21 @@ class OtlpReader:
         found = self._layouts.recall(body)
         if found is None:
             return None
-        request_id, lease, progress = found
+        progress, (request_id, lease, *upstream) = found
         if lease == b"-":
             lease = b""
         text = (request_id + lease).decode("latin-1")
         if request_id == b"-" or not _VISIBLE(text):
             return None
         size = len(request_id)
+        status, duration_us = _upstream(*upstream) if upstream else (0, 0)
         # Once a signal: the named tuple's own constructor takes twice as long.
-        return tuple.__new__(Signal, (text[:size], text[size:], progress))
+        return tuple.__new__(Signal, (text[:size], text[size:], progress, status, duration_us))
 
     def read(self, body: bytes) -> Iterator[Reading]:
         """Read an ExportLogsServiceRequest whose records have the attributes `rid`, `lease` and `type`.
 
+        `status` and `us` are what the upstream answered, and after how many microseconds.
         Only DownstreamEnd ends a request and DownstreamPeriodic says that it runs; other types are ignored.
         """
         try:
@@ -117,8 +119,25 @@ def _read(attribute: Callable[[str], bytes | None]) -> Reading:
     kind = attribute("type")
     if kind in {_END, _PERIODIC}:
         lease = _text(attribute("lease"))
-        return signal(_text(attribute("rid")), lease, progress=kind == _PERIODIC)
+        status, duration_us = _upstream(_text(attribute("status")), _text(attribute("us")))
+        return signal(
+            _text(attribute("rid")),
+            lease,
+            progress=kind == _PERIODIC,
+            status=status,
+            duration_us=duration_us,
+        )
     return Unread.IGNORED if _text(kind) else Unread.UNREADABLE
+
+
+def _upstream(status: str | bytes, duration_us: str | bytes) -> tuple[int, int]:
+    """Return what the upstream answered, and how long it took; 0 where that isn't told."""
+    told = status_of(_as_text(status))
+    return (told, duration_of(_as_text(duration_us), 1)) if told else (0, 0)
+
+
+def _as_text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 def _text(value: bytes | None) -> str:

@@ -13,11 +13,16 @@ LONGEST_LEASE = 1_024
 
 
 class Signal(NamedTuple):
-    """A request ended; with `progress` it still runs. `lease` is empty where the proxy didn't learn it."""
+    """A request ended; with `progress` it still runs. `lease` is empty where the proxy didn't learn it.
+
+    `status` is what the upstream answered and `duration_us` how long it took, both 0 where that isn't told.
+    """
 
     request_id: str
     lease: str
     progress: bool
+    status: int = 0
+    duration_us: int = 0
 
 
 class SignalSink(Protocol):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from extauth.bounded import BoundedCache, Memo
+from extauth.completion.signals import LONGEST_LEASE
 from extauth.dialects.base import Answer
 from extauth.dialects.headers import HeaderWriter, ageing
 from extauth.dialects.problems import PROBLEMS, ProblemWriter
 from extauth.model import ApiKey, Code, Decision, Usage
+from extauth.usage import word
 
 _STATUSES = {code: kind.status for code, kind in PROBLEMS.items()}
 _PREPARED = 1_024
@@ -16,9 +20,12 @@ _NONE_YET: _LimitedHead = ((), b"")
 
 
 class AnswerWriter:
-    """Writes what a decision says, whichever proxy asked."""
+    """Writes what a decision says, whichever proxy asked. `security` are headers of all refusals."""
 
-    def __init__(self, headers: HeaderWriter, problems: ProblemWriter) -> None:
+    def __init__(
+        self, headers: HeaderWriter, problems: ProblemWriter, *, security: Mapping[str, str] | None = None
+    ) -> None:
+        self._security = "".join(f"{name.lower()}: {value}\r\n" for name, value in (security or {}).items())
         self._challenge = headers.challenge
         self._identities = headers.identities
         self._limits = headers.limits
@@ -27,6 +34,7 @@ class AnswerWriter:
         self._problems = problems
         # By code and needed scopes: as many as there are codes, and routes with scopes.
         self._heads: Memo[tuple[Code, tuple[str, ...]], bytes] = Memo(self._denial_head, _PREPARED)
+        self._words: Memo[tuple[ApiKey | None, str], bytes] = Memo(_word, _PREPARED)
         self._last_heads: BoundedCache[ApiKey | None, _LimitedHead] = BoundedCache(_PREPARED)
 
     def allowed(self, decision: Decision) -> bytes:
@@ -39,7 +47,10 @@ class AnswerWriter:
         if usages and limit_set is not None:
             head += self._limits(limit_set, usages)
         if decision.lease:
-            head += b"x-extauth-lease: %b\r\n" % decision.lease.encode("ascii")
+            lease, whose = decision.lease.encode("ascii"), self._words[decision.key, decision.route]
+            # A lease that nobody reads would not be ended; whose request it was is only counted.
+            told = lease + whose if len(lease) + len(whose) <= LONGEST_LEASE else lease
+            head += b"x-extauth-lease: %b\r\n" % told
         return head + _degraded(decision) if decision.degraded else head
 
     def denied(self, decision: Decision, request_id: str) -> Answer:
@@ -73,11 +84,14 @@ class AnswerWriter:
     def _denial_head(self, denial: tuple[Code, tuple[str, ...]]) -> bytes:
         challenge = self._challenge(*denial)
         line = f"www-authenticate: {challenge}\r\n" if challenge else ""
-        return f"content-type: application/problem+json\r\ncache-control: no-store\r\n{line}".encode(
-            "latin-1"
-        )
+        fixed = f"content-type: application/problem+json\r\ncache-control: no-store\r\n{self._security}"
+        return f"{fixed}{line}".encode("latin-1")
 
 
 def _degraded(decision: Decision) -> bytes:
     """Tell what was decided without the store. It is for operators: proxies keep it from clients."""
     return f"x-extauth-degraded: {decision.degraded}\r\n".encode("ascii")
+
+
+def _word(whose: tuple[ApiKey | None, str]) -> bytes:
+    return word.encode(*whose).encode("ascii")

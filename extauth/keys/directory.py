@@ -146,6 +146,11 @@ class KeyDirectory(Generic[Entry]):
         """Drop what is known of a key's state."""
         self._records.forget((key_id,))
 
+    async def current(self, key_id: str) -> Entry | Rejection:
+        """Return a key as the store has it now; its secret was verified before. Raises StoreError."""
+        entry = await self._records.current(key_id)
+        return Rejection("unknown key id", key_id) if entry is ABSENT else entry
+
     async def identify(
         self, text: bytes, *, patience: Patience | None = None, address: str = ""
     ) -> Entry | Rejection:

@@ -17,8 +17,9 @@ KEYS_WRITE = "extauth:keys:write"
 AUDIT_READ = "extauth:audit:read"
 BANS_READ = "extauth:bans:read"
 BANS_WRITE = "extauth:bans:write"
+USAGE_READ = "extauth:usage:read"
 ADMIN = "extauth:admin"
-ADMIN_SCOPES = (KEYS_READ, KEYS_WRITE, AUDIT_READ, BANS_READ, BANS_WRITE, ADMIN)
+ADMIN_SCOPES = (KEYS_READ, KEYS_WRITE, AUDIT_READ, BANS_READ, BANS_WRITE, USAGE_READ, ADMIN)
 
 
 def is_scope(text: str) -> bool:

@@ -122,10 +122,14 @@ class KeyService:
 
     async def get(self, key_id: str) -> ApiKey:
         """Return one record. Raises NotFoundError."""
-        record = await self._store.get(key_id)
+        record = await self.find(key_id)
         if record is None:
             raise NotFoundError(f"no key {key_id!r}")
         return record
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """Return one record, None where there is none."""
+        return await self._store.get(key_id)
 
     async def list(
         self, wanted: KeyFilter = ALL_KEYS, *, cursor: str | None = None, limit: int = 100

@@ -16,14 +16,21 @@ local function first_of_month(day)
   return day - day_of_year + floor((153 * month + 2) / 5)
 end
 
+-- The month that was asked for last: all checks of one call are in the same.
+local known_day, month_start_us, month_end_us
+
 -- Begin and end of the window that a time is in; a period of 0 is a month.
 local function window(period_us, first_us, time_us)
   if period_us > 0 then
     local start_us = time_us - (time_us - first_us) % period_us
     return start_us, start_us + period_us
   end
-  local first = first_of_month(floor(time_us / DAY_US))
-  return first * DAY_US, first_of_month(first + 31) * DAY_US
+  local day = floor(time_us / DAY_US)
+  if day ~= known_day then
+    local first = first_of_month(day)
+    known_day, month_start_us, month_end_us = day, first * DAY_US, first_of_month(first + 31) * DAY_US
+  end
+  return month_start_us, month_end_us
 end
 
 -- What is used, and begin and end of its window, as of now.

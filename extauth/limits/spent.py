@@ -42,7 +42,7 @@ def spent_by(usages: tuple[Usage, ...], now_us: int) -> Spent:
     return Spent(
         since_us=now_us,
         until_us=now_us + min(KNOWN_FOR_US, *waits_us),
-        code=_code_of(usage.limit for usage in refusing),
+        code=code_of(usage.limit for usage in refusing),
         usages=usages,
         violated=tuple(usage.limit.name for usage in refusing),
         # Rounded up, so that whoever waits so long passes.
@@ -50,7 +50,8 @@ def spent_by(usages: tuple[Usage, ...], now_us: int) -> Spent:
     )
 
 
-def _code_of(refusing: Iterable[Limit]) -> Code:
+def code_of(refusing: Iterable[Limit]) -> Code:
+    """Return what a refusal by these limits is called."""
     code = Code.RATE_LIMITED
     for limit in refusing:
         if limit.algorithm == COOL_DOWN.name:

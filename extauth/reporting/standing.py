@@ -17,7 +17,7 @@ from extauth.errors import NotFoundError
 from extauth.keys.asked import Actor
 from extauth.limits.cool_down import COOL_DOWN
 from extauth.limits.plan import PLAIN_CHARGE, Charge, Plan, Planner, Subjects, Take, UnknownLimitsError
-from extauth.model import ApiKey, Limit, LimitSet, Per, Usage
+from extauth.model import CALENDAR_MONTH, ApiKey, Limit, LimitSet, Per, Usage
 from extauth.stores.base import AuditEntry, KeyStore
 from extauth.stores.limits import Seen
 from extauth.stores.states import LimitStates
@@ -63,6 +63,8 @@ class Standing:
             "shadow": limit.shadow,
             "cost": self.cost,
             "capacity": limit.capacity,
+            "rate": limit.rate,
+            "period_seconds": None if limit.period_us == CALENDAR_MONTH else limit.period_us / MICROSECONDS,
             "remaining": None if usage is None else usage.remaining,
             "reset_seconds": None if usage is None else _seconds(usage.reset_us),
             "retry_seconds": None if usage is None else _seconds(usage.retry_us),

@@ -7,11 +7,16 @@ that skeleton before, only the four values are new, and reading them costs a thi
 That is exact. A skeleton is learnt only where reading it again by these rules gives what the dialect read;
 then values are taken only if they are made of characters that mean nothing to HTTP or to a dialect. Whatever
 looks unusual is parsed. A skeleton holds no credential.
+
+What comes again and again is read by a pattern made of its skeleton, which takes half as long as cutting.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import NamedTuple
+from weakref import WeakSet
 
 from extauth.bounded import BoundedCache
 from extauth.dialects.base import Dialect, Variable
@@ -31,6 +36,11 @@ _MOST_FORMS = 32
 _MOST_SKELETONS = 4_096
 # One head in so many is learnt: where each is different from all others that must not cost much.
 LEARN_EVERY = 8
+# A head that was cut so often gets a pattern: making one costs as much as hundreds of cuts, and clients that
+# send many different heads must not cause that.
+PATTERN_AFTER = 256
+# What values are made of in a pattern: the target's is looked at again by the dialect.
+_CLASSES = (rb"([!-~]+)", *[rb"([A-Za-z0-9_.:-]+)"] * 3)
 
 
 class Question(NamedTuple):
@@ -44,18 +54,53 @@ class Question(NamedTuple):
 # What stands before a value, what ends it, and which value it is: a position in `Variable`.
 _Place = tuple[bytes, bytes, int]
 _TARGET, _CREDENTIAL, _ADDRESS, _ID = range(4)
-_Skeletons = BoundedCache[tuple[object, ...], Question]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was read from a skeleton, and how often it was cut since."""
+
+    question: Question
+    cuts: int = 0
+
+
+_Skeletons = BoundedCache[tuple[object, ...], _Known]
 
 
 class Form:
     """One order and spelling of the places where the values stand."""
 
-    def __init__(self, places: tuple[_Place, ...], skeletons: _Skeletons) -> None:
+    def __init__(self, places: tuple[_Place, ...], skeletons: _Skeletons, pattern_after: int) -> None:
         self._places = places
         self._skeletons = skeletons
+        self._pattern_after = pattern_after
+        kinds = [which for _, _, which in places]
+        missing = [which for which in (_TARGET, _CREDENTIAL, _ADDRESS, _ID) if which not in kinds]
+        # The groups of a pattern in the order of `Variable`; those of missing values are empty.
+        self._groups = tuple(1 + (kinds + missing).index(which) for which in range(len(kinds + missing)))
+        # Has the values of the skeleton that got one last, and matches nothing else.
+        self._pattern: tuple[re.Pattern[bytes], Question] | None = None
+
+    def forget(self) -> None:
+        """Forget what was read."""
+        self._pattern = None
 
     def recall(self, read: bytes) -> Question | None:
         """Return the check that a read holds, where that is exactly one head, and a familiar one."""
+        values: Variable
+        last = self._pattern
+        if last is not None and (match := last[0].fullmatch(read)) is not None:
+            known, values = last[1], match.group(*self._groups)
+        elif (found := self._find(read)) is not None:
+            known, values = found
+        else:
+            return None
+        dialect, like, method = known
+        request = dialect.read_again(like, values)
+        # Once a check: the named tuple's own constructor takes twice as long.
+        return None if request is None else tuple.__new__(Question, (dialect, request, method))
+
+    def _find(self, read: bytes) -> tuple[Question, Variable] | None:
         cut = self._cut(read)
         if cut is None:
             return None
@@ -63,10 +108,17 @@ class Form:
         known = self._skeletons.get(skeleton) or self._skeletons.revive(skeleton)
         if known is None:
             return None
-        dialect, like, method = known
-        request = dialect.read_again(like, values)
-        # Once a check: the named tuple's own constructor takes twice as long.
-        return None if request is None else tuple.__new__(Question, (dialect, request, method))
+        known.cuts += 1
+        if known.cuts % self._pattern_after == 0:
+            self._pattern = (self._pattern_of(skeleton), known.question)
+        return known.question, values
+
+    def _pattern_of(self, skeleton: tuple[object, ...]) -> re.Pattern[bytes]:
+        pattern, parts = b"", [part for part in skeleton if isinstance(part, bytes)]
+        for (before, after, which), part in zip(self._places, parts, strict=False):
+            pattern += re.escape(part + before) + _CLASSES[which] + re.escape(after)
+        missing = len(self._groups) - len(self._places)
+        return re.compile(pattern + re.escape(parts[-1]) + b"()" * missing)
 
     def learn(self, read: bytes, question: Question) -> bool:
         """Remember what was read from a head; tell whether it can be."""
@@ -82,7 +134,7 @@ class Form:
         # The same key may stand in the query too.
         if dialect.read_again(like, values) != request or (credential and credential in values[_TARGET]):
             return False
-        self._skeletons.keep(skeleton, question._replace(request=like))
+        self._skeletons.keep(skeleton, _Known(question._replace(request=like)))
         return True
 
     def _cut(self, read: bytes) -> tuple[tuple[object, ...], Variable] | None:
@@ -106,15 +158,20 @@ class Form:
 class FamiliarHeads:
     """What is known of the heads that the proxies of this service send."""
 
-    def __init__(self, *, learn_every: int = LEARN_EVERY) -> None:
+    def __init__(self, *, learn_every: int = LEARN_EVERY, pattern_after: int = PATTERN_AFTER) -> None:
         self._learn_every = learn_every
+        self._pattern_after = pattern_after
         self._skeletons: _Skeletons = BoundedCache(_MOST_SKELETONS)
         self._forms: BoundedCache[tuple[_Place, ...], Form] = BoundedCache(_MOST_FORMS)
+        # Connections may hold on to forms for which there is no room any more.
+        self._in_use: WeakSet[Form] = WeakSet()
         self._parsed = 0
 
     def forget(self) -> None:
         """Forget what was read, though not the forms: connections hold on to theirs."""
         self._skeletons.forget_all()
+        for form in self._in_use:
+            form.forget()
 
     def learn(self, read: bytes, question: Question) -> Form | None:
         """Remember now and then a head that was read whole; return its form."""
@@ -126,8 +183,9 @@ class FamiliarHeads:
             return None
         form = self._forms.get(places) or self._forms.revive(places)
         if form is None:
-            form = Form(places, self._skeletons)
+            form = Form(places, self._skeletons, self._pattern_after)
             self._forms.keep(places, form)
+            self._in_use.add(form)
         return form if form.learn(read, question) else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from extauth import __version__
-from extauth.admin.app import admin_app
 from extauth.app import App, open_app
 from extauth.clock import SystemClock
 from extauth.completion.datagrams import KernelDrops
+from extauth.server.admin import admin_listener
 from extauth.server.board import Board
 from extauth.server.completion import CompletionSockets, listen_for_completions
 from extauth.server.listeners import Server, admin_server, bind, check_server, connections_for, name_of, sweep
@@ -60,16 +61,11 @@ async def _serve_alone(settings: Settings, source: ConfigSource) -> None:
         app.signals.dropped = KernelDrops(signal_sockets.datagrams).total
         spawn(stack, source.watch.run(Reloader(app, source.load).reload))
         collector = collector_for(app, connections, lines, completion=completion.connections)
-        servers = (
-            (check_server(app, connections), check_socket),
-            (_admin_server(app, collector), admin_socket),
-        )
-
-        def stop() -> None:
-            for server, _ in servers:
-                server.should_exit = True
-
-        stop_on_signal(stop)
+        servers = {
+            check_server(app, connections): check_socket,
+            _admin_server(app, collector): admin_socket,
+        }
+        _stop_on_signal(app, servers)
         log = structlog.get_logger("extauth")
         log.info(
             "started",
@@ -79,17 +75,23 @@ async def _serve_alone(settings: Settings, source: ConfigSource) -> None:
             completion=name_of(signal_sockets.listener),
             pid=os.getpid(),
         )
-        await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
+        await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers.items()))
         # Not before all checks are answered: those that wait for a slot wait for signals.
         completion.close()
         log.info("stopped")
+
+
+def _stop_on_signal(app: App, servers: Iterable[Server]) -> None:
+    def stop() -> None:
+        app.dashboard.close()
+        for server in servers:
+            server.should_exit = True
+
+    stop_on_signal(stop)
 
 
 def _admin_server(app: App, collector: Collector) -> Server:
     registry = CollectorRegistry()
     for each in (collector, app.admin.counts, app.reloads):
         registry.register(each)
-    return admin_server(
-        admin_app(health=app.health, registry=registry, counts=app.counts, routes=app.admin.routes()),
-        app.settings,
-    )
+    return admin_server(admin_listener(app, health=app.health, registry=registry), app.settings)

@@ -15,9 +15,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from extauth import __version__
-from extauth.admin.app import admin_app
 from extauth.app import App, open_app
 from extauth.completion.datagrams import KernelDrops
+from extauth.server.admin import admin_listener
 from extauth.server.board import Board
 from extauth.server.completion import CompletionSockets
 from extauth.server.fleet import Fleet, FleetHealth
@@ -57,7 +57,7 @@ async def supervise(settings: Settings, source: ConfigSource) -> None:
         fleet = Fleet(workers, shared)
         stack.push_async_callback(fleet.close)
         admin = _admin_server(app, fleet, totals, lines)
-        _stop_on_signal(fleet, admin)
+        _stop_on_signal(app, fleet, admin)
         sockets = {"check": check_socket, "admin": admin_socket, "completion": completion.listener}
         names = {listener: name_of(socket) for listener, socket in sockets.items()}
         await fleet.start()
@@ -95,19 +95,13 @@ def _admin_server(app: App, fleet: Fleet, totals: Totals, lines: LineWriter) -> 
     registry.register(app.admin.counts)
     registry.register(app.reloads)
     return admin_server(
-        admin_app(
-            health=health,
-            registry=registry,
-            counts=app.counts,
-            routes=app.admin.routes(),
-            before_metrics=fleet.refresh,
-        ),
-        app.settings,
+        admin_listener(app, health=health, registry=registry, refresh=fleet.refresh), app.settings
     )
 
 
-def _stop_on_signal(fleet: Fleet, admin: Server) -> None:
+def _stop_on_signal(app: App, fleet: Fleet, admin: Server) -> None:
     def stop() -> None:
+        app.dashboard.close()
         admin.should_exit = True
         fleet.stop()
 

@@ -30,7 +30,10 @@ class BudgetSettings(Section):
     )
     longest: Duration = Field(
         default=timedelta(hours=1),
-        description="How long a ban lasts at most, and after how long without one the next is a first again.",
+        description=(
+            "How long a ban lasts at most, and after how long without one the next is a first again. At "
+            "least as long as `ban`."
+        ),
     )
 
     @field_validator("longest")

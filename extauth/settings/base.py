@@ -6,12 +6,14 @@ It knows no section. Cross-field mistakes say where they belong with `mistake_at
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 MISTAKE = "extauth_mistake"
+# How the schema names a kind of value that has rules of its own; docs/configuration.md explains the kinds.
+KIND = "x-kind"
 Path = tuple[str | int, ...]
 
 
@@ -37,6 +39,11 @@ def _refuse_bool(value: object) -> object:
 
 Whole = Annotated[int, BeforeValidator(_refuse_bool)]
 Fraction = Annotated[float, BeforeValidator(_refuse_bool)]
+
+
+def kind(name: str) -> Any:
+    """Annotate a field's type with its kind, for the schema."""
+    return Field(json_schema_extra={KIND: name})
 
 
 def mistake_at(path: Path, message: str) -> PydanticCustomError:

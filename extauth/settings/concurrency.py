@@ -46,7 +46,11 @@ class ConcurrencySettings(Section):
         ge=1, le=1_000_000, description="How many requests may be in flight at once.", examples=[4]
     )
     per: Literal["key", "user", "ip", "route"] = Field(
-        default="key", description="Whose requests it counts together."
+        default="key",
+        description=(
+            "Whose requests it counts together: those of a key, of a user (all keys of it), of a client "
+            "address (of IPv6 the first 64 bits), or of a route."
+        ),
     )
     queue: Whole = Field(
         default=0,
@@ -60,14 +64,14 @@ class ConcurrencySettings(Section):
     wait: Annotated[Duration, AfterValidator(_check_wait)] | None = Field(
         default=None,
         description=(
-            "How long a request waits in the queue at most; default 500ms, at most 30s. The proxy has to be "
-            "more patient than this."
+            "How long a request waits in the queue at most; without it 500ms, at most 30s. Only where there "
+            "is a `queue`. The proxy has to be more patient than this."
         ),
     )
     ttl: Annotated[Duration, AfterValidator(_check_lease)] = Field(
         default=timedelta(minutes=1),
         description=(
-            "When a request counts as ended whose end no proxy reports, 1s at least; the `timeout` of its "
+            "When a request counts as ended whose end no proxy reports, 1s to 1d; the `timeout` of its "
             "route goes before. Shorter than requests take, and more than `max` are let in."
         ),
     )

@@ -50,8 +50,8 @@ class CoolDownSettings(Section):
     longest: Annotated[Duration, AfterValidator(_check_pause)] = Field(
         default=timedelta(minutes=10),
         description=(
-            "How long one lasts at most, up to 30d. After as long without another it begins with the "
-            "shortest again."
+            "How long one lasts at most, up to 30d, no shorter than `cool_down`. After as long without "
+            "another it begins with the shortest again."
         ),
     )
 

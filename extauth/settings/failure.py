@@ -18,7 +18,11 @@ def _check_deadline(deadline: timedelta) -> timedelta:
 
 
 class FailureSettings(Section):
-    """What is answered while the store fails. The defaults let nobody in unseen, and nothing uncounted."""
+    """What is answered while the store fails.
+
+    The defaults let nobody in unseen, and nothing uncounted: `closed` trades availability for that, the other
+    two trade it back.
+    """
 
     authentication: Literal["closed", "open", "degrade"] = Field(
         default="closed",

@@ -32,6 +32,8 @@ _WHOLE_SEGMENT_PROBLEMS = {
 }
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):")
 _SQLITE = "sqlite:///"
+_QUOTABLE_URL = re.compile(r"[A-Za-z0-9._~:/\[\]-]+")
+LONGEST_TITLE = 80
 UNDERSTOOD_STORES = ("sqlite", *REDIS_SCHEMES)
 
 
@@ -136,6 +138,21 @@ def check_docs_url(text: str) -> str:
     if not all("!" <= char <= "~" and char not in '"\\<>^`{|}' for char in text):
         raise ValueError(f"{wanted}, in ASCII without spaces and quotes")
     return text.rstrip("/")
+
+
+def check_api_url(text: str) -> str:
+    """Check the URL of the API: as `check_docs_url`, and fit to stand in the quotes of any language."""
+    url = check_docs_url(text)
+    if not _QUOTABLE_URL.fullmatch(url):
+        raise ValueError("must hold letters, digits, '.', '-', '_', '~', ':', '/', '[' and ']' only")
+    return url
+
+
+def check_title(text: str) -> str:
+    """Check a title of one line, in any script."""
+    if not text.strip() or not text.isprintable() or len(text) > LONGEST_TITLE:
+        raise ValueError(f"must be 1 to {LONGEST_TITLE} printable characters")
+    return text
 
 
 def check_store_url(text: str) -> str:

@@ -35,7 +35,7 @@ TierName = Annotated[str, AfterValidator(grammar.check_tier_name)]
 
 
 class HashingSettings(Section):
-    """What argon2id costs, and how much of it may run at once. Hashes made under other costs stay valid."""
+    """The cost of argon2id."""
 
     memory_kib: Whole = Field(
         default=19_456, ge=8192, le=1_048_576, description="argon2id's memory for one hash, in KiB."
@@ -51,7 +51,7 @@ class HashingSettings(Section):
 
 
 class CacheSettings(Section):
-    """How much is sure to be remembered in memory, in entries used last; at most twice as many are."""
+    """What is remembered about keys."""
 
     verified: Whole = Field(
         default=100_000, ge=1, description="Keys whose secret was verified, so argon2id needn't run again."
@@ -98,14 +98,18 @@ class KeySettings(Section):
         default=None, description="How long keys live that are made without an end; by default for ever."
     )
     longest_lifetime: Duration | None = Field(
-        default=None, description="How long a key may live at most; by default for ever."
+        default=None,
+        description=(
+            "How long a key may live at most; by default for ever. Needs a `keys.default_lifetime` that is "
+            "no longer."
+        ),
     )
     default_grace: Duration = Field(
         default=timedelta(hours=24), description="How long a rotated key goes on working."
     )
     longest_grace: Duration = Field(default=timedelta(days=30), description="How long that may be at most.")
     per_user: Whole | None = Field(
-        default=None, ge=1, description="How many keys that are not revoked a user may have; no bound."
+        default=None, ge=1, description="How many keys that are not revoked a user may have; by default any."
     )
     imported: bool = Field(
         default=False,
@@ -121,8 +125,19 @@ class KeySettings(Section):
             "and by 30 failures a minute; set it back once clients have new keys."
         ),
     )
-    hashing: HashingSettings = Field(default=HashingSettings(), description="The cost of argon2id.")
-    cache: CacheSettings = Field(default=CacheSettings(), description="What is remembered about keys.")
+    hashing: HashingSettings = Field(
+        default=HashingSettings(),
+        description=(
+            "What argon2id costs, and how much of it may run at once. Hashes made under other costs stay "
+            "valid."
+        ),
+    )
+    cache: CacheSettings = Field(
+        default=CacheSettings(),
+        description=(
+            "How much is sure to be remembered in memory, in entries used last; at most twice as many are."
+        ),
+    )
 
     @field_validator("peppers")
     @classmethod

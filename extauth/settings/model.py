@@ -19,8 +19,11 @@ from pydantic import (
 from extauth.model import Per
 from extauth.settings import grammar
 from extauth.settings.abuse import AbuseSettings, BudgetSettings
-from extauth.settings.base import Fraction, Section, Whole, mistake_at, mistakes_at
+from extauth.settings.base import KIND, Fraction, Section, Whole, kind, mistake_at, mistakes_at
+from extauth.settings.dashboard import DashboardSettings
+from extauth.settings.docs import DocsSettings
 from extauth.settings.failure import FailureSettings
+from extauth.settings.headers import HeaderSettings
 from extauth.settings.keys import (
     DEFAULT_TIER,
     AuditSettings,
@@ -44,6 +47,8 @@ __all__ = [
     "BudgetSettings",
     "CacheSettings",
     "CredentialSettings",
+    "DashboardSettings",
+    "DocsSettings",
     "FailureSettings",
     "HashingSettings",
     "HeaderSettings",
@@ -59,6 +64,7 @@ __all__ = [
     "StoreSettings",
     "ThrottleSettings",
     "TierSettings",
+    "UsageSettings",
 ]
 
 
@@ -75,7 +81,11 @@ ListenAddress = Annotated[
     PlainValidator(_to_address),
     PlainSerializer(str, return_type=str),
     WithJsonSchema(
-        {"type": "string", "examples": ["127.0.0.1:9000", "[::1]:9000", "unix:/run/extauth/check.sock"]}
+        {
+            "type": "string",
+            KIND: "address",
+            "examples": ["127.0.0.1:9000", "[::1]:9000", "unix:/run/extauth/check.sock"],
+        }
     ),
 ]
 
@@ -168,15 +178,6 @@ class ProxySettings(Section):
     )
 
 
-class HeaderSettings(Section):
-    """How limits are told to clients."""
-
-    reset: Literal["delta", "epoch"] = Field(
-        default="delta",
-        description="What `X-RateLimit-Reset` holds: seconds from now, or seconds since 1970.",
-    )
-
-
 class LogSettings(Section):
     """What is logged, and where."""
 
@@ -192,6 +193,15 @@ class LogSettings(Section):
     )
     file: Path | None = Field(
         default=None, description="The file that lines are appended to; without one, standard output."
+    )
+
+
+class UsageSettings(Section):
+    """How much is used, by whom and where."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether requests are counted by key, user, route and tier, and kept in the store.",
     )
 
 
@@ -240,9 +250,14 @@ class Settings(Section):
             "own in the embedded store."
         ),
     )
-    headers: HeaderSettings = Field(default=HeaderSettings(), description="Limits in headers.")
+    dashboard: DashboardSettings = Field(
+        default=DashboardSettings(), description="The pages at `/dashboard/` on the admin listener."
+    )
+    headers: HeaderSettings = Field(default=HeaderSettings(), description="Headers of answers.")
     log: LogSettings = Field(default=LogSettings(), description="Log lines.")
-    docs_url: Annotated[str, AfterValidator(grammar.check_docs_url)] | None = Field(
+    usage: UsageSettings = Field(default=UsageSettings(), description="How much is used, by whom and where.")
+    docs: DocsSettings = Field(default=DocsSettings(), description="The pages for consumers of the API.")
+    docs_url: Annotated[str, AfterValidator(grammar.check_docs_url), kind("URL")] | None = Field(
         default=None,
         description=(
             "Where your consumers find documentation: problem bodies point to `<docs_url>/problems/<code>`. "

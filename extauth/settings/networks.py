@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
+from extauth.settings.base import KIND
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Those of this machine.
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -27,5 +29,5 @@ NetworkText = Annotated[
     Network,
     PlainValidator(_to_network),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8", "192.0.2.7", "fd00::/8"]}),
+    WithJsonSchema({"type": "string", KIND: "network", "examples": ["10.0.0.0/8", "192.0.2.7", "fd00::/8"]}),
 ]

@@ -22,7 +22,7 @@ from pydantic_core import CoreSchema
 
 from extauth.model import Limit, Per
 from extauth.settings import grammar
-from extauth.settings.base import Section
+from extauth.settings.base import KIND, Section
 from extauth.settings.values import (
     LONGEST_REFILL,
     MONTH,
@@ -61,6 +61,7 @@ class WrittenLimit(Section):
     """What all limits have in common: a rate alone, or a mapping with the rate and what else is set."""
 
     example: ClassVar[str]
+    kind: ClassVar[str]
 
     rate: RateText = Field(description="How many requests in which period.")
     name: RateName | None = Field(
@@ -116,13 +117,15 @@ class WrittenLimit(Section):
         mapping = handler.resolve_ref_schema(handler(core_schema))
         mapping["properties"]["rate"]["examples"] = [cls.example]
         told = {name: mapping.pop(name) for name in ("title", "description")}
-        return {**told, "anyOf": [{"type": "string", "examples": [cls.example]}, mapping]}
+        text = {"type": "string", "examples": [cls.example]}
+        return {**told, KIND: cls.kind, "anyOf": [text, mapping]}
 
 
 class RateSettings(WrittenLimit):
     """One rate: `10/second burst 20`, or `{rate: 10/second, algorithm: sliding_window, per: ip}`."""
 
     example: ClassVar[str] = "10/second burst 20"
+    kind: ClassVar[str] = "rate"
 
     algorithm: AlgorithmName = Field(
         default="token_bucket",
@@ -157,6 +160,7 @@ class QuotaSettings(WrittenLimit):
     """How much in each period of the calendar, UTC: `100000/month`, or `{rate: 100000/month, per: user}`."""
 
     example: ClassVar[str] = "100000/month"
+    kind: ClassVar[str] = "quota"
 
     @property
     def counted_by(self) -> AlgorithmName:

@@ -11,15 +11,15 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 from extauth.limits.plan import PLAIN_CHARGE, AnyLimit, Charge
 from extauth.model import Limit, Per
 from extauth.settings import grammar
-from extauth.settings.base import Section, Whole
+from extauth.settings.base import Section, Whole, kind
 from extauth.settings.concurrency import ConcurrencySettings, check_timeout
 from extauth.settings.cool_down import CoolDownSettings
 from extauth.settings.rates import MOST_RATES, OF_A_ROUTE, QuotaSettings, RateSettings, check_names_differ
 from extauth.settings.values import LARGEST_COUNT, Duration
 
-Scope = Annotated[str, AfterValidator(grammar.check_scope)]
-Method = Annotated[str, AfterValidator(grammar.check_method)]
-Host = Annotated[str, AfterValidator(grammar.check_host)]
+Scope = Annotated[str, AfterValidator(grammar.check_scope), kind("scope")]
+Method = Annotated[str, AfterValidator(grammar.check_method), kind("method")]
+Host = Annotated[str, AfterValidator(grammar.check_host), kind("host")]
 _LONGEST_ROUTE_NAME = 64
 _OWN_LIMITS = (
     'own limits look like {"rates": ["10/second burst 20", "1000/hour"], "quota": "100000/month", '
@@ -30,7 +30,7 @@ _OWN_LIMITS = (
 class RouteSettings(Section):
     """One rule for paths. The first route whose path, method and host fit decides."""
 
-    path: Annotated[str, AfterValidator(grammar.check_template)] = Field(
+    path: Annotated[str, AfterValidator(grammar.check_template), kind("template")] = Field(
         description="Template: `{name}` or `*` stands for one segment, `**` at the end for all below.",
         examples=["/v1/orders/{id}", "/v1/**"],
     )
@@ -42,7 +42,9 @@ class RouteSettings(Section):
         description="Hosts it applies to, exact or `*.example.com`; none listed: all.",
     )
     scopes: tuple[Scope, ...] = Field(
-        default=(), max_length=16, description="Scopes that a key must hold, all of them."
+        default=(),
+        max_length=16,
+        description="Scopes that a key must hold, all of them; at most 16. They need `auth: required`.",
     )
     auth: Literal["required", "optional", "none"] = Field(
         default="required",
@@ -64,7 +66,7 @@ class RouteSettings(Section):
         ge=0,
         le=LARGEST_COUNT,
         description=(
-            "How much one request takes of each limit, the tier's included; 0: nothing. More than the "
+            "How much one request takes of each limit, the tier's included; `0`: nothing. More than the "
             "smallest of its limits holds could never pass and is a mistake."
         ),
     )
@@ -73,28 +75,30 @@ class RouteSettings(Section):
         max_length=MOST_RATES,
         description=(
             "Rates of this route's requests, beside the tier's. They count each key for itself unless they "
-            "say. At most 8. Routes that have some need names, or paths, that differ."
+            "say; with `auth: none` they must say `ip`, `route` or `all`. At most 8. Routes that have some, "
+            "or a `concurrency`, must not be called the same: two with one path, for different methods or "
+            "hosts, need names."
         ),
     )
     concurrency: ConcurrencySettings | None = Field(
         default=None,
         description=(
             "How many of this route's requests may be in flight at once, beside the tier's: of each key "
-            "unless it says."
+            "unless it says. With `auth: none` it must say `ip` or `route`."
         ),
     )
     timeout: Annotated[Duration, AfterValidator(check_timeout)] | None = Field(
         default=None,
         description=(
-            "How long its requests may take: when one counts as ended whose end no proxy reports. Without "
-            "one each `ttl` says it. At most 1d."
+            "How long its requests may take: when one counts as ended whose end no proxy reports, for "
+            "the tier's `concurrency` too. Without one each `ttl` says it. At most 1d."
         ),
     )
     shadow: bool = Field(
         default=False,
         description=(
             "No limit refuses requests of this route, the tier's neither: they are counted, and what would "
-            "have been refused is told."
+            "have been refused is told. Requests in flight aren't counted."
         ),
     )
 
@@ -144,7 +148,10 @@ class RouteSettings(Section):
 
 
 class TierSettings(Section):
-    """What the keys of one tier may use."""
+    """What the keys of one tier may use.
+
+    `NAME` is the tier's: lower-case letters, digits, `_` and `-`, beginning with a letter.
+    """
 
     rates: tuple[RateSettings, ...] = Field(
         default=(),
@@ -177,7 +184,10 @@ class TierSettings(Section):
     )
     shadow: bool = Field(
         default=False,
-        description="None of its limits refuses: they are counted, and what they would have refused is told.",
+        description=(
+            "None of its limits refuses: they are counted, and what they would have refused is told. "
+            "Requests in flight aren't counted."
+        ),
     )
     scopes: tuple[Scope, ...] = Field(
         default=(),

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, PlainSerializer, ValidationInfo, field_validator
 
 from extauth.settings import grammar
-from extauth.settings.base import Section
+from extauth.settings.base import Section, kind
 from extauth.settings.keys import HIDDEN
 from extauth.settings.redis_url import RedisUrl, hide_password, parse_redis_url
 from extauth.settings.values import Duration
@@ -23,7 +23,10 @@ class StoreSettings(Section):
     """Where keys and limiter state are kept: in a file of this machine, or in a Redis that servers share."""
 
     url: Annotated[
-        str, AfterValidator(grammar.check_store_url), PlainSerializer(_without_password, return_type=str)
+        str,
+        AfterValidator(grammar.check_store_url),
+        PlainSerializer(_without_password, return_type=str),
+        kind("URL"),
     ] = Field(
         default="sqlite:///extauth-data/extauth.db",
         repr=False,

@@ -44,7 +44,10 @@ Token = Annotated[
 
 
 class ThrottleSettings(Section):
-    """How much one process takes on at a time, and who may tell it that requests ended."""
+    """How much one process takes on at a time, and who may tell it that requests ended.
+
+    Beyond that it refuses at once, instead of being slow for everybody.
+    """
 
     max_checks: Whole = Field(
         default=1_000,

@@ -14,6 +14,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
 from extauth.model import CALENDAR_MONTH
+from extauth.settings.base import KIND
 
 MILLISECOND = timedelta(milliseconds=1)
 LONGEST_DURATION = timedelta(days=36_500)
@@ -108,6 +109,7 @@ Duration = Annotated[
     WithJsonSchema(
         {
             "type": "string",
+            KIND: "duration",
             "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
             "examples": ["500ms", "75s", "1h30m", "90d"],
         }
@@ -183,7 +185,7 @@ RateText = Annotated[
     Rate,
     PlainValidator(to_rate),
     PlainSerializer(format_rate, return_type=str),
-    WithJsonSchema({"type": "string"}),
+    WithJsonSchema({"type": "string", KIND: "rate"}),
 ]
 """A rate, written as text."""
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from extauth.model import ApiKey
 from extauth.stores.bans import Ban, BanList, Offender
+from extauth.stores.search import SearchableStore
 from extauth.stores.shadowed import ShadowedStore
 
 # How many records a list looks at for one page: filters that have no index never read a whole store.
@@ -146,7 +147,7 @@ class Claim:
     at: datetime
 
 
-class KeyStore(ShadowedStore, Protocol):
+class KeyStore(ShadowedStore, SearchableStore, Protocol):
     """Keeps key records. Every method may raise StoreError; what was acknowledged is durable.
 
     A change and its audit entries come about together or not at all.
@@ -234,6 +235,10 @@ class KeyStore(ShadowedStore, Protocol):
 
     async def claim(self, name: str, claim: Claim, *, stale_before: datetime) -> Claim:
         """Take a name that nobody has, or whose claim is from before that time; return whose it is now."""
+        ...
+
+    async def claimed(self, name: str) -> Claim | None:
+        """Return whose a name is, as long as its claim is kept: a day at least."""
         ...
 
     async def release(self, name: str, claim: Claim) -> None:

@@ -12,6 +12,8 @@ from extauth.stores.limits import BucketArchive, SharedLimitStore
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
 from extauth.stores.sqlite_states import ArchivedLimits, open_archived_limits
+from extauth.stores.sqlite_usage import SqliteUsageStore
+from extauth.stores.usage import NoUsage, UsageStore
 from extauth.throttle.counts import LeaseCounts
 
 
@@ -48,7 +50,7 @@ async def open_shared_limits(
 
 async def open_bucket_archive(settings: StoreSettings) -> BucketArchive:
     """Open the archive of the memory limit store, in a file beside the keys. Raises StoreError."""
-    archive = SqliteBucketArchive(_archive_path(settings))
+    archive = SqliteBucketArchive(_beside(settings, "limits"))
     await archive.open()
     return archive
 
@@ -58,7 +60,7 @@ async def open_limit_states(
 ) -> ArchivedLimits | SharedLimitStore:
     """Open what says how limits stand, from beside the servers that count. Raises StoreError."""
     if settings.is_embedded:
-        return await open_archived_limits(_archive_path(settings), clock, to_change=to_change)
+        return await open_archived_limits(_beside(settings, "limits"), clock, to_change=to_change)
     patience = settings.timeout.total_seconds()
     return await open_shared_limits(
         settings,
@@ -70,6 +72,25 @@ async def open_limit_states(
     )
 
 
-def _archive_path(settings: StoreSettings) -> Path:
+async def open_usage_store(settings: StoreSettings, *, to_read: bool = False) -> UsageStore:
+    """Open what keeps usage: a file beside the keys, or the Redis that holds them. Raises StoreError.
+
+    Who only means `to_read` makes no file: it would belong to whoever looked.
+    """
+    if settings.is_embedded:
+        path = _beside(settings, "usage")
+        if to_read and not path.exists():
+            return NoUsage()
+        embedded = SqliteUsageStore(path)
+        await embedded.open()
+        return embedded
+    from extauth.stores.redis.usage import RedisUsageStore  # noqa: PLC0415 - see above
+
+    shared = RedisUsageStore(settings)
+    await shared.open()
+    return shared
+
+
+def _beside(settings: StoreSettings, what: str) -> Path:
     path = settings.path
-    return path.with_name(f"{path.stem}-limits{path.suffix}")
+    return path.with_name(f"{path.stem}-{what}{path.suffix}")

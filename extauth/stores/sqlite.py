@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from extauth.clock import from_us, to_us
+from extauth.clock import to_us
 from extauth.errors import ConflictError, NotFoundError, TooManyKeysError
 from extauth.model import ApiKey
 from extauth.stores.bans import Ban, BanList, Offender
@@ -26,6 +26,7 @@ from extauth.stores.base import (
     KeyPage,
     KeyUse,
 )
+from extauth.stores.search import Found
 from extauth.stores.shadowed import ShadowedCount
 from extauth.stores.sqlite_bans import drop_ban, put_bans, put_offenders, read_bans, read_offenders
 from extauth.stores.sqlite_lists import audit_page, key_page
@@ -36,8 +37,10 @@ from extauth.stores.sqlite_rows import (
     KEY_SCHEMA,
     audit_values,
     from_row,
+    read_claim,
     to_row,
 )
+from extauth.stores.sqlite_search import search_keys
 from extauth.stores.sqlite_shadowed import add_shadowed, read_shadowed
 from extauth.stores.sqlite_thread import SqliteThread
 
@@ -146,6 +149,10 @@ class SqliteKeyStore:
             lambda connection: key_page(connection, wanted, cursor=cursor, limit=limit)
         )
 
+    async def search(self, beginning: str, *, limit: int) -> Found:
+        """Return what begins so. See `SearchableStore`."""
+        return await self._thread.transaction(lambda connection: search_keys(connection, beginning, limit))
+
     async def count(self) -> int:
         """Return how many records there are."""
         (number,) = await self._thread.transaction(
@@ -212,11 +219,15 @@ class SqliteKeyStore:
             connection.execute(query, (name, to_us(stale_before)))
             values = (name, claim.fingerprint, claim.key_id, to_us(claim.at))
             connection.execute("INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?)", values)
-            query = "SELECT fingerprint, key_id, at FROM claims WHERE name = ?"
-            fingerprint, key_id, at = connection.execute(query, (name,)).fetchone()
-            return Claim(fingerprint=fingerprint, key_id=key_id, at=from_us(at))
+            held = read_claim(connection, name)
+            assert held is not None
+            return held
 
         return await self._thread.transaction(take, writes=True)
+
+    async def claimed(self, name: str) -> Claim | None:
+        """Return whose a name is. See `KeyStore`."""
+        return await self._thread.transaction(lambda connection: read_claim(connection, name))
 
     async def release(self, name: str, claim: Claim) -> None:
         """Give a name back. See `KeyStore`."""

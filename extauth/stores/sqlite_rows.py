@@ -6,6 +6,7 @@ can ask what is new; `counter` holds the last one, which a purge must not give o
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -14,7 +15,7 @@ import orjson
 from extauth.clock import from_us, to_us
 from extauth.errors import StoreError
 from extauth.model import ApiKey
-from extauth.stores.base import AuditEntry
+from extauth.stores.base import AuditEntry, Claim
 from extauth.stores.sqlite_bans import BAN_SCHEMA
 
 # One step for each version of the file that there ever was; see `SqliteThread`.
@@ -63,6 +64,8 @@ KEY_SCHEMA = (
     ) STRICT, WITHOUT ROWID
     """,
     BAN_SCHEMA,
+    # For people who look for a key by its name, whatever the case.
+    "CREATE INDEX keys_by_name ON keys (lower(name), key_id)",
 )
 COLUMNS = (
     "key_id", "version", "hashed_key", "hint", "user_id", "name", "tier", "scopes", "environment", "active",
@@ -128,6 +131,13 @@ def audit_entry(row: Sequence[object]) -> AuditEntry:
         before=orjson.loads(str(before)),
         after=orjson.loads(str(after)),
     )
+
+
+def read_claim(connection: sqlite3.Connection, name: str) -> Claim | None:
+    """Return whose a name is. See `KeyStore`."""
+    query = "SELECT fingerprint, key_id, at FROM claims WHERE name = ?"
+    row = connection.execute(query, (name,)).fetchone()
+    return None if row is None else Claim(fingerprint=row[0], key_id=row[1], at=from_us(row[2]))
 
 
 def _json(value: object) -> str:

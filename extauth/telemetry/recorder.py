@@ -24,6 +24,7 @@ from extauth.keys.uses import UseTracker
 from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome, Target
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import DURATION_BOUNDS_US, CheckCounts
+from extauth.usage.tracker import UsageTracker
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 LONGEST_PATH = 2_048
@@ -62,6 +63,7 @@ class Recorder:
         draw: Callable[[], float] = random.random,
         uses: UseTracker | None = None,
         shadows: ShadowTracker | None = None,
+        usage: UsageTracker | None = None,
         keys: int = _REMEMBERED,
     ) -> None:
         self._counts = counts
@@ -70,6 +72,7 @@ class Recorder:
         self._draw = draw
         self._uses = uses
         self._shadows = shadows
+        self.usage = usage
         self._log = structlog.get_logger("extauth.check")
         self._second = -1
         self._second_start = b""
@@ -100,6 +103,8 @@ class Recorder:
         Called when answers were written, and before metrics are read.
         """
         noted, self._noted = self._noted, []
+        if self.usage is not None:
+            self.usage.see(noted)
         write, targets, keys, whys = self._write_line, self._targets, self._keys, self._whys
         routes, addresses, uses = self._routes, self._addresses, self._uses
         for request, decision, started_us, decided_us in noted:

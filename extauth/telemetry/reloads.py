@@ -26,14 +26,17 @@ class ReloadCounts(Collector):
         self._now_us = clock.now_us
         self.reloads = dict.fromkeys(ReloadOutcome, 0)
         self.last_successful = True
+        # When it was loaded again last, whatever came of it.
+        self.last_us: int | None = None
         self._succeeded_us = clock.now_us()
 
     def count(self, outcome: ReloadOutcome) -> None:
         """Count one reload."""
         self.reloads[outcome] += 1
         self.last_successful = outcome is not ReloadOutcome.FAILED
+        self.last_us = self._now_us()
         if self.last_successful:
-            self._succeeded_us = self._now_us()
+            self._succeeded_us = self.last_us
 
     def collect(self) -> Iterator[Metric]:
         """Make the metric families. Called by the registry for every scrape."""

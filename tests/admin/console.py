@@ -34,6 +34,7 @@ class Console:
             registry=self.registry,
             counts=world.app.counts,
             routes=world.app.admin.routes(),
+            security=lambda: world.app.settings.headers.security,
         )
 
     async def key_with(self, *scopes: str, **asked: Any) -> str:

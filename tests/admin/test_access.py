@@ -289,7 +289,7 @@ def test_a_login_that_cannot_be_checked_lets_nobody_in(
         async def fail(_text: bytes, **_asked: object) -> None:
             raise fault
 
-        monkeypatch.setattr(it.world.app.admin._gate._keys, "identify", fail)
+        monkeypatch.setattr(it.world.app.parts.keys, "identify", fail)
         answer: httpx.Response = await it.ask("GET", "/keys")
         problem(answer, 503, code)
         assert answer.headers["retry-after"] == ("7" if code == "overloaded" else "1")

@@ -65,6 +65,18 @@ def test_the_limits_of_a_key_are_shown_as_they_stand(tmp_path: Path) -> None:
     with_console(tmp_path, scenario, **SECTIONS)
 
 
+def test_limits_tell_how_much_comes_back_and_when(tmp_path: Path) -> None:
+    """In lowest terms: two a minute are one in 30 s; a quota's month has no length."""
+
+    async def scenario(it: Console) -> None:
+        made = await it.create(tier="free")
+        answer = await it.ask("GET", f"/keys/{made['key_id']}/limits")
+        told = {limit["name"]: (limit["rate"], limit["period_seconds"]) for limit in answer.json()["limits"]}
+        assert (told["per-minute"], told["quota"]) == ((1, 30.0), (50, None))
+
+    with_console(tmp_path, scenario, **SECTIONS)
+
+
 def test_own_limits_are_told_from_those_of_the_tier(tmp_path: Path) -> None:
     """Also where they have the same name."""
 

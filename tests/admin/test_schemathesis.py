@@ -106,7 +106,7 @@ def test_schemathesis_finds_no_fault(server: Server) -> None:
         OWN_KEY_ID=server.key_id,
     )
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
-    assert "20 selected / 20 total" in done.stdout
+    assert "22 selected / 22 total" in done.stdout
     log = server.child.output()
     assert '"event":"fault"' not in log
     # It got through to where changes are made, and never lost its key.

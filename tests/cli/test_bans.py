@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 
 import pytest
@@ -28,8 +29,10 @@ def test_a_ban_is_added_listed_and_lifted(shell: Shell) -> None:
     assert shell.run("bans", "list", "--json").json == {"bans": [made]}
     table = shell.run("bans", "list")
     assert (table.code, table.err) == (0, "")
-    assert made["id"] in table.out
-    assert "ip:192.0.2.7" in table.out
+    titles, row = (re.split(r"  +", line.strip()) for line in table.out.splitlines())
+    shown = dict(zip(titles, row, strict=True))
+    assert (shown["ID"], shown["SUBJECT"]) == (made["id"], "ip:192.0.2.7")
+    assert (shown["BY"], shown["REASON"]) == (made["actor"], "scans")
     assert shell.run("bans", "lift", made["id"], "--json").json == made
     assert shell.run("bans", "list", "--json").json == {"bans": []}
     added, lifted = shell.in_store(entries)

@@ -56,3 +56,17 @@ def test_a_name_is_given_back_by_whoever_has_it(run: Run) -> None:
         assert await store.claim("name", claim(3), stale_before=START - HOUR) == claim(2)
 
     run(scenario)
+
+
+def test_a_claim_can_be_looked_at(run: Run) -> None:
+    """Without taking the name: whose it is, or nobody's."""
+
+    async def scenario(store: KeyStore) -> None:
+        assert await store.claimed("name") is None
+        await store.claim("name", claim(1), stale_before=START - HOUR)
+        assert await store.claimed("name") == claim(1)
+        assert await store.claimed("other") is None
+        await store.release("name", claim(1))
+        assert await store.claimed("name") is None
+
+    run(scenario)

@@ -10,6 +10,7 @@ from extauth.dialects.base import Answer
 from extauth.dialects.problems import PROBLEMS
 from extauth.model import OUTCOMES, ApiKey, Code, Decision, Limit, LimitSet, Outcome, Usage
 from extauth.stores.redis.limits import tokens
+from extauth.usage import word
 from tests.answers import Reply, parse_list, reply_of
 from tests.dialects import PROXIES, Spoken, members_in_order
 from tests.fakes import FakeClock
@@ -93,6 +94,17 @@ def test_every_code_has_its_status_and_problem(spoken: Spoken, code: Code) -> No
     assert reply.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("code", Code)
+def test_security_headers_stand_on_refusals_alone(name: str, code: Code) -> None:
+    """Those that are set, and no others; what allows a request says them through the proxy."""
+    names = {"x-own", "x-content-type-options"}
+    custom = Spoken(name, headers={"security": {"X-Own": "always"}})
+    found = [names & told(spoken, decision_for(code)).headers.keys() for spoken in (Spoken(name), custom)]
+    refused = code is not Code.ALLOWED
+    assert found == ([{"x-content-type-options"}, {"x-own"}] if refused else [set(), set()])
+
+
 def test_the_status_table_is_complete() -> None:
     """A new code needs its row here and in the dialects' table."""
     assert set(STATUSES) == set(Code) == set(PROBLEMS) | {Code.ALLOWED}
@@ -120,7 +132,22 @@ def test_the_lease_is_told_where_one_was_taken(spoken: Spoken, code: Code) -> No
     """The proxy reports its end; without one, and on a refusal, there is nothing to report."""
     assert "x-extauth-lease" not in told(spoken, decision_for(code)).headers
     headers = told(spoken, decision_for(code, lease="1f-0.17.60.eA")).headers
-    assert headers.get("x-extauth-lease") == ("1f-0.17.60.eA" if code is Code.ALLOWED else None)
+    lease, _, whose = headers.get("x-extauth-lease", "").partition("~")
+    assert lease == ("1f-0.17.60.eA" if code is Code.ALLOWED else "")
+    # Behind it stands whose request it was, for whoever counts how it ends.
+    decision = decision_for(code)
+    key = decision.key
+    if code is Code.ALLOWED and key is not None:
+        assert word.decode(whose) == (key.key_id, key.user_id, key.tier, decision.route)
+
+
+def test_a_lease_is_as_long_as_one_that_is_read(spoken: Spoken) -> None:
+    """Where it leaves no room it is told alone: its end matters more than what is counted then."""
+    for size in (1_024 - 60, 1_024):
+        lease = "1" * size
+        headers = told(spoken, decision_for(Code.ALLOWED, lease=lease)).headers
+        assert headers["x-extauth-lease"].startswith(lease)
+        assert len(headers["x-extauth-lease"]) <= 1_024
 
 
 @pytest.mark.parametrize("code", Code)

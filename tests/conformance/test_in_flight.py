@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from extauth.clock import SystemClock
+from extauth.completion.signals import Signal
 from extauth.dialects.base import Answer, RequestHead
 from extauth.server.responder import Pending
 from tests.answers import Reply, reply_of
@@ -82,7 +83,11 @@ class InFlight:
 
     def end(self, request_id: str, lease: str = "") -> None:
         """Report the end of a request."""
-        self.world.app.leases.end(request_id, lease)
+        self.world.app.releases.take([Signal(request_id, lease, progress=False)])
+
+    def renew(self, request_id: str, lease: str = "") -> None:
+        """Report that a request still runs."""
+        self.world.app.releases.take([Signal(request_id, lease, progress=True)])
 
     def leave(self, request_id: str) -> None:
         """Have nobody wait for the answer any more."""
@@ -303,7 +308,7 @@ def test_a_lease_whose_end_nobody_reports_ends_by_itself(run: Run) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + 1.2
         while loop.time() < until:
-            service.world.app.leases.renew("r-2", kept)
+            service.renew("r-2", kept)
             await asyncio.sleep(0.1)
         await service.lease("r-3", path="/short")
         await service.refused("r-4", path="/short")
@@ -358,9 +363,12 @@ def test_reports_that_mean_nothing_change_nothing(run: Run) -> None:
 
     async def scenario(service: InFlight) -> None:
         lease = await service.lease("r-1")
-        for nonsense in ("x", lease[:-1], lease + "A", "." * 100, "\N{BULLET}", lease.upper()):
+        # Behind the mark stands whose request it is, which frees nothing either.
+        bare, mark, _ = lease.partition("~")
+        others = (bare[:-1], bare + "A", bare.upper(), bare[:-1] + lease[len(bare) :], mark)
+        for nonsense in ("x", "." * 100, "\N{BULLET}", *others):
             service.end("r-1x", nonsense)
-            service.world.app.leases.renew("r-1x", nonsense)
+            service.renew("r-1x", nonsense)
         await service.refused("r-2")
         service.end("r-1", lease)
         await service.lease("r-3")
@@ -389,10 +397,10 @@ def test_a_request_that_is_reported_as_running_before_its_check_is_answered_may_
         lease = await service.lease("r-1")
         waits = service.ask("r-2")
         await service.waits(1)
-        service.world.app.leases.renew("r-2")
+        service.renew("r-2")
         service.end("r-1", lease)
         service.end("r-2", (await waits).headers[LEASE])
-        service.world.app.leases.renew("r-3")
+        service.renew("r-3")
         await service.lease("r-3")
 
     run(scenario, concurrency={"max": 1, "queue": 1, "wait": "30s"})

@@ -34,6 +34,18 @@ SHADOW = Limit("shadow", 1, 1, MINUTE, shadow=True)
 OF_USER = Limit("of-user", 3, 1, MINUTE, per=Per.USER)
 OF_ALL = Limit("of-all", 4, 1, MINUTE, per=Per.ALL)
 KEY_ID = "AAAAbbbb0001"
+# How many milliseconds longer a string lasts than the last of its states, or 0 where it ended meanwhile.
+LASTS_LONGER = """
+local value, last_us = redis.call('GET', KEYS[1]), 0
+if not value then return 0 end
+local count, at = struct.unpack('>I2', value)
+for _ = 1, count do at = at + 1 + string.byte(value, at) end
+while at <= #value do
+  local _, _, _, clear_at_us, after = struct.unpack('>I8I8I8I8', value, at)
+  last_us, at = math.max(last_us, clear_at_us), after
+end
+return redis.call('PEXPIRETIME', KEYS[1]) - math.ceil(last_us / 1000)
+"""
 _PLANNER = Planner({}, parse_own=lambda _: ())
 
 
@@ -92,11 +104,14 @@ def random_limits(chance: random.Random, *, of_key_only: bool) -> list[Limit]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("seed", "at_once"), [*((seed, 1) for seed in range(8)), (8, 2), (9, 10), (10, 100)])
 def test_each_step_is_what_the_memory_store_does_at_that_time(
-    run: Run, row: str, seed: int, monkeypatch: pytest.MonkeyPatch
+    run: Run, row: str, seed: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever limits, costs, subjects and orders of names follow each other, and when limits are changed."""
+    """Whatever limits, costs, subjects and orders of names follow each other, and when limits are changed.
+
+    Also where many stand in one batch; and what is stored ends when the last of it is clear.
+    """
     chance = random.Random(seed)
     times: list[int] = []
 
@@ -106,23 +121,29 @@ def test_each_step_is_what_the_memory_store_does_at_that_time(
 
     monkeypatch.setattr(single, "time_of", noted)
     # In a cluster each slot of a check has a time of its own.
-    limits = random_limits(chance, of_key_only=row == "redis-cluster")
+    in_cluster = row == "redis-cluster"
+    limits = random_limits(chance, of_key_only=in_cluster)
+    keys = ("k",) if in_cluster and at_once > 1 else ("k", "l")
 
     def some_plan() -> Plan:
         chosen = chance.sample(limits, chance.randint(1, 4))
         if chance.random() < 0.1:
             chosen = [limit._replace(capacity=limit.capacity * 2) for limit in chosen]
-        return plan_of(*chosen, cost=chance.choice((0, 1, 1, 1, 2, 3, 50)), key=chance.choice(("k", "l")))
+        return plan_of(*chosen, cost=chance.choice((0, 1, 1, 1, 2, 3, 50)), key=chance.choice(keys))
 
     async def scenario(shared: Shared) -> None:
         model = MemoryLimitStore()
         plans = [some_plan() for _ in range(20)]
         passed = 0
-        for _ in range(300):
-            plan = chance.choice(plans)
-            found = await shared.take(plan)
-            assert found == model.acquire(plan, times[-1])
-            passed += found.allowed
+        for _ in range(300 // at_once):
+            asked = chance.choices(plans, k=at_once)
+            found = await asyncio.gather(*map(shared.ask, asked))
+            expected = [model.acquire(plan, times[-1]) for plan in asked]
+            assert found == expected
+            passed += sum(taken.allowed for taken in expected)
+            if chance.random() < at_once / 20:
+                for name in shared.names():
+                    assert shared.at(name).ask("EVAL", LASTS_LONGER, 1, name) == 0
         assert 30 < passed < 270
 
     run(scenario)

@@ -99,8 +99,8 @@ async def crowd(
     """Have each key's client ask with so many requests in parallel for so long.
 
     It may have `maximum` in flight; at the end it is looked whether it may still. `held` asks how many leases
-    haven't ended. `weights` say how often each does what. `names` are the key ids by which the upstream knows the clients, where these are not the
-    keys.
+    haven't ended. `weights` say how often each does what. `names` are the key ids by which the upstream knows
+    the clients, where these are not the keys.
     """
     clients = [Of(name) for name in (names or keys)]
     began = time.monotonic()

@@ -80,9 +80,11 @@ class Intake(asyncio.DatagramProtocol):
     def _take(self, readings: Iterable[Reading], sent: bytes) -> None:
         for reading in readings:
             if isinstance(reading, Signal):
-                self.arrivals.append(Arrival(reading, time.monotonic()))
+                # What the upstream did is looked at where it is counted: see `mixed`.
+                signal = reading._replace(status=0, duration_us=0)
+                self.arrivals.append(Arrival(signal, time.monotonic()))
                 for tell in self.listeners:
-                    tell(reading)
+                    tell(signal)
             elif reading is Unread.IGNORED:
                 self.ignored.append(sent)
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import ssl
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -45,12 +46,14 @@ class Response(NamedTuple):
 
 
 class Connection:
-    """One kept-alive connection to a proxy on the loopback interface."""
+    """One kept-alive connection to a proxy on the loopback interface, over TLS where a context is given."""
 
-    def __init__(self, port: int, *, source: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, *, source: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self._socket = socket.create_connection(
             ("127.0.0.1", port), timeout=_TIMEOUT, source_address=(source, 0)
         )
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket)
         self._file = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:
@@ -83,7 +86,7 @@ class Connection:
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     def send_body(self, body: bytes) -> None:
-        """Send bytes that belong to a request whose head is already out."""
+        """Send bytes as they are, such as the body of a request whose head is already out."""
         self._socket.sendall(body)
 
     def is_answered(self, *, within: float) -> bool:

@@ -55,7 +55,7 @@ def service(folder: Path) -> Iterator[Service]:
     """The running service."""
     check_port, admin_port = free_ports(2)
     service = Service(folder, check_port=check_port, admin_port=admin_port)
-    with _running(service.process):
+    with running(service.process):
         yield service
 
 
@@ -87,7 +87,7 @@ def proxies(
     with contextlib.ExitStack() as stack:
         for name in shipped.PROXIES:
             (folder / name).mkdir()
-            stack.enter_context(_running(shipped.child(name, folder / name, ports)))
+            stack.enter_context(running(shipped.child(name, folder / name, ports)))
         yield {name: Proxy(name, ports[proxy.ingress]) for name, proxy in shipped.PROXIES.items()}
 
 
@@ -111,7 +111,8 @@ def keys(service: Service, proxies: dict[str, Proxy]) -> Keys:
 
 
 @contextlib.contextmanager
-def _running(child: Child) -> Iterator[None]:
+def running(child: Child) -> Iterator[None]:
+    """Have a program running."""
     child.start()
     try:
         yield

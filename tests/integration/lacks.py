@@ -18,9 +18,7 @@ class Lack(enum.Enum):
     FAMILIES = "remove headers by the beginning of their names"
     OTHER_HOST = "take a request line with another host than `Host` names"
     PROGRESS = "tell that a request still runs"
-    EVERY_END = (
-        "tell of the end where the upstream closes without an answer, on a kept connection of a client"
-    )
+    EVERY_END = "tell of the end where the upstream gives no answer on a client's kept connection"
 
 
 LACKS: Mapping[str, frozenset[Lack]] = {

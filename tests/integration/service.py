@@ -31,6 +31,7 @@ default_route: authenticate
 tiers:
   roomy: {{rates: ["100000/second"]}}
   spent: {{rates: ["1/hour"]}}
+  scarce: {{rates: ["20/hour"]}}
 log: {{file: "{log}"}}
 """
 _WRITTEN_WITHIN = 3.0
@@ -51,6 +52,7 @@ class Service:
 
     def __init__(self, folder: Path, *, check_port: int, admin_port: int) -> None:
         self.check_port = check_port
+        self.admin_port = admin_port
         self._admin = f"http://127.0.0.1:{admin_port}"
         self._folder = folder
         self._log = folder / "decisions.log"
@@ -89,6 +91,16 @@ class Service:
     def revoke_key(self, key: Key) -> None:
         """Revoke a key by the command line; returns when the command has ended."""
         self._run("keys", "revoke", key.key_id, "--yes")
+
+    def reset_limits(self, key: Key, *, by: Key) -> None:
+        """Forget what a key has spent, by the admin API."""
+        asked = urllib.request.Request(
+            f"{self._admin}/admin/v1/keys/{key.key_id}/limits/reset",
+            headers={"Authorization": f"Bearer {by.text}"},
+            method="POST",
+        )
+        with urllib.request.urlopen(asked, timeout=5) as answer:
+            assert answer.status == 200
 
     def decision(self, request_id: str) -> dict[str, Any]:
         """Return the logged decision about that request; an AssertionError if there isn't exactly one."""

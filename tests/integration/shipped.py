@@ -64,10 +64,20 @@ def copy(name: str, *, to: Path, ports: Mapping[int, int]) -> None:
         (to / path).write_text(with_ports(text, expected=expected, ports=ports))
 
 
-def child(name: str, folder: Path, ports: Mapping[int, int]) -> Child:
-    """Return a proxy with the shipped files, not started yet; others must be able to enter the folder."""
+def _as_shipped(_file: Path) -> None:
+    """Change nothing."""
+
+
+def child(
+    name: str, folder: Path, ports: Mapping[int, int], change: Callable[[Path], None] = _as_shipped
+) -> Child:
+    """Return a proxy with the shipped files, or with what `change` makes of the first; not started yet.
+
+    Others must be able to enter the folder.
+    """
     copy(name, to=folder, ports=ports)
     shipped = PROXIES[name]
+    change(folder / next(iter(shipped.files)))
     return Child(
         shipped.command(folder),
         log=folder / f"{name}.log",
@@ -136,6 +146,7 @@ PROXIES: Mapping[str, Shipped] = {
             "extauth-http.conf": frozenset({9000}),
             "extauth.conf": frozenset(),
             "extauth-headers.conf": frozenset(),
+            "extauth-security.conf": frozenset(),
             "extauth-signals.conf": frozenset({9002}),
         },
         8081,

@@ -107,6 +107,7 @@ def test_a_location_with_headers_of_its_own_keeps_the_promises(
     (received,) = upstream.requests
     assert (received.header("x-own"), received.header("x-auth-user-id")) == ("own", "reader@example.com")
     assert (answer.header("x-own"), answer.header("x-ratelimit-limit")) == ("own", "100000")
+    assert answer.header("x-content-type-options") == "nosniff"
     assert "forged" not in str(received.headers)
     assert keys.reader.text not in str(received.headers)
 

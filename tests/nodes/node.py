@@ -9,10 +9,13 @@ import re
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.integration.processes import Child, free_ports
+from tests.redis.server import RedisServer, running
 
 HOST = "127.0.0.1"
 PEPPER = "a pepper that all servers of these tests share"
@@ -24,6 +27,19 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     body: Any
+
+
+@contextmanager
+def node_on(kind: str, folder: Path) -> Iterator[Node]:
+    """Give a server that is not started yet, on a store of its own: `sqlite`, or `redis`."""
+    with ExitStack() as stack:
+        url = f"sqlite:///{folder / 'extauth.db'}"
+        if kind == "redis":
+            url = stack.enter_context(running(RedisServer(folder / "redis"))).url
+        node = Node(folder / "node", store_url=url)
+        stack.callback(node.close)
+        stack.callback(node.child.stop)
+        yield node
 
 
 class Node:

@@ -7,14 +7,11 @@ import json
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.redis.server import RedisServer, running
-
-from .node import Node
+from .node import Node, node_on
 
 CLIENTS = 4
 WANTED = 1_000
@@ -23,13 +20,7 @@ WANTED = 1_000
 @pytest.fixture(params=["sqlite", "redis"])
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     """Give a server that is not started yet, on one store after the other."""
-    with ExitStack() as stack:
-        url = f"sqlite:///{tmp_path / 'extauth.db'}"
-        if request.param == "redis":
-            url = stack.enter_context(running(RedisServer(tmp_path / "redis"))).url
-        node = Node(tmp_path / "node", store_url=url)
-        stack.callback(node.close)
-        stack.callback(node.child.stop)
+    with node_on(request.param, tmp_path) as node:
         yield node
 
 

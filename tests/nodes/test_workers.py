@@ -70,6 +70,12 @@ def test_connections_spread_evenly(fleet: Fleet) -> None:
             assert 1 <= min(counts) <= max(counts) <= 8, counts
 
 
+def test_the_process_above_workers_serves_the_pages_for_consumers(fleet: Fleet) -> None:
+    """As a server without workers does."""
+    with urllib.request.urlopen(f"http://{HOST}:{fleet.admin_port}/docs/limits", timeout=10) as page:
+        assert b"<h1>Tiers and limits</h1>" in page.read()
+
+
 def test_metrics_are_the_sum_of_all_workers(fleet: Fleet, key: str) -> None:
     """Whoever answered, each check is counted once, at the very next look at the page."""
     allowed = {"dialect": "envoy", "code": "allowed"}

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -188,23 +188,27 @@ def _folder(stack: contextlib.ExitStack) -> Path:
     return folder
 
 
-@asynccontextmanager
-async def redis_keys(_folder: Path) -> AsyncIterator[RedisKeyStore]:
-    """Open a store on an empty Redis."""
-    server = shared_server()
-    server.ask("FLUSHALL")
-    async with opened(server.url) as store:
-        yield store
+def empty_server() -> str:
+    """Return the URL of the shared server, emptied."""
+    shared_server().ask("FLUSHALL")
+    return shared_server().url
 
 
-@asynccontextmanager
-async def redis_cluster_keys(_folder: Path) -> AsyncIterator[RedisKeyStore]:
-    """Open a store on an empty cluster."""
-    servers = shared_cluster()
-    for server in servers:
+def empty_cluster() -> str:
+    """Return the URL of the shared cluster, emptied."""
+    for server in shared_cluster():
         server.ask("FLUSHALL")
-    async with opened(cluster_url(servers)) as store:
-        yield store
+    return cluster_url(shared_cluster())
+
+
+def redis_keys(_folder: Path) -> AbstractAsyncContextManager[RedisKeyStore]:
+    """Open a store on an empty Redis."""
+    return opened(empty_server())
+
+
+def redis_cluster_keys(_folder: Path) -> AbstractAsyncContextManager[RedisKeyStore]:
+    """Open a store on an empty cluster."""
+    return opened(empty_cluster())
 
 
 def program_version(program: str = PROGRAM) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from extauth.clock import to_us
 from extauth.model import ApiKey
 from extauth.stores.redis import layout
 from extauth.stores.redis.fields import from_fields, from_flat
+from extauth.stores.search import folded
 from tests.redis.server import RedisServer
 
 _READ: Mapping[str, Callable[[RedisServer, str], Any]] = {
@@ -53,6 +54,13 @@ def assert_consistent(servers: Sequence[RedisServer]) -> dict[str, Any]:
         expected[layout.ALL_KEYS][key.key_id] = created
         expected[layout.keys_of_user(key.user_id)][key.key_id] = created
         expected[layout.keys_of_tier(key.tier)][key.key_id] = created
+        found_by = (
+            (layout.id_word, key.key_id),
+            (layout.user_word, key.user_id),
+            (layout.name_word, folded(key.name)),
+        )
+        for begins, text in found_by:
+            expected[layout.WORDS][layout.word(begins(text), key.key_id)] = "0"
         if key.expires_at is not None:
             expected[layout.EXPIRING][key.key_id] = str(to_us(key.expires_at))
         if key.revoked_at is not None:

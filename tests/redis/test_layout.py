@@ -15,10 +15,14 @@ from extauth.stores.bans import Ban, Offender, Origin
 from extauth.stores.base import Claim, KeyUse
 from extauth.stores.redis import layout
 from extauth.stores.shadowed import Place, ShadowedCount
+from extauth.stores.usage import HOUR, MOST_REFUSALS, REFUSALS_KEPT_SECONDS, STEPS
+from extauth.stores.usage import Place as Used
 from tests.fakes import START
 from tests.keys import entry, record
 from tests.redis.server import RedisServer, opened
 from tests.redis.state import everything
+from tests.redis.usage import opened_usage
+from tests.usage import NOON, batch, counts
 
 KEY = "AAAAbbbb0001"
 BAN = Ban("ip:192.0.2.7", Origin.AUTOMATIC, to_us(START), to_us(START) + 60_000_000)
@@ -79,6 +83,9 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
         "extauth:{keys}:tier:pro": {KEY: created},
         "extauth:{keys}:pepper:aa": {KEY: ""},
         "extauth:{keys}:peppers": {"aa": ""},
+        "extauth:{keys}:words": {
+            f"{word}\0{KEY}": "0" for word in (f"i:{KEY}", "n:the tests' key", "u:al{i}ce")
+        },
         "extauth:{journal}:audit-times": {"1": created},
         "extauth:{journal}:audit-last": "1",
         "extauth:{journal}:audit-of:AAAAbbbb0001": {change: "1"},
@@ -100,6 +107,42 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
     assert 0 < server.ask("PTTL", "extauth:{claim:na%7Bme%7D}") <= 24 * 3600 * 1000
 
 
+def test_the_layout_of_usage(server: RedisServer) -> None:
+    """To the letter; all of it in one slot, and all of it ends by itself, at the earliest when it may."""
+
+    async def scenario() -> None:
+        async with opened_usage(server.url) as store:
+            used = (Used(KEY, "al{i} ce", "pro", "orders"), counts(2, 1, 0, 0, 0, 33, n6=3))
+            await store.add(batch(7, used, refusals={KEY: ["{}"]}))
+            await store.add(batch(8, used, minute=NOON + 60))
+
+    asyncio.run(scenario())
+    state = everything([server])
+    minute, hour, day = 492_324, 20_513, 683
+    twice = "[4,2,0,0,0,66,6]"
+    once = {'0["pro","orders"]': "[2,1,0,0,0,33,3]", '1["pro","orders"]': "[2,1,0,0,0,33,3]"}
+    expected: dict[str, object] = {
+        "extauth:{usage}:written:p": "8",
+        f"extauth:{{usage}}:refusals:{KEY}": ["{}"],
+    }
+    for kind, name in (("all", ""), ("key", KEY), ("user", "al%7Bi%7D%20ce")):
+        expected[f"extauth:{{usage}}:1m:{kind}:{minute}:{name}"] = once
+        expected[f"extauth:{{usage}}:1h:{kind}:{hour}:{name}"] = {'12["pro","orders"]': twice}
+        expected[f"extauth:{{usage}}:1d:{kind}:{day}:{name}"] = {'23["pro","orders"]': twice}
+        if name:
+            place = {f'{name} ["pro","orders"]': "6"}
+            for step, period in (("1m", minute), ("1h", hour), ("1d", day)):
+                expected[f"extauth:{{usage}}:{step}:places:{kind}:{period}"] = place
+    assert state == expected
+    assert len({key_slot(name.encode()) for name in state}) == 1
+    kept = {step.name: step.kept + step.span for step in STEPS}
+    kept |= {"written": 86_400, "refusals": REFUSALS_KEPT_SECONDS}
+    for name in state:
+        longest = kept[name.split(":")[2]]
+        assert longest - 60 < server.ask("TTL", name) <= longest, name
+    assert (HOUR.kept, MOST_REFUSALS) == (90 * 86_400, 50)
+
+
 def key_hash() -> str:
     """Return the hash that the tests' records have."""
     return record().hashed_key
@@ -116,6 +159,7 @@ def key_hash() -> str:
             layout.EXPIRING,
             layout.REVOKED,
             layout.PEPPERS,
+            layout.WORDS,
             layout.keys_of_tier("{pro}"),
             layout.keys_of_pepper("{p}"),
         ),

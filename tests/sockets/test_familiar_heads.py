@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extauth.dialects.base import Answer, RequestHead
-from extauth.server.familiar import FamiliarHeads, Question
+from extauth.server.familiar import PATTERN_AFTER, FamiliarHeads, Form, Question
 from extauth.server.responder import Responder
 from tests.checking import Rig
 
@@ -43,13 +43,13 @@ PROXIES = {
 class Both:
     """One check behind two listeners: the first knows the forms of heads, the second parses all of them."""
 
-    def __init__(self, **sections: Any) -> None:
+    def __init__(self, pattern_after: int = PATTERN_AFTER, **sections: Any) -> None:
         # Nobody is banned, so that answers depend on the heads alone.
         sections = {"abuse": {"enabled": False}, **sections}
         self.rig = Rig(routes=ROUTES, tiers={"tight": {"rates": ["2/day"]}}, **sections)
         self.familiar = Listener()
         self.strange = Listener()
-        self.responder = self._responder(learn_every=1)
+        self.responder = self._responder(learn_every=1, pattern_after=pattern_after)
         self.familiar.responder = self.responder
         self.strange.responder = self._responder(learn_every=10**9)
         self.key, _ = self.familiar.run(self.rig.issue(scopes=("v1:read",)))
@@ -57,7 +57,7 @@ class Both:
         for key in (self.key, self.other_key):
             self.familiar.run(self.rig.ask("/v1/1", key=key))
 
-    def _responder(self, *, learn_every: int) -> Responder:
+    def _responder(self, **memory: int) -> Responder:
         responder = Responder(
             checker=self.rig.checker,
             dialects=self.rig.dialects,
@@ -65,7 +65,7 @@ class Both:
             clock=self.rig.clock,
             max_checks=self.rig.settings.throttle.max_checks,
         )
-        responder.familiar = FamiliarHeads(learn_every=learn_every)
+        responder.familiar = FamiliarHeads(**memory)
         return responder
 
     def head(self, proxy: str, **parts: str) -> bytes:
@@ -108,10 +108,10 @@ class Both:
         return parsed
 
 
-@pytest.fixture(scope="module")
-def both() -> Iterator[Both]:
-    """Give both listeners."""
-    made = Both()
+@pytest.fixture(scope="module", params=[PATTERN_AFTER, 1], ids=["cut", "matched"])
+def both(request: pytest.FixtureRequest) -> Iterator[Both]:
+    """Give both listeners: where heads are cut, and where a pattern reads them from the second time on."""
+    made = Both(request.param)
     with made.familiar, made.strange:
         yield made
 
@@ -209,16 +209,18 @@ def test_no_secret_is_remembered(both: Both, proxy: str, line: str) -> None:
         both.head(proxy, key=f"X-API-Key: {key}\r\n{line}"),
         both.head(proxy, key=line),
     )
-    skeletons = both.responder.familiar._skeletons
-    assert skeletons
-    kept = repr([(skeleton[1:], question) for skeleton, question in skeletons.items()])
+    known = both.responder.familiar
+    assert known._skeletons
+    patterns = [form._pattern[0].pattern for form in known._in_use if form._pattern is not None]
+    kept = repr([(skeleton[1:], question) for skeleton, question in known._skeletons.items()] + patterns)
     assert key not in kept
     assert line.strip().lower() not in kept.lower()
 
 
-def test_a_key_in_the_query_is_still_found() -> None:
+@pytest.mark.parametrize("pattern_after", [PATTERN_AFTER, 1])
+def test_a_key_in_the_query_is_still_found(pattern_after: int) -> None:
     """With query keys switched on a target with a query is looked at as closely as ever."""
-    both = Both(credentials={"query_parameter": True})
+    both = Both(pattern_after, credentials={"query_parameter": True})
     with both.familiar, both.strange:
         plain = both.head("envoy")
         for target in ("/v1/42", f"/v1/42?api_key={both.key}", f"/v1/42?api_key={both.other_key}"):
@@ -235,6 +237,31 @@ _PIECES = st.sampled_from(
         b"x-extauth-client-ip: 10.0.0.1\r\n", b"authorization: Bearer x\r\n", b"X-API-Key: y\r\n", b"A", b"/",
     ]
 )  # fmt: skip
+
+
+def test_a_head_that_comes_often_is_not_cut_any_more(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern reads it, until another one comes as often; what was forgotten is parsed anew."""
+    both, cut = Both(4), Form._cut
+    cuts: list[bytes] = []
+
+    def noted(form: Form, read: bytes) -> Any:
+        cuts.append(read)
+        return cut(form, read)
+
+    monkeypatch.setattr(Form, "_cut", noted)
+    head, other = both.head(proxy), both.head(proxy, method="DELETE")
+    with both.familiar, both.strange:
+        both.answers(both.familiar, other)
+        parsed = both.count_parsed(monkeypatch)
+        connection = both.familiar.connect()
+        # The first is parsed, and cut to be learnt.
+        connection.send(*[head] * 9)
+        assert cuts == [other, *[head] * 5]
+        connection.send(*[other] * 9, head)
+        assert cuts == [other, *[head] * 5, *[other] * 4, head]
+        both.responder.familiar.forget()
+        connection.send(other)
+        assert len(parsed) == 2
 
 
 @settings(max_examples=600)

@@ -216,5 +216,6 @@ def test_closing_leaves_nothing_running(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     assert {path.name for path in tmp_path.iterdir()} <= {
-        "extauth.db", "extauth-limits.db", "extauth-limits.lock", "pepper", "decisions.log"
+        "extauth.db", "extauth-limits.db", "extauth-limits.lock", "extauth-usage.db", "pepper",
+        "decisions.log",
     }  # fmt: skip

@@ -80,6 +80,8 @@ TOP = (
     "extauth.dialects",
     "extauth.server",
     "extauth.admin",
+    "extauth.dashboard",
+    "extauth.docs",
     "extauth.cli",
     "extauth.app",
     "extauth.management",
@@ -121,6 +123,14 @@ def test_dialects_translate_and_never_decide() -> None:
     for name in within(set(NAMES), "extauth.dialects"):
         forbidden = ("extauth.check", "extauth.stores", "extauth.server", "extauth.app", "extauth.limits")
         assert within(imports_of(name), *forbidden) == set(), name
+
+
+def test_pages_for_consumers_read_the_settings_alone() -> None:
+    """No key and no count can get onto a page that everybody may read; what makes them knows no server."""
+    forbidden = ("extauth.stores", "extauth.server", "extauth.app", "extauth.management", "extauth.check")
+    for name in within(set(NAMES), "extauth.docs"):
+        assert within(imports_of(name), *forbidden, "extauth.keys.service", "extauth.keys.directory") == set()
+        assert name == "extauth.docs.serving" or not within(imports_of(name), "starlette")
 
 
 def test_only_the_composition_root_opens_stores() -> None:

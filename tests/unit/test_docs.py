@@ -7,14 +7,24 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 import pytest
 from prometheus_client.core import Metric
 
 from extauth.abuse.monitor import REASONS
+from extauth.admin.problems import ADMIN_PROBLEMS
 from extauth.cli.main import root
 from extauth.dialects.problems import PROBLEMS, ProblemWriter
+from extauth.docs.problems import (
+    ADMIN_EXPLANATIONS,
+    EXPLANATIONS,
+    PROXY_CODE,
+    PROXY_EXPLANATION,
+    PROXY_PROBLEM,
+    Explanation,
+)
 from extauth.model import Code, Decision
 from extauth.server.connections import ConnectionLimits, Connections
 from extauth.server.refusals import Refusal, refuse
@@ -55,13 +65,23 @@ VIOLATED = {
 }
 
 
+def explained_in(section: str) -> list[str]:
+    """Return cause and advice that a section gives, on one line each."""
+    paragraphs = re.findall(r"\*\*(?:Cause|What to do)\.\*\* (.*?)\n(?:\n|\Z)", section, re.DOTALL)
+    return [" ".join(paragraph.split()) for paragraph in paragraphs]
+
+
+def told_of(explanation: Explanation) -> list[str]:
+    """Return what the consumers' page of a problem says, and what operators have to know beside it."""
+    return [explanation.cause, explanation.for_all]
+
+
 @pytest.mark.parametrize("code", DENIALS)
 def test_every_problem_code_is_explained(code: Code) -> None:
     """With status, cause, what to do, and the answer as it really is."""
     section = PROBLEM_SECTIONS[f"`{code}`"]
     assert section.strip().startswith(f"{PROBLEMS[code].status} {PROBLEMS[code].title}\n")
-    assert "**Cause.**" in section
-    assert "**What to do.**" in section
+    assert explained_in(section) == told_of(EXPLANATIONS[code])
     (example,) = re.findall(r"^```json\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     shown = json.loads(example)
     decision = Decision(code, violated=VIOLATED.get(code, ()))
@@ -89,14 +109,20 @@ def test_the_proxies_own_code_is_explained() -> None:
     plugin = "traefik/plugins-local/src/extauth.example/extauth/extauth.go"
     others = [f"deploy/{name}" for name in (plugin, "caddy/Caddyfile", "haproxy/haproxy.cfg")]
     for file in ("envoy/envoy.yaml", "nginx/extauth.conf", *others):
-        assert "authorization_unavailable" in (REPOSITORY / file).read_text(encoding="utf-8")
-    assert "`authorization_unavailable`" in PROBLEM_SECTIONS["Answers of the proxies"]
+        text = (REPOSITORY / file).read_text(encoding="utf-8")
+        assert all(str(value) in text for value in PROXY_PROBLEM.values())
+    section = PROBLEM_SECTIONS["Answers of the proxies"]
+    assert f"`{PROXY_CODE}`" in section
+    assert explained_in(section) == told_of(PROXY_EXPLANATION)
 
 
-@pytest.mark.parametrize("code", ["not_found", "method_not_allowed", "internal_error"])
-def test_the_codes_of_the_admin_listener_are_listed(code: str) -> None:
-    """They are problems like all others."""
-    assert f"`{code}`" in PROBLEM_SECTIONS["Problems of the admin listener"]
+def test_the_codes_of_the_admin_listener_are_listed() -> None:
+    """With status, cause and advice, and no others."""
+    listed = {row[0]: row[1:] for row in rows(PROBLEM_SECTIONS["Problems of the admin listener"])}
+    assert listed == {
+        f"`{code}`": [str(kind.status), " ".join(told_of(ADMIN_EXPLANATIONS[code]))]
+        for code, kind in ADMIN_PROBLEMS.items()
+    }
 
 
 def all_metrics(folder: Path) -> list[Metric]:
@@ -181,7 +207,8 @@ def test_no_command_is_listed_that_does_not_exist() -> None:
 
 def documents() -> list[Path]:
     """Return all pages that people read."""
-    return [REPOSITORY / "README.md", *REPOSITORY.glob("*/README.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    pages = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/README.md"), *(REPOSITORY / "docs").rglob("*.md")]
+    return sorted(pages)
 
 
 def anchors(file: Path) -> set[str]:
@@ -192,10 +219,13 @@ def anchors(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("file", documents(), ids=lambda file: str(file.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(file: Path) -> None:
-    """To a file that is there, and a heading that it has."""
+    """To a file that is there, and a heading that it has; elsewhere by a URL that is one."""
     text = re.sub(r"^```.*?^```", "", file.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", target):
+            address = urlsplit(target)
+            assert address.scheme == "https", target
+            assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", address.netloc), target
             continue
         path, _, anchor = target.partition("#")
         linked = (file.parent / path).resolve() if path else file

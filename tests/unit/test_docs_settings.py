@@ -3,57 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from extauth.settings.load import load_settings
+from extauth.settings.reference import Reference
 from extauth.settings.schema import settings_schema
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 SCHEMA = settings_schema()
 
 
-def resolved(node: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference within the schema."""
-    name = node.get("$ref", "").removeprefix("#/$defs/")
-    return SCHEMA["$defs"][name] if name else node
-
-
-def fields_of(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Walk all fields with the paths that the page uses: `routes[].path`, `tiers.NAME.rates`."""
-    for name, field in node["properties"].items():
-        path = f"{prefix}{name}"
-        inner = resolved(field)
-        if "properties" in inner:
-            yield from fields_of(inner, f"{path}.")
-            continue
-        yield path, field
-        for section in map(resolved, field.get("anyOf", ())):
-            # A section that may be left out; a rate's mapping stands in a form of its own.
-            if "properties" in section:
-                yield from fields_of(section, f"{path}.")
-        for key, step in (("items", "[]."), ("additionalProperties", ".NAME.")):
-            below = resolved(inner.get(key) or {})
-            if "properties" in below:
-                yield from fields_of(below, f"{path}{step}")
-
-
-def default_of(field: dict[str, Any]) -> str:
-    """Write a default as the page does."""
-    if "default" not in field:
-        return "required"
-    if isinstance(field["default"], str):
-        return f"`{field['default']}`"
-    text = yaml.safe_dump(field["default"], default_flow_style=True, width=1000)
-    # PyYAML ends a document that is a single plain value with three dots.
-    return f"`{text.replace('...', '').strip()}`"
-
-
-FIELDS = dict(fields_of(SCHEMA))
+REFERENCE = Reference(SCHEMA)
+FIELDS = REFERENCE.fields
 
 
 def test_the_walk_reaches_all_depths() -> None:
@@ -72,21 +36,36 @@ def test_the_walk_reaches_all_depths() -> None:
     } <= FIELDS.keys()
 
 
-@pytest.mark.parametrize("path", FIELDS)
-def test_each_field_has_a_row_with_default_and_variable(path: str) -> None:
-    """A field that is added or changes its default without its documentation fails here."""
-    rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{path}` |")]
-    assert len(rows) == 1
-    cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", rows[0])[1:-1]]
-    variable = "in `EXTAUTH_ROUTES`" if "[]" in path else f"`EXTAUTH_{path.upper().replace('.', '__')}`"
-    assert cells[2:4] == [default_of(FIELDS[path]), variable]
-    assert cells[4]
+def test_the_page_ends_with_what_the_command_prints() -> None:
+    """No field is added, changed or taken away without its row: `make reference` brings it up to date."""
+    assert PAGE.split("## All fields", 1)[1].split("-->\n\n", 1)[1] == REFERENCE.markdown()
 
 
-def test_the_page_names_no_field_that_does_not_exist() -> None:
-    """A field that went away must not stay documented."""
-    sections = PAGE.split("## All fields", 1)[1]
-    assert set(re.findall(r"^\| `([^`]+)` \|", sections, re.MULTILINE)) == FIELDS.keys()
+def test_a_row_says_everything_about_a_field() -> None:
+    """Word for word, so that no cell is made of the wrong part of the schema."""
+    rows = REFERENCE.markdown().splitlines()
+    assert (
+        "| `log.level` | `debug` \\| `info` \\| `warning` \\| `error` | `info` | `EXTAUTH_LOG__LEVEL` "
+        "| The least level that is logged. |"
+    ) in rows
+    assert (
+        "| `failure.share` | number, above 0, at most 1 | `0.25` | `EXTAUTH_FAILURE__SHARE` "
+        f"| {FIELDS['failure.share']['description']} |"
+    ) in rows
+    kinds = {row.split(" | ")[0]: row.split(" | ")[1:4] for row in rows if row.startswith("| `")}
+    assert kinds["| `routes[].path`"] == ["template", "required", "in `EXTAUTH_ROUTES`"]
+    assert kinds["| `tiers.NAME.quota`"] == ["quota", "`null`", "`EXTAUTH_TIERS__NAME__QUOTA`"]
+    assert kinds["| `limits.rates`"] == ["list of rates", "`[]`", "`EXTAUTH_LIMITS__RATES`"]
+    assert kinds["| `keys.cache.records`"][0] == "whole number, 1 or more"
+
+
+@pytest.mark.parametrize("path", [path for path in FIELDS if "[" not in path and "NAME" not in path])
+def test_each_default_can_be_given_in_its_variable(path: str) -> None:
+    """As the reference writes both: a name or a value that nobody reads is a mistake of the load."""
+    (row,) = [line for line in REFERENCE.markdown().splitlines() if line.startswith(f"| `{path}` |")]
+    default, variable = (cell.strip("`") for cell in re.split(r"(?<!\\) \| ", row)[2:4])
+    value = {"null": "", "[]": ""}.get(default, default)
+    load_settings(None, {variable: value})
 
 
 @pytest.mark.parametrize("path", FIELDS)

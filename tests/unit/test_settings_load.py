@@ -120,7 +120,7 @@ def test_mistakes_of_several_fields_point_at_the_one_to_change(tmp_path: Path) -
         ("a: " + "[" * 9000, "1: nested more than 16 levels deep"),
         ("? [a]\n: b", "1: a field's name must be text"),
         ("log: !x y", "1: log: YAML tags (!name) are not taken: quote a value that begins with '!'"),
-        ('headers: {"a\\nb": 1}', "1: headers.(no name): unknown field; known here: reset"),
+        ('headers: {"a\\nb": 1}', "1: headers.(no name): unknown field; known here: reset, security"),
     ],
 )  # fmt: skip
 def test_what_is_no_document_of_ours_is_refused(tmp_path: Path, text: str | bytes, expected: str) -> None:

@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import orjson
@@ -57,7 +57,7 @@ class Change:
     def to_json(self) -> str:
         """Return what stands in the journal."""
         place = self.place
-        fields = [self.change_id, self.key_id, place.user_id, place.tier, place.pepper_id]
+        fields = [self.change_id, self.key_id, *astuple(place)]
         return orjson.dumps(fields).decode()
 
     @classmethod
@@ -253,11 +253,10 @@ def _record_keys(key_id: str) -> list[str]:
 
 
 def _note(change: Change, entries: Sequence[AuditEntry]) -> str:
-    place = change.place
     return orjson.dumps(
         {
             "change": change.change_id,
-            "place": [place.user_id, place.tier, place.pepper_id],
+            "place": astuple(change.place),
             "entries": [entry_values(entry) for entry in entries],
         }
     ).decode()

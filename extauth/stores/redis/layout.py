@@ -12,6 +12,8 @@ import hashlib
 ALL_KEYS = "extauth:{keys}:all"
 EXPIRING = "extauth:{keys}:expiring"
 REVOKED = "extauth:{keys}:revoked"
+# The sorted set of the words by which people look for keys: see `word`.
+WORDS = "extauth:{keys}:words"
 # The set of all pepper ids that a key ever needed.
 PEPPERS = "extauth:{keys}:peppers"
 
@@ -29,6 +31,8 @@ BAN_ENDS = "extauth:{journal}:ban-ends"
 BAN_REVISION = "extauth:{journal}:ban-revision"
 # A hash of who fails most, by process.
 OFFENDERS = "extauth:{journal}:offenders"
+# What the names of all usage begin with: one script adds to the minute, the hour and the day of many keys.
+USAGE = "extauth:{usage}:"
 _LONGEST_IN_A_WORD = 64
 
 # A brace in a name would end the part that decides the slot.
@@ -70,6 +74,26 @@ def keys_of_pepper(pepper_id: str) -> str:
     return f"extauth:{{keys}}:pepper:{pepper_id}"
 
 
+def id_word(key_id: str) -> str:
+    """Return how the word for a key id begins."""
+    return f"i:{key_id}"
+
+
+def name_word(name: str) -> str:
+    """Return how the word for a name begins, folded as `stores.search` does."""
+    return f"n:{name}"
+
+
+def user_word(user_id: str) -> str:
+    """Return how the word for a user id begins."""
+    return f"u:{user_id}"
+
+
+def word(beginning: str, key_id: str) -> str:
+    """Return a word of a key: what it can be found by, and behind a NUL, which none of that holds, its id."""
+    return f"{beginning}\0{key_id}"
+
+
 def audit_of_key(key_id: str) -> str:
     """Name the sorted set of the changes of a key, by the numbers of their audit entries."""
     return f"extauth:{{journal}}:audit-of:{key_id}"
@@ -106,6 +130,26 @@ def claim(name: str) -> str:
 def shadowed(day: str) -> str:
     """Name the hash with what limits in shadow would have refused on a day, by place: see `shadowed.lua`."""
     return f"extauth:{{shadowed}}:{day}"
+
+
+def usage_written(process: str) -> str:
+    """Name the string with the number of the last batch of usage that a process wrote."""
+    return f"{USAGE}written:{process}"
+
+
+def usage_of(step: str, kind: str, period: int, name: str) -> str:
+    """Name the hash with what a key or a user used in a period: see `usage.lua`."""
+    return f"{USAGE}{step}:{kind}:{period}:{name}"
+
+
+def usage_places(step: str, kind: str, period: int) -> str:
+    """Name the sorted set of the places that a period tells apart, by their requests."""
+    return f"{USAGE}{step}:places:{kind}:{period}"
+
+
+def usage_refusals(key_id: str) -> str:
+    """Name the list of the latest refusals of a key, the newest first."""
+    return f"{USAGE}refusals:{key_id}"
 
 
 def _fit_for_a_word(text: str) -> str:

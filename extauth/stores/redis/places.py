@@ -10,23 +10,26 @@ from extauth.model import ApiKey
 from extauth.stores.redis import layout
 from extauth.stores.redis.fields import optional_us
 from extauth.stores.redis.scripts import Command
+from extauth.stores.search import folded
 
 # The fields of a record that decide where it is listed.
-FIELDS = ("user_id", "tier", "pepper_id")
+FIELDS = ("user_id", "tier", "pepper_id", "name")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Under which user, tier and pepper a key is listed."""
+    """Under which user, tier, pepper and name a key is listed."""
 
     user_id: str
     tier: str
     pepper_id: str
+    # The journal of an earlier version has none.
+    name: str = ""
 
     @classmethod
     def of(cls, key: ApiKey) -> Place:
         """Return where a record belongs."""
-        return cls(key.user_id, key.tier, key.pepper_id)
+        return cls(key.user_id, key.tier, key.pepper_id, key.name)
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, str | None]) -> Place:
@@ -37,10 +40,10 @@ class Place:
 def decisive(key: ApiKey | None) -> list[str]:
     """Return what decides where a record is listed, as `settle.lua` compares it."""
     if key is None:
-        return [""] * 6
+        return [""] * (len(FIELDS) + 3)
     moments = (key.created_at, key.expires_at, key.revoked_at)
     times = ("" if moment is None else str(to_us(moment)) for moment in moments)
-    return [key.user_id, key.tier, key.pepper_id, *times]
+    return [key.user_id, key.tier, key.pepper_id, key.name, *times]
 
 
 def commands(key_id: str, key: ApiKey | None, former: Collection[Place]) -> list[Command]:
@@ -56,7 +59,9 @@ def commands(key_id: str, key: ApiKey | None, former: Collection[Place]) -> list
         (layout.REVOKED, None if key is None else optional_us(key.revoked_at)),
     ):
         done.append(("ZREM", index, key_id) if score is None else ("ZADD", index, score, key_id))
-    return done if key is None else [*done, *_into(Place.of(key), key)]
+    if key is None:
+        return [*done, ("ZREM", layout.WORDS, layout.word(layout.id_word(key_id), key_id))]
+    return [*done, *_into(Place.of(key), key)]
 
 
 def _into(place: Place, key: ApiKey) -> list[Command]:
@@ -68,6 +73,8 @@ def _into(place: Place, key: ApiKey) -> list[Command]:
         ("ZADD", layout.keys_of_tier(place.tier), created, key.key_id),
         ("SADD", layout.PEPPERS, place.pepper_id),
         (change, layout.keys_of_pepper(place.pepper_id), key.key_id),
+        *(("ZADD", layout.WORDS, 0, layout.word(beginning, key.key_id)) for beginning in _beginnings(place)),
+        ("ZADD", layout.WORDS, 0, layout.word(layout.id_word(key.key_id), key.key_id)),
     ]
 
 
@@ -78,8 +85,15 @@ def _out_of(old: Place, new: Place | None, key_id: str) -> list[Command]:
             ("ZREM", layout.keys_of_user(old.user_id), key_id),
             ("SREM", layout.unrevoked_of_user(old.user_id), key_id),
         ]
+    kept = [] if new is None else _beginnings(new)
+    gone = [layout.word(beginning, key_id) for beginning in _beginnings(old) if beginning not in kept]
+    done += [("ZREM", layout.WORDS, word) for word in gone]
     if new is None or old.tier != new.tier:
         done.append(("ZREM", layout.keys_of_tier(old.tier), key_id))
     if new is None or old.pepper_id != new.pepper_id:
         done.append(("SREM", layout.keys_of_pepper(old.pepper_id), key_id))
     return done
+
+
+def _beginnings(place: Place) -> list[str]:
+    return [layout.user_word(place.user_id), layout.name_word(folded(place.name))]

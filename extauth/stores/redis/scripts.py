@@ -44,6 +44,8 @@ SHADOWED = Script("shadowed")
 BANS = Script("bans")
 BAN = Script("ban")
 LIFT = Script("lift")
+WORDS = Script("words")
+USAGE = Script("usage")
 
 
 def with_text(command: Command) -> Command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from extauth.clock import from_us, to_us
 from extauth.errors import StoreError
@@ -35,7 +36,9 @@ from extauth.stores.redis.journal import Journal
 from extauth.stores.redis.link import RedisLink
 from extauth.stores.redis.listing import KeyLists
 from extauth.stores.redis.purging import purge
+from extauth.stores.redis.search import search_keys
 from extauth.stores.redis.shadowed import add_shadowed, read_shadowed
+from extauth.stores.search import Found
 from extauth.stores.shadowed import ShadowedCount
 
 # How many keys are written to in one trip.
@@ -100,6 +103,10 @@ class RedisKeyStore:
         """Return a page of records, oldest first. See `KeyStore`."""
         return await self._lists.page(wanted, cursor=cursor, limit=limit)
 
+    async def search(self, beginning: str, *, limit: int) -> Found:
+        """Return what begins so. See `SearchableStore`."""
+        return await search_keys(self._link, beginning, limit)
+
     async def count(self) -> int:
         """Return how many records there are."""
         (number,) = await self._link.read(("ZCARD", layout.ALL_KEYS))
@@ -148,11 +155,12 @@ class RedisKeyStore:
         (held,) = await self._link.write(
             scripts.CLAIM([layout.claim(name)], to_us(stale_before), kept_ms, *values)
         )
-        fingerprint, key_id, at = held
-        try:
-            return Claim(fingerprint=fingerprint, key_id=key_id, at=from_us(int(at)))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise StoreError(f"the claim of {name!r} can't be read: {error}") from error
+        return _to_claim(name, held)
+
+    async def claimed(self, name: str) -> Claim | None:
+        """Return whose a name is. See `KeyStore`."""
+        (held,) = await self._link.read(("HMGET", layout.claim(name), "fingerprint", "key_id", "at"))
+        return None if held == [None, None, None] else _to_claim(name, held)
 
     async def release(self, name: str, claim: Claim) -> None:
         """Give a name back. See `KeyStore`."""
@@ -216,3 +224,11 @@ def _use_command(use: KeyUse) -> scripts.Command:
     calls = [part for address, number in use.calls.items() for part in (address, number)]
     keys = [layout.record(use.key_id), layout.grace(use.key_id)]
     return scripts.USE(keys, to_us(use.last_used), MOST_ADDRESSES, OTHER_ADDRESSES, *calls)
+
+
+def _to_claim(name: str, held: Sequence[Any]) -> Claim:
+    fingerprint, key_id, at = held
+    try:
+        return Claim(fingerprint=fingerprint, key_id=key_id, at=from_us(int(at)))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StoreError(f"the claim of {name!r} can't be read: {error}") from error

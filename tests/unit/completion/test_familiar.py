@@ -24,8 +24,11 @@ from .test_lines import export
 KINDS = st.sampled_from(["DownstreamEnd", "DownstreamPeriodic", "DownstreamStart", ""])
 # Few lengths, so that bodies often lie alike; some of these texts look like attributes themselves.
 TEXTS = st.sampled_from(["-", "a", "b", "é", " ", "aa", "bb", "\n\x03rid", "2\r\n\x03rid\x12\x06\n\x04evil"])
+STATUSES = st.sampled_from(["200", "503", "101", "0", "-", "é", "600", "20000"])
+DURATIONS = st.sampled_from(["7", "8", "12", "-", "", "1.5", "9" * 15])
 RECORDS = st.fixed_dictionaries(
-    {"rid": TEXTS, "lease": TEXTS, "type": KINDS, "path": TEXTS}, optional={"status": TEXTS, "body": TEXTS}
+    {"rid": TEXTS, "lease": TEXTS, "type": KINDS, "path": TEXTS},
+    optional={"status": STATUSES | TEXTS, "us": DURATIONS, "body": TEXTS},
 )
 
 
@@ -42,8 +45,16 @@ def by_the_book(body: bytes) -> list[Reading]:
             elif request_id in {"", "-"} or not all("!" <= each <= "~" for each in request_id + lease):
                 readings.append(Unread.UNREADABLE)
             else:
-                readings.append(Signal(request_id, lease, kind == "DownstreamPeriodic"))
+                readings.append(Signal(request_id, lease, kind == "DownstreamPeriodic", *upstream(found)))
     return readings
+
+
+def upstream(found: dict[str, str]) -> tuple[int, int]:
+    """Return status and duration, if there is a status that HTTP has."""
+    status, duration = found.get("status", ""), found.get("us", "")
+    if status not in {"200", "503", "101"}:
+        return 0, 0
+    return int(status), {"7": 7, "8": 8, "12": 12, "1.5": 2}.get(duration, 0)
 
 
 @given(st.lists(RECORDS, min_size=2, max_size=12))
@@ -56,12 +67,10 @@ def test_bodies_are_read_as_their_schema_says(records: list[dict[str, str]]) -> 
         assert parsed == by_the_book(body)
         recalled = layouts.recall(body)
         if recalled is not None:
-            request_id, lease, progress = (
-                part.decode() if isinstance(part, bytes) else part for part in recalled
-            )
-            found = dict(attributes)
-            assert (request_id, lease) == (found["rid"], found["lease"])
-            assert progress == (found["type"] == "DownstreamPeriodic")
+            progress, values = recalled
+            told = ("rid", "lease", "status", "us")[: len(values)]
+            assert [value.decode() for value in values] == [attributes[name] for name in told]
+            assert progress == (attributes["type"] == "DownstreamPeriodic")
         if isinstance(parsed[0], Signal):
             layouts.learn(body, progress=parsed[0].progress)
 
@@ -87,6 +96,18 @@ def test_signals_of_one_proxy_are_recalled() -> None:
     for other in ({"lease": "L"}, {"type": "DownstreamXXX"}, {"rid": "r\n"}, {"rid": "é"}):
         changed = {"rid": "r9", "lease": "L1", "type": "DownstreamEnd", "dur": "8"} | other
         assert reader.recall(export(2**60, **changed)) is None
+
+
+def test_what_the_upstream_did_is_recalled_too() -> None:
+    """As Envoy tells it: behind id, lease and kind; a report without a status tells of nothing."""
+    reader = OtlpReader()
+    told = {"rid": "r", "lease": "L~w", "type": "DownstreamEnd", "status": "200", "us": "1234"}
+    for _ in range(8):
+        list(reader.read(export(1, **told)))
+    other = export(2, **{**told, "rid": "s", "status": "404", "us": "5678"})
+    assert reader.recall(other) == Signal("s", "L~w", False, 404, 5_678)
+    nothing = export(2, **{**told, "status": "000"})
+    assert reader.recall(nothing) == Signal("r", "L~w", False, 0, 0)
 
 
 def test_a_hyphen_is_no_id_though_it_is_as_long() -> None:

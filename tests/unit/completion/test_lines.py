@@ -61,7 +61,9 @@ def test_lines_without_an_id_are_no_signals() -> None:
 
 def test_caddy_and_done_need_no_lease() -> None:
     """The request id alone is enough."""
-    assert read_json(b'{"status":499,"uuid":"183eca85"}\n') == Signal("183eca85", "", progress=False)
+    assert read_json(b'{"status":499,"uuid":"183eca85"}\n') == Signal(
+        "183eca85", "", progress=False, status=499
+    )
     assert list(read_done(b"a 200\n\nb\n")) == [Signal(name, "", progress=False) for name in "ab"]
     assert list(read_done(b"")) == [Unread.UNREADABLE]
 
@@ -94,3 +96,20 @@ def test_mapped_addresses_are_ipv4() -> None:
     assert not sources.admits(("::ffff:11.1.2.3", 1, 0, 0), unix=False)
     assert not sources.admits(None, unix=False)
     assert sources.admits("", unix=True)
+
+
+def test_what_the_upstream_did_is_read_where_it_is_told() -> None:
+    """By nginx and Caddy in seconds; of several attempts, or none, nothing is told."""
+    lines = {
+        b"rid=r lease=L status=200 seconds=0.012": (200, 12_000),
+        b"rid=r lease=L status=404 seconds=-": (404, 0),
+        b"rid=r lease=L status=- seconds=-": (0, 0),
+        b"rid=r lease=L status=502, 200 seconds=0.001, 0.002": (0, 0),
+        b"rid=r lease=L status=200 seconds=" + b"9" * 20: (200, 0),
+        b"rid=r lease=L seconds=0.012": (0, 0),
+    }
+    for line, upstream in lines.items():
+        assert read_line(line) == Signal("r", "L", False, *upstream)
+    entry = b'{"status":200,"uuid":"r","lease":"L","duration":0.000417}'
+    assert read_json(entry) == Signal("r", "L", False, 200, 417)
+    assert read_json(b'{"status":"x","uuid":"r","duration":{}}') == Signal("r", "", progress=False)

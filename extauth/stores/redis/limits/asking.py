@@ -18,15 +18,16 @@ from extauth.stores.redis import layout
 from extauth.stores.redis.limits.wire import bulk
 from extauth.throttle import slots
 
-_HEAD = struct.Struct(">QBBB")
+_TERMS = struct.Struct(">BBB")
+_NUMBER = struct.Struct(">H")
 _SLOTS = struct.Struct(">IQIQ")
 _LIMIT = struct.Struct(">BQQQQQ")
 _SHADOW = 128
 FIRST_ANSWER = 8
 _LONGEST_NAME = 255
 _MAY_NOT_WAIT = 128
-# Arguments that are `bulk` already, and three more.
-_THREE_MORE = b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+_WORDS_OF_A_CLAIM = 3
+_CHANGED = 2
 
 
 class Place(NamedTuple):
@@ -40,8 +41,9 @@ Tells = tuple[tuple[Tell, Limit, int, int], ...]
 
 
 class Question(NamedTuple):
-    """What is asked about takes in one slot: arguments ready for the wire, and how to read the answer.
+    """What is asked about takes in one slot, and how to read the answer.
 
+    `terms` say what is taken, `version` which the record is believed to have, and `claim` who wants slots.
     `enforced` and `shadows` are the takes in the order given, each with its `Place` in the answer; the
     `cool_down` stands beside them. `tells` is what it takes to tell how each of the enforced stands: the
     algorithm's function, the limit, the cost, and where its state begins. `key` is one of the slot. `slots`
@@ -50,10 +52,10 @@ class Question(NamedTuple):
 
     keys: bytes
     number_of_keys: int
-    arguments: bytes
-    number_of_arguments: int
+    terms: bytes
+    version: bytes
+    claim: bytes
     key: str
-    version: int
     enforced: tuple[tuple[Take, Place], ...]
     shadows: tuple[tuple[Take, Place], ...]
     cool_down: tuple[Take, Place] | None
@@ -85,17 +87,16 @@ def question(
     """Put takes and places of one slot in words; see `named`. Without a version no record is compared."""
     ordered = sorted(takes, key=lambda take: take.subject)
     groups = [(subject, tuple(group)) for subject, group in groupby(ordered, lambda take: take.subject)]
-    spec = _HEAD.pack(version, mode, len(groups), len(places) + (0 if may_wait else _MAY_NOT_WAIT))
+    spec = _TERMS.pack(mode, len(groups), len(places) + (0 if may_wait else _MAY_NOT_WAIT))
     spec += _in_numbers([group for _, group in groups], places)
     keys = [layout.record(key_id)] if version else []
     keys += [layout.limits_of(subject) for subject, _ in groups] + slot_bases(places)
-    names = [_names([_name(take.field) for take in group]) for _, group in groups]
     answers = [Place(1 + at, 1 + len(takes) + 4 * at) for at in map(ordered.index, takes)]
     placed = list(zip(takes, answers, strict=True))
     cool_downs = [pair for pair in placed if pair[0].limit.algorithm == COOL_DOWN.name]
     enforced = tuple(pair for pair in placed if not pair[0].limit.shadow and pair not in cool_downs)
-    arguments, answer, tells = _in_common(
-        b"".join(map(bulk, (spec, *names))),
+    terms, answer, tells = _in_common(
+        bulk(spec),
         len(takes),
         "2B2I" if places else "",
         tuple((take.tell, take.limit, take.cost, place.state) for take, place in enforced),
@@ -103,10 +104,10 @@ def question(
     return Question(
         keys=b"".join(bulk(key.encode()) for key in keys),
         number_of_keys=len(keys),
-        arguments=arguments,
-        number_of_arguments=1 + len(names),
+        terms=terms,
+        version=_short(b"%d" % version if version else b""),
+        claim=b"",
         key=keys[0],
-        version=version,
         enforced=enforced,
         shadows=tuple(pair for pair in placed if pair[0].limit.shadow),
         cool_down=cool_downs[0] if cool_downs else None,
@@ -122,10 +123,11 @@ def slot_bases(places: Iterable[slots.Place]) -> list[str]:
 
 
 def _in_numbers(groups: Sequence[Sequence[Take]], places: Sequence[slots.Place]) -> bytes:
-    """Return the limits of each subject, then those on requests in flight, as a specification has them."""
+    """Return the limits of each subject, then those on requests in flight, as terms have them."""
     spec = b""
     for group in groups:
-        spec += bytes([len(group)])
+        names = _names([_name(take.field) for take in group])
+        spec += len(names).to_bytes(2, "big") + names
         for take in group:
             kind = take.algorithm.number + (_SHADOW if take.limit.shadow else 0)
             spec += _LIMIT.pack(kind, *take.numbers)
@@ -136,16 +138,42 @@ def _in_numbers(groups: Sequence[Sequence[Take]], places: Sequence[slots.Place])
 
 def named(asked: Question, name: str, client: str, lease: str, request_id: str) -> Question:
     """Say who wants the slots that are asked for; with a `request_id` the lease is filed under it."""
-    keys, number_of_keys, arguments, number_of_arguments = asked[:4]
-    who, whose, filed = name.encode(), client.encode(), b""
+    keys, number_of_keys, filed = asked.keys, asked.number_of_keys, ""
     if request_id:
         keys += bulk(layout.leases_of(request_id).encode())
         number_of_keys += 1
-        filed = lease.encode()
-    arguments = _THREE_MORE % (arguments, len(who), who, len(whose), whose, len(filed), filed)
+        filed = lease
+    claim = b"".join((bulk(name.encode()), bulk(client.encode()), bulk(filed.encode())))
     # Once a check: `_replace` takes several times as long.
-    words = (keys, number_of_keys, arguments, number_of_arguments + 3)
-    return tuple.__new__(Question, words + asked[4:-1] + (lease,))
+    return tuple.__new__(Question, (keys, number_of_keys, *asked[2:4], claim, *asked[5:-1], lease))
+
+
+class Words(NamedTuple):
+    """Keys and arguments of a call, ready for the wire. See `line.Words`."""
+
+    keys: bytes
+    number_of_keys: int
+    arguments: bytes
+    number_of_arguments: int
+
+
+def gathered(questions: Iterable[Question]) -> Words:
+    """Put what many ask in one slot in one call: the terms that they share are said once."""
+    keys, checks, claims = [], [], []
+    terms: dict[bytes, bytes] = {}
+    number_of_keys = 0
+    for asked in questions:
+        # By place: taking a named tuple apart by names takes several times as long.
+        own_keys, number, own_terms, version, claim = asked[:5]
+        keys.append(own_keys)
+        number_of_keys += number
+        checks.append(terms.get(own_terms) or terms.setdefault(own_terms, _NUMBER.pack(len(terms))))
+        checks.append(version)
+        if claim:
+            claims.append(claim)
+    told = bulk(b"".join((_NUMBER.pack(len(terms)), *checks)))
+    number_of_arguments = 1 + len(terms) + _WORDS_OF_A_CLAIM * len(claims)
+    return Words(b"".join(keys), number_of_keys, b"".join((told, *terms, *claims)), number_of_arguments)
 
 
 def violations(cool_down: Take, count: int) -> Question:
@@ -155,19 +183,21 @@ def violations(cool_down: Take, count: int) -> Question:
 
 
 @lru_cache(maxsize=1_024)
-def _in_common(
-    arguments: bytes, takes: int, verdict: str, tells: Tells
-) -> tuple[bytes, struct.Struct, Tells]:
+def _in_common(terms: bytes, takes: int, verdict: str, tells: Tells) -> tuple[bytes, struct.Struct, Tells]:
     """Return what the questions of all callers of a tier have in common: the same objects for all of them.
 
     With many callers that is less memory to go through for each check, and so less to wait for.
     """
-    return arguments, struct.Struct(f">{1 + takes}B{4 * takes}Q{verdict}"), tells
+    return terms, struct.Struct(f">{1 + takes}B{4 * takes}Q{verdict}"), tells
 
 
 def _names(fields: Sequence[bytes]) -> bytes:
     """Return how the string of a subject begins."""
-    return len(fields).to_bytes(2, "big") + b"".join(bytes([len(field)]) + field for field in fields)
+    return len(fields).to_bytes(2, "big") + b"".join(map(_short, fields))
+
+
+def _short(text: bytes) -> bytes:
+    return bytes([len(text)]) + text
 
 
 def _name(field: str) -> bytes:
@@ -187,11 +217,10 @@ def read_answer(asked: Question, reply: bytes, at: int) -> tuple[tuple[int, ...]
     None where the record has another version: nothing was taken. Else 1 where all had room, for each take 1
     where it had, then the states: after the takes if they were taken, else before.
     """
-    version = int.from_bytes(reply[at : at + 8], "big")
-    at += 8
-    if version != asked.version:
-        return None, at
-    return asked.answer.unpack_from(reply, at), at + asked.answer.size
+    if reply[at] == _CHANGED:
+        return None, at + 1
+    answer = asked.answer
+    return answer.unpack_from(reply, at), at + answer.size
 
 
 class Verdict(enum.IntEnum):

@@ -30,6 +30,7 @@ from extauth.stores.redis.limits.asking import (
     blocked_by,
     expired_in,
     found_in,
+    gathered,
     question,
     read_answer,
     time_of,
@@ -42,7 +43,14 @@ from extauth.stores.redis.limits.line import Answered, heard
 from extauth.stores.redis.limits.node import Address, Dialling
 from extauth.stores.redis.limits.parts import Part, parts_of, slot_of
 from extauth.stores.redis.limits.servers import ClusterServers
-from extauth.stores.redis.limits.store import MOST_AT_ONCE, Waiting, hand_out, program, report_of
+from extauth.stores.redis.limits.store import (
+    MOST_AT_ONCE,
+    Waiting,
+    errand_program,
+    hand_out,
+    report_of,
+    take_program,
+)
 from extauth.stores.redis.limits.telling import counted, looked_at, seen
 from extauth.stores.redis.limits.violations import Violations
 from extauth.stores.redis.link import RedisLink
@@ -69,8 +77,8 @@ class ClusterLimitStore:
         self._servers = ClusterServers(link, dialling, on_change)
         self._deadline = deadline_seconds
         self._now_us = clock.now_us
-        self._take = program("take")
-        self._end = program("leases")
+        self._take = take_program()
+        self._end = errand_program()
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._several: set[asyncio.Task[None]] = set()
         self._violations = Violations(self._report)
@@ -185,7 +193,7 @@ class ClusterLimitStore:
                 self._run(slot, [one.asked for one in batch], answered)
 
     def _run(self, slot: int, asked: Sequence[Question], answered: Answered) -> None:
-        self._servers.run(slot, self._take, asked, answered)
+        self._servers.run(slot, self._take, [gathered(asked)], answered)
 
     def _run_errands(self, slot: int, errands: Sequence[Errand], answered: Answered) -> None:
         self._servers.run(slot, self._end, errands, answered)

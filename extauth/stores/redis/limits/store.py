@@ -20,6 +20,7 @@ from extauth.stores.redis.limits.asking import (
     Mode,
     Question,
     blocked_by,
+    gathered,
     named,
     question,
     read_answer,
@@ -41,14 +42,27 @@ from extauth.throttle.waiting import Waiter
 MOST_AT_ONCE = 128
 
 
-def program(name: str) -> Program:
-    """Put a script together with what it may use: slots, and the algorithms, each by its number."""
-    parts = [f"local slots = (function()\n{_text('slots')}\nend)()", "local algorithms = {}"]
+def take_program() -> Program:
+    """Return the script that takes, with what it loads as it needs it."""
+    parts = [
+        _function("local function load_slots()", _text("slots")),
+        _function("local function load_occupy(slots, now_us)", _text("occupy")),
+        "local algorithms = {}",
+    ]
     for algorithm in ALGORITHMS.values():
         text = (resources.files("extauth.limits") / f"{algorithm.name}.lua").read_text(encoding="utf-8")
-        parts.append(f"algorithms[{algorithm.number}] = (function()\n{text}\nend)()")
-    parts.append(_text(name))
-    return Program("\n".join(parts))
+        parts.append(_function(f"algorithms[{algorithm.number}] = function()", text))
+    return Program("\n".join((*parts, _text("take"))))
+
+
+def errand_program() -> Program:
+    """Return the script that does errands, with the slots."""
+    slots = _function("local slots = (function()", _text("slots"))
+    return Program(f"{slots})()\n{_text('leases')}")
+
+
+def _function(head: str, body: str) -> str:
+    return f"{head}\n{body}\nend"
 
 
 def _text(name: str) -> str:
@@ -106,8 +120,8 @@ class RedisLimitStore:
     ) -> None:
         self._node = node
         self._now_us = clock.now_us
-        self._take = program("take")
-        self._end = program("leases")
+        self._take = take_program()
+        self._end = errand_program()
         self._waiting: list[Waiting] = []
         self._violations = Violations(lambda plan, count: self._enqueue(report_of(plan, count)))
         way = Way(ask=self._ask_for_slots, run=self._run_errands, slot=lambda _key: 0, is_cluster=False)
@@ -177,7 +191,7 @@ class RedisLimitStore:
         if not takes:
             return Seen(self._now_us(), {}, in_flight)
         asked = question(takes, mode=Mode.LOOK)
-        reply = await heard(lambda answered: self._node.run(self._take, [asked], answered))
+        reply = await heard(lambda answered: self._node.run(self._take, [gathered([asked])], answered))
         return seen(looked_at(asked, reply), time_of(reply))._replace(in_flight=in_flight)
 
     async def reset(self, plan: Plan) -> None:
@@ -185,7 +199,7 @@ class RedisLimitStore:
         takes = plan.all_takes
         if takes:
             asked = question(takes, mode=Mode.RESET)
-            await heard(lambda answered: self._node.run(self._take, [asked], answered))
+            await heard(lambda answered: self._node.run(self._take, [gathered([asked])], answered))
         self._violations.forget(plan)
         plan.spent = plan.held = None
 
@@ -197,7 +211,7 @@ class RedisLimitStore:
     def _run(self, batch: list[Waiting]) -> None:
         answered = partial(hand_out, batch, asked_us=self._now_us())
         try:
-            self._node.run(self._take, [one.asked for one in batch], answered)
+            self._node.run(self._take, [gathered(one.asked for one in batch)], answered)
         except StoreError as error:
             # Later, as if Redis had said it: those who ask are not ready for an answer yet.
             asyncio.get_running_loop().call_soon(answered, error)

@@ -1,0 +1,1 @@
+"""The dashboard on the admin listener: sessions, what consumers and operators see, and its pages."""

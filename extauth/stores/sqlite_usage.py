@@ -1,0 +1,199 @@
+"""Usage in a SQLite file beside the keys.
+
+A file of its own, as that of the limits: neither may a batch of counts hold up a check that looks for a key,
+nor a report over months. A place is written once for each period, and its counts refer to it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from extauth.stores.sqlite_thread import SqliteThread
+from extauth.stores.usage import (
+    DAY_SECONDS,
+    MOST_REFUSALS,
+    OTHER,
+    RANKED,
+    REFUSALS_KEPT_SECONDS,
+    STEPS,
+    WIDTH,
+    Batch,
+    Group,
+    Kind,
+    Ranked,
+    Reading,
+    Selection,
+    Step,
+    requests_of,
+)
+
+_NUMBERS = tuple(f"n{position}" for position in range(WIDTH))
+_SCHEMA = (
+    f"""
+    CREATE TABLE places (
+        id INTEGER PRIMARY KEY, step TEXT NOT NULL, kind TEXT NOT NULL, period INTEGER NOT NULL,
+        name TEXT NOT NULL, tier TEXT NOT NULL, route TEXT NOT NULL, requests INTEGER NOT NULL,
+        UNIQUE (step, kind, name, period, tier, route)
+    ) STRICT;
+    CREATE INDEX places_by_requests ON places (step, kind, period, requests);
+    CREATE TABLE counts (
+        place INTEGER NOT NULL, at INTEGER NOT NULL,
+        {", ".join(f"{number} INTEGER NOT NULL" for number in _NUMBERS)}, PRIMARY KEY (place, at)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE refusals (
+        id INTEGER PRIMARY KEY, key_id TEXT NOT NULL, at INTEGER NOT NULL, told TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX refusals_by_key ON refusals (key_id, id);
+    CREATE INDEX refusals_by_age ON refusals (at);
+    CREATE TABLE written (process TEXT PRIMARY KEY, number INTEGER NOT NULL, at INTEGER NOT NULL)
+        STRICT, WITHOUT ROWID
+    """,
+)
+_SEE = (
+    "UPDATE places SET requests = requests + ? "
+    "WHERE step = ? AND kind = ? AND name = ? AND period = ? AND tier = ? AND route = ? RETURNING id"
+)
+_TELL_APART = (
+    "INSERT INTO places (requests, step, kind, name, period, tier, route) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"
+)
+_ADD = (
+    f"INSERT INTO counts VALUES (?, ?, {', '.join('?' * WIDTH)}) ON CONFLICT (place, at) DO UPDATE SET "  # noqa: S608 - constant names, no input
+    + ", ".join(f"{number} = {number} + excluded.{number}" for number in _NUMBERS)
+)
+_TOP = (
+    "SELECT name, tier, route, requests FROM places WHERE step = ? AND kind = ? AND period = ? "
+    "AND (? IS NULL OR tier = ?) AND (? IS NULL OR route = ?) ORDER BY requests DESC LIMIT ?"
+)
+_GROUPS = {Group.NOTHING: "''", Group.NAME: "name", Group.TIER: "tier", Group.ROUTE: "route"}
+# How many places of periods that are over go with each batch: more than come.
+_FORGOTTEN_AT_ONCE = 2_000
+
+
+class SqliteUsageStore:
+    """Usage in SQLite. See `UsageStore`.
+
+    WAL and synchronous FULL: what was written survives a power cut.
+    """
+
+    at_once = 500
+
+    def __init__(self, path: Path) -> None:
+        self._thread = SqliteThread(path, kind="usage", synchronous="FULL", schema=_SCHEMA)
+
+    async def open(self) -> None:
+        """Open or create the file. Raises StoreError."""
+        await self._thread.open()
+
+    async def add(self, batch: Batch) -> None:
+        """Add counts. See `UsageStore`."""
+        await self._thread.transaction(lambda connection: _add(connection, batch), writes=True)
+
+    async def top(self, selection: Selection) -> Sequence[Ranked]:
+        """Return the busiest places. See `UsageStore`."""
+
+        def read(connection: sqlite3.Connection) -> list[Ranked]:
+            asked, tier, route = (selection.step.name, selection.kind), selection.tier, selection.route
+            return [
+                Ranked(*row)
+                for period in selection.periods()
+                for row in connection.execute(_TOP, (*asked, period, tier, tier, route, route, RANKED))
+            ]
+
+        return await self._thread.transaction(read)
+
+    async def read(self, selection: Selection) -> Sequence[Reading]:
+        """Return what was counted. See `UsageStore`."""
+        return await self._thread.transaction(lambda connection: _read(connection, selection))
+
+    async def refusals(self, key_id: str) -> Sequence[str]:
+        """Return the latest refusals. See `UsageStore`."""
+        query = "SELECT told FROM refusals WHERE key_id = ? ORDER BY id DESC LIMIT ?"
+        rows = await self._thread.transaction(
+            lambda connection: connection.execute(query, (key_id, MOST_REFUSALS)).fetchall()
+        )
+        return [told for (told,) in rows]
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._thread.close()
+
+
+def _add(connection: sqlite3.Connection, batch: Batch) -> None:
+    query = "SELECT number FROM written WHERE process = ?"
+    row = connection.execute(query, (batch.process,)).fetchone()
+    if row is not None and row[0] >= batch.number:
+        return
+    values = (batch.process, batch.number, batch.minute)
+    connection.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", values)
+    by_name = batch.by_name()
+    for step in STEPS:
+        _add_to_step(connection, step, batch.minute, by_name)
+    for key_id, told in batch.refusals.items():
+        _add_refusals(connection, key_id, batch.minute, told)
+    _forget(connection, batch.minute)
+
+
+def _add_to_step(
+    connection: sqlite3.Connection,
+    step: Step,
+    minute: int,
+    by_name: dict[tuple[Kind, str, str, str], list[int]],
+) -> None:
+    period, at = step.period(minute), minute // step.seconds * step.seconds
+    query = "SELECT count(*) FROM places WHERE step = ? AND kind = ? AND period = ?"
+    room = {
+        kind: step.places - connection.execute(query, (step.name, kind, period)).fetchone()[0]
+        for kind in (Kind.KEY, Kind.USER)
+    }
+    for (kind, name, tier, route), counts in by_name.items():
+        place = (requests_of(counts), step.name, kind, name, period, tier, route)
+        row = connection.execute(_SEE, place).fetchone()
+        if row is None and kind is not Kind.ALL:
+            if room[kind] > 0:
+                room[kind] -= 1
+            else:
+                place = (requests_of(counts), step.name, kind, OTHER, period, tier, route)
+                row = connection.execute(_SEE, place).fetchone()
+        if row is None:
+            row = connection.execute(_TELL_APART, place).fetchone()
+        connection.execute(_ADD, (row[0], at, *counts))
+
+
+def _add_refusals(connection: sqlite3.Connection, key_id: str, at: int, told: Sequence[str]) -> None:
+    rows = [(key_id, at, one) for one in told]
+    connection.executemany("INSERT INTO refusals (key_id, at, told) VALUES (?, ?, ?)", rows)
+    query = (
+        "DELETE FROM refusals WHERE key_id = ? AND id <= "
+        "(SELECT id FROM refusals WHERE key_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?)"
+    )
+    connection.execute(query, (key_id, key_id, MOST_REFUSALS))
+
+
+def _forget(connection: sqlite3.Connection, now: int) -> None:
+    """Let go of periods that are over, a part at a time."""
+    for step in STEPS:
+        for kind in Kind:
+            query = "SELECT id FROM places WHERE step = ? AND kind = ? AND period < ? LIMIT ?"
+            oldest = step.period(step.oldest(now))
+            rows = connection.execute(query, (step.name, kind, oldest, _FORGOTTEN_AT_ONCE)).fetchall()
+            connection.executemany("DELETE FROM counts WHERE place = ?", rows)
+            connection.executemany("DELETE FROM places WHERE id = ?", rows)
+    connection.execute("DELETE FROM refusals WHERE at < ?", (now - REFUSALS_KEPT_SECONDS,))
+    connection.execute("DELETE FROM written WHERE at < ?", (now - DAY_SECONDS,))
+
+
+def _read(connection: sqlite3.Connection, selection: Selection) -> list[Reading]:
+    group, sums = _GROUPS[selection.group], ", ".join(f"sum({number})" for number in _NUMBERS)
+    query = (
+        f"SELECT {group} AS told, at, {sums} FROM places JOIN counts ON place = id "  # noqa: S608 - constant names, no input
+        f"WHERE step = ? AND kind = ? AND name IN ({', '.join('?' * len(selection.names))}) "
+        "AND period BETWEEN ? AND ? AND (? IS NULL OR tier = ?) AND (? IS NULL OR route = ?) "
+        "AND at >= ? AND at < ? GROUP BY told, at"
+    )
+    periods, tier, route = selection.periods(), selection.tier, selection.route
+    values = (selection.step.name, selection.kind, *selection.names, periods.start, periods.stop - 1)
+    rows = connection.execute(query, (*values, tier, tier, route, route, selection.since, selection.until))
+    return [Reading(told, at, numbers) for told, at, *numbers in rows]

@@ -1,0 +1,229 @@
+"""How much is used, by whom and where: what is counted, for how long it is kept, and what stores promise.
+
+Times are whole seconds since 1970 UTC. Counts are lists of numbers, because they are added up by the million:
+what stands where in them is said here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+DAY_SECONDS = 86_400
+
+# What stands where in counts: five outcomes, the latency of checks, what became of requests upstream.
+ALLOWED, RATE_LIMITED, THROTTLED, REFUSED, FAILED, LATENCY_SUM, LATENCIES = range(7)
+OUTCOMES = 5
+# Upper bounds of the latency's histogram in microseconds; what is beyond them all has one more number.
+LATENCY_BOUNDS_US = (25, 100, 500, 2_500, 10_000, 50_000, 250_000)
+UPSTREAM = LATENCIES + len(LATENCY_BOUNDS_US) + 1
+UPSTREAM_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+UPSTREAM_DURATION_SUM = UPSTREAM + len(UPSTREAM_CLASSES)
+UPSTREAM_REPORTED = UPSTREAM_DURATION_SUM + 1
+WIDTH = UPSTREAM_REPORTED + 1
+
+Counts = Sequence[int]
+
+# What stands for all that a period does not tell apart.
+OTHER = "other"
+# How many refusals are kept of each key, and for how long.
+MOST_REFUSALS = 50
+REFUSALS_KEPT_SECONDS = 7 * DAY_SECONDS
+# How many of the busiest places of a period are looked at to find the busiest of several periods.
+RANKED = 200
+
+
+class Step(NamedTuple):
+    """How finely time is told. Periods of `span` seconds are kept together, for `kept` seconds.
+
+    A period tells `places` places of keys apart, and as many of users.
+    """
+
+    name: str
+    seconds: int
+    span: int
+    kept: int
+    places: int
+
+    def period(self, at: int) -> int:
+        """Return the number of the period that a time is in."""
+        return at // self.span
+
+    def oldest(self, now: int) -> int:
+        """Return the first time of which something is kept."""
+        return (now - self.kept) // self.seconds * self.seconds
+
+
+MINUTE = Step("1m", 60, 3_600, DAY_SECONDS, 2_000)
+HOUR = Step("1h", 3_600, DAY_SECONDS, 90 * DAY_SECONDS, 5_000)
+DAY = Step("1d", DAY_SECONDS, 30 * DAY_SECONDS, 731 * DAY_SECONDS, 10_000)
+STEPS = (MINUTE, HOUR, DAY)
+
+
+class Kind(enum.StrEnum):
+    """Whose usage is kept by itself."""
+
+    ALL = "all"
+    KEY = "key"
+    USER = "user"
+
+
+class Group(enum.StrEnum):
+    """By what readings are told apart."""
+
+    NOTHING = "nothing"
+    NAME = "name"
+    TIER = "tier"
+    ROUTE = "route"
+
+
+class Place(NamedTuple):
+    """Who asked, under which tier, for which route; ids are empty where nobody was identified."""
+
+    key_id: str
+    user_id: str
+    tier: str
+    route: str
+
+    def names(self) -> tuple[tuple[Kind, str], ...]:
+        """Return what it is kept under."""
+        return (Kind.ALL, ""), (Kind.KEY, self.key_id), (Kind.USER, self.user_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Counts of one minute, written in one step. `refusals` are JSON by key, the oldest first.
+
+    `process` wrote `number` - 1 before: a batch that comes again, because nobody knew whether it had been
+    written, counts once.
+    """
+
+    process: str
+    number: int
+    minute: int
+    counts: Sequence[tuple[Place, Counts]]
+    refusals: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def by_name(self) -> dict[tuple[Kind, str, str, str], list[int]]:
+        """Return the counts by kind, name, tier and route, those of the same added up."""
+        found: dict[tuple[Kind, str, str, str], list[int]] = {}
+        for place, counts in self.counts:
+            for kind, name in place.names():
+                where = (kind, name, place.tier, place.route)
+                found[where] = added(found[where], counts) if where in found else list(counts)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What is asked of a store: of whom, since when and until before when, how told apart.
+
+    `names` are key ids or user ids, or one empty text for all; `tier` and `route` narrow it down.
+    """
+
+    step: Step
+    kind: Kind
+    names: Sequence[str]
+    since: int
+    until: int
+    group: Group
+    tier: str | None = None
+    route: str | None = None
+
+    def fits(self, tier: str, route: str) -> bool:
+        """Tell whether counts of that tier and route are wanted."""
+        return self.tier in {None, tier} and self.route in {None, route}
+
+    def group_of(self, name: str, tier: str, route: str) -> str:
+        """Return what they are told apart by."""
+        return {Group.NAME: name, Group.TIER: tier, Group.ROUTE: route}.get(self.group, "")
+
+    def periods(self) -> range:
+        """Return the numbers of the periods that are asked for."""
+        return range(self.step.period(self.since), self.step.period(self.until - 1) + 1)
+
+
+class Ranked(NamedTuple):
+    """How many requests came in a period from a key or a user, under a tier, for a route."""
+
+    name: str
+    tier: str
+    route: str
+    requests: int
+
+
+class Reading(NamedTuple):
+    """What was counted of a group from a time on, for one step."""
+
+    group: str
+    at: int
+    counts: Counts
+
+
+class UsageStore(Protocol):
+    """Keeps usage. Every method may raise StoreError.
+
+    `at_once` is how many places a batch may have.
+    """
+
+    at_once: int
+
+    async def add(self, batch: Batch) -> None:
+        """Add counts to their minute, hour and day, and keep the latest refusals.
+
+        What has not been asked for within a step's `kept` seconds before the batch goes.
+        """
+        ...
+
+    async def top(self, selection: Selection) -> Sequence[Ranked]:
+        """Return the `RANKED` busiest places of each period, in any order; names are those it finds."""
+        ...
+
+    async def read(self, selection: Selection) -> Sequence[Reading]:
+        """Return what was counted, each group and time once, in any order; what is 0 is left out."""
+        ...
+
+    async def refusals(self, key_id: str) -> Sequence[str]:
+        """Return the latest refusals of a key as JSON, the newest first."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class NoUsage:
+    """What there is where nobody has counted yet. See `UsageStore`."""
+
+    at_once = 1
+
+    async def add(self, batch: Batch) -> None:
+        """Refuse: nobody opens this to count."""
+        raise NotImplementedError
+
+    async def top(self, _selection: Selection) -> Sequence[Ranked]:
+        """Return nothing."""
+        return ()
+
+    async def read(self, _selection: Selection) -> Sequence[Reading]:
+        """Return nothing."""
+        return ()
+
+    async def refusals(self, _key_id: str) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def added(first: Counts, second: Counts) -> list[int]:
+    """Return the sums."""
+    return [one + other for one, other in zip(first, second, strict=True)]
+
+
+def requests_of(counts: Counts) -> int:
+    """Return how many checks were counted."""
+    return sum(counts[:OUTCOMES])

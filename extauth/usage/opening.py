@@ -1,0 +1,18 @@
+"""Begins to count usage: one part of what `app.py` puts together."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from extauth.clock import Clock
+from extauth.stores.usage import UsageStore
+from extauth.throttle.claims import Claims
+from extauth.usage.tracker import UsageTracker
+
+
+def count_usage(stack: AsyncExitStack, store: UsageStore, claims: Claims, clock: Clock) -> UsageTracker:
+    """Return what counts, and writes until the stack closes."""
+    tracker = UsageTracker(store, process=claims.process, clock=clock)
+    tracker.start()
+    stack.push_async_callback(tracker.close)
+    return tracker

@@ -1,0 +1,49 @@
+"""What somebody sees while the service is gone, and of names that were made to do harm."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Arrive
+from .scene import Scene
+
+pytestmark = pytest.mark.servers
+
+_GONE = "net::ERR_"
+
+
+def test_an_open_page_finds_back_when_the_service_was_gone(arrive: Arrive, scene: Scene) -> None:
+    """A page says that it is not up to date while the service is down, and is again when it is back."""
+    ops = arrive()
+    ops.allowed.add(_GONE)
+    ops.sign_in(scene.operator["key"])
+    ops.sees("Live")
+    scene.node.child.stop()
+    ops.sees("Reconnecting")
+    scene.node.child.start()
+    ops.page.locator("main").get_by_text("Live", exact=True).wait_for()
+
+
+def test_a_page_that_can_not_be_fetched_can_be_tried_again(arrive: Arrive, scene: Scene) -> None:
+    """Without a network a page says so, and a button fetches it once there is one."""
+    ops = arrive()
+    ops.allowed.add(_GONE)
+    ops.sign_in(scene.operator["key"])
+    ops.context.set_offline(True)
+    ops.page.get_by_role("link", name="Audit log").click()
+    ops.sees("The server can't be reached")
+    ops.context.set_offline(False)
+    ops.press("Try again")
+    ops.page.get_by_role("heading", name="Audit log", level=1).wait_for()
+
+
+def test_names_are_text_whatever_they_look_like(arrive: Arrive, scene: Scene) -> None:
+    """A name with markup in it is shown to the letter, and makes no element."""
+    name = "<img src=x onerror=alert(1)>"
+    key = scene.make_key(name, user="<b>mallory</b>")
+    ops = arrive()
+    ops.sign_in(scene.operator["key"], f"/keys/{key['key_id']}")
+    ops.page.get_by_role("heading", name=name, level=1).wait_for()
+    ops.page.get_by_role("link", name="<b>mallory</b>").click()
+    ops.page.get_by_role("heading", name="<b>mallory</b>", level=1).wait_for()
+    assert ops.page.locator("main img, main b").count() == 0

@@ -1,0 +1,199 @@
+"""What every store keeps of usage; each test runs on every row."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from extauth.stores.usage import (
+    DAY,
+    DAY_SECONDS,
+    HOUR,
+    MINUTE,
+    MOST_REFUSALS,
+    OTHER,
+    REFUSALS_KEPT_SECONDS,
+    STEPS,
+    WIDTH,
+    Group,
+    Kind,
+    Place,
+    Ranked,
+    UsageStore,
+)
+from tests.stores import USAGE_STORES, WITH_SERVERS
+from tests.usage import NOON, PLACE, batch, counts, kept, selection
+
+Run = Callable[[Callable[[UsageStore], Awaitable[None]]], None]
+_ROWS = [
+    pytest.param(name, marks=[pytest.mark.servers] if name in WITH_SERVERS else []) for name in USAGE_STORES
+]
+
+
+@pytest.fixture(params=_ROWS)
+def run_usage(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+    """Give what runs a scenario on a store of its own."""
+
+    def run_scenario(scenario: Callable[[UsageStore], Awaitable[None]]) -> None:
+        async def with_store() -> None:
+            async with USAGE_STORES[request.param](tmp_path) as store:
+                await scenario(store)
+
+        asyncio.run(with_store())
+
+    return run_scenario
+
+
+def test_counts_are_added_to_minute_hour_and_day(run_usage: Run) -> None:
+    """Each number at its place, also the last and one of 53 bits, under every step."""
+    ones = counts(*range(1, WIDTH + 1))
+
+    async def scenario(store: UsageStore) -> None:
+        await store.add(batch(1, (PLACE, ones)))
+        await store.add(batch(2, (PLACE, ones), minute=NOON + 60))
+        await store.add(batch(3, (PLACE, counts(n5=2**52)), minute=NOON + 60))
+        await store.add(batch(4, (PLACE, counts(n5=1)), minute=NOON + 60))
+        twice = [2 * number for number in ones]
+        twice[5] += 2**52 + 1
+        large = counts(n5=2**52 + 1)
+        second = [number + more for number, more in zip(ones, large, strict=True)]
+        assert await kept(store, selection(MINUTE)) == {("", 0): ones, ("", 60): second}
+        assert await kept(store, selection(HOUR)) == {("", 0): twice}
+        assert await kept(store, selection(DAY)) == {("", -DAY_SECONDS // 2): twice}
+
+    run_usage(scenario)
+
+
+def test_counts_are_told_apart(run_usage: Run) -> None:
+    """By key, user, tier and route, whatever characters these have, and by any of them within another."""
+    odd = Place("k2", 'u%{}"|1', 'ti"er', 'ro[u]te {x} é "')
+    other = Place("k1", "u1", "free", "users")
+
+    async def scenario(store: UsageStore) -> None:
+        await store.add(batch(1, (PLACE, counts(1)), (odd, counts(2)), (other, counts(4))))
+        await store.add(batch(2, (PLACE, counts(8)), minute=NOON + 3600))
+
+        async def hours(kind: Kind, *names: str, group: Group, **asked: str) -> dict[tuple[str, int], int]:
+            found = await kept(store, selection(HOUR, kind, *names, group=group, **asked))
+            return {place: numbers[0] for place, numbers in found.items()}
+
+        assert await hours(Kind.KEY, "k1", "k2", group=Group.NAME) == {
+            ("k1", 0): 5,
+            ("k1", 3600): 8,
+            ("k2", 0): 2,
+        }
+        assert await hours(Kind.USER, odd.user_id, group=Group.NAME) == {(odd.user_id, 0): 2}
+        assert await hours(Kind.ALL, "", group=Group.ROUTE) == {
+            ("orders", 0): 1,
+            ("orders", 3600): 8,
+            ("users", 0): 4,
+            (odd.route, 0): 2,
+        }
+        assert await hours(Kind.ALL, "", group=Group.TIER, route="users") == {("free", 0): 4}
+        assert await hours(Kind.KEY, "k1", group=Group.ROUTE, tier=odd.tier) == {}
+        assert await hours(Kind.KEY, "k3", group=Group.NAME) == {}
+
+    run_usage(scenario)
+
+
+def test_a_batch_that_comes_again_counts_once(run_usage: Run) -> None:
+    """Of the same process; another's has numbers of its own. Its refusals aren't kept twice either."""
+
+    async def scenario(store: UsageStore) -> None:
+        first = batch(7, (PLACE, counts(1)), refusals={"k1": ["{}"]})
+        for again in (first, first, batch(6, (PLACE, counts(1))), replace(first, process="q")):
+            await store.add(again)
+        assert await kept(store, selection(DAY)) == {("", -DAY_SECONDS // 2): counts(2)}
+        assert await store.refusals("k1") == ["{}", "{}"]
+        await store.add(batch(8, (PLACE, counts(1))))
+        assert await kept(store, selection(HOUR)) == {("", 0): counts(3)}
+
+    run_usage(scenario)
+
+
+def test_counts_of_several_processes_are_added_up(run_usage: Run) -> None:
+    """However they mix."""
+
+    async def scenario(store: UsageStore) -> None:
+        for number in range(1, 5):
+            adding = (store.add(batch(number, (PLACE, counts(1, 2)), process=f"p{one}")) for one in range(5))
+            await asyncio.gather(*adding)
+        assert await kept(store, selection(MINUTE, Kind.KEY, "k1")) == {("", 0): counts(20, 40)}
+
+    run_usage(scenario)
+
+
+def test_a_period_tells_a_bounded_number_of_places_apart(run_usage: Run) -> None:
+    """Beyond it keys and users are `other`; the sum stays true, and a place that is known stays one."""
+    known = [Place(f"k{number}", f"u{number}", "t", "r") for number in range(MINUTE.places)]
+    beyond = [Place(f"n{number}", f"v{number}", "t", "r") for number in range(7)]
+
+    async def scenario(store: UsageStore) -> None:
+        for number in range(0, len(known), 500):
+            part = known[number : number + 500]
+            await store.add(batch(number + 1, *((place, counts(1)) for place in part)))
+        more = [(place, counts(2)) for place in (*beyond, known[0])]
+        await store.add(batch(10_000, *more))
+        for kind, first, lost in ((Kind.KEY, "k0", "n0"), (Kind.USER, "u0", "v0")):
+            found = await kept(store, selection(MINUTE, kind, first, lost, OTHER, group=Group.NAME))
+            assert found == {(first, 0): counts(3), (OTHER, 0): counts(14)}
+            assert (lost, 0) in await kept(store, selection(HOUR, kind, lost, group=Group.NAME)) or (
+                HOUR.places == MINUTE.places
+            )
+        assert await kept(store, selection(MINUTE)) == {("", 0): counts(MINUTE.places + 16)}
+
+    run_usage(scenario)
+
+
+def test_the_busiest_are_found(run_usage: Run) -> None:
+    """By period, with tier and route, which can be asked for."""
+    quiet = Place("k2", "u2", "pro", "orders")
+
+    async def scenario(store: UsageStore) -> None:
+        await store.add(batch(1, (PLACE, counts(3, 1, 1, n5=99)), (quiet, counts(1))))
+        await store.add(batch(2, (PLACE, counts(10)), minute=NOON + DAY_SECONDS - 60))
+        found = await store.top(selection(HOUR, Kind.KEY))
+        assert sorted(found) == [
+            Ranked("k1", "free", "orders", 5),
+            Ranked("k1", "free", "orders", 10),
+            Ranked("k2", "pro", "orders", 1),
+        ]
+        assert await store.top(selection(DAY, Kind.USER, tier="pro")) == [Ranked("u2", "pro", "orders", 1)]
+        assert await store.top(selection(DAY, Kind.USER, route="users")) == []
+
+    run_usage(scenario)
+
+
+def test_the_latest_refusals_are_kept(run_usage: Run) -> None:
+    """The newest first, so many as are promised, of each key by itself."""
+
+    async def scenario(store: UsageStore) -> None:
+        assert await store.refusals("k1") == []
+        told = [f'{{"n":{number}}}' for number in range(MOST_REFUSALS + 5)]
+        await store.add(batch(1, (PLACE, counts(1)), refusals={"k1": told[:30], "k2": ["{}"]}))
+        await store.add(batch(2, (PLACE, counts(1)), refusals={"k1": told[30:]}))
+        assert await store.refusals("k1") == told[:4:-1]
+        assert await store.refusals("k2") == ["{}"]
+
+    run_usage(scenario)
+
+
+def test_what_is_old_goes(tmp_path: Path) -> None:
+    """From the file, step by step; Redis lets go of it by itself, which the layout's test holds."""
+
+    async def scenario() -> None:
+        async with USAGE_STORES["sqlite"](tmp_path) as store:
+            await store.add(batch(1, (PLACE, counts(1)), refusals={"k1": ["{}"]}))
+            for number, step in enumerate(STEPS, 2):
+                later = NOON + step.kept + step.span
+                await store.add(batch(number, (PLACE, counts(2)), minute=later))
+                for each in STEPS:
+                    assert bool(await kept(store, selection(each))) == (each.kept > step.kept), step
+            assert HOUR.kept > REFUSALS_KEPT_SECONDS
+            assert await store.refusals("k1") == []
+
+    asyncio.run(scenario())

@@ -1,0 +1,105 @@
+"""The stand-in for a store of usage: dictionaries, under the same conformance suite as the real stores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from extauth.errors import StoreError
+from extauth.stores.usage import (
+    MOST_REFUSALS,
+    OTHER,
+    RANKED,
+    REFUSALS_KEPT_SECONDS,
+    STEPS,
+    WIDTH,
+    Batch,
+    Kind,
+    Ranked,
+    Reading,
+    Selection,
+    Step,
+    added,
+    requests_of,
+)
+
+_Where = tuple[str, str, str]
+
+
+class MemoryUsageStore:
+    """Usage in dictionaries. While `failure` is set every call raises it, `unsure` after it has written."""
+
+    at_once = 50
+
+    def __init__(self) -> None:
+        self.failure: StoreError | None = None
+        self.unsure = False
+        self.batches: list[Batch] = []
+        self._written: dict[str, int] = {}
+        self._places: dict[tuple[Step, Kind, int], Counter[_Where]] = {}
+        self._counts: dict[tuple[Step, Kind, _Where, int], list[int]] = {}
+        self._refusals: dict[str, list[tuple[int, str]]] = {}
+
+    async def add(self, batch: Batch) -> None:
+        """Add counts. See `UsageStore`."""
+        if self.failure is not None and not self.unsure:
+            raise self.failure
+        if self._written.get(batch.process, 0) < batch.number:
+            self._written[batch.process] = batch.number
+            self.batches.append(batch)
+            self._add(batch)
+        if self.failure is not None:
+            raise self.failure
+
+    async def top(self, selection: Selection) -> Sequence[Ranked]:
+        """Return the busiest places. See `UsageStore`."""
+        self._check()
+        found: list[Ranked] = []
+        for period in selection.periods():
+            places = self._places.get((selection.step, selection.kind, period), Counter())
+            wanted = {place: count for place, count in places.items() if selection.fits(*place[1:])}
+            found += (Ranked(*place, count) for place, count in Counter(wanted).most_common(RANKED))
+        return found
+
+    async def read(self, selection: Selection) -> Sequence[Reading]:
+        """Return what was counted. See `UsageStore`."""
+        self._check()
+        found: dict[tuple[str, int], list[int]] = {}
+        for (step, kind, (name, tier, route), at), counts in self._counts.items():
+            if (
+                (step, kind) == (selection.step, selection.kind)
+                and name in selection.names
+                and selection.fits(tier, route)
+                and selection.since <= at < selection.until
+            ):
+                place = (selection.group_of(name, tier, route), at)
+                found[place] = added(found.get(place, [0] * WIDTH), counts)
+        return [Reading(group, at, counts) for (group, at), counts in found.items()]
+
+    async def refusals(self, key_id: str) -> Sequence[str]:
+        """Return the latest refusals. See `UsageStore`."""
+        self._check()
+        return [told for _, told in reversed(self._refusals.get(key_id, []))]
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _add(self, batch: Batch) -> None:
+        for step in STEPS:
+            at = batch.minute // step.seconds * step.seconds
+            for (kind, name, tier, route), counts in batch.by_name().items():
+                places = self._places.setdefault((step, kind, step.period(at)), Counter())
+                where = (name, tier, route)
+                if kind is not Kind.ALL and where not in places and len(places) >= step.places:
+                    where = (OTHER, tier, route)
+                places[where] += requests_of(counts)
+                cell = (step, kind, where, at)
+                self._counts[cell] = added(self._counts.get(cell, [0] * WIDTH), counts)
+        for key_id, told in batch.refusals.items():
+            kept = [*self._refusals.get(key_id, []), *((batch.minute, one) for one in told)]
+            young = [one for one in kept if one[0] >= batch.minute - REFUSALS_KEPT_SECONDS]
+            self._refusals[key_id] = young[-MOST_REFUSALS:]

@@ -1,0 +1,255 @@
+"""Usage: counted from the decisions, off the hot path, bounded, and lost by no fault of the store."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import orjson
+import pytest
+
+from extauth.clock import to_us
+from extauth.errors import StoreError
+from extauth.model import Code, Decision
+from extauth.stores.usage import (
+    DAY,
+    LATENCIES,
+    LATENCY_BOUNDS_US,
+    LATENCY_SUM,
+    MINUTE,
+    OTHER,
+    WIDTH,
+    Group,
+    Kind,
+    Place,
+)
+from extauth.usage import word
+from extauth.usage.report import OUTCOME_NAMES
+from extauth.usage.tracker import (
+    MOST_REFUSALS_AT_ONCE,
+    MOST_REFUSED_KEYS,
+    MOST_WAITING,
+    POSITIONS,
+    Noted,
+    UsageTracker,
+)
+from tests.checking import request_for
+from tests.fake_usage import MemoryUsageStore
+from tests.fakes import START, FakeClock
+from tests.keys import record
+from tests.usage import NOON, counts, kept, selection
+
+NOW_US = to_us(START)
+KEY = record(key_id="AAAAbbbb0001", user_id="u1", tier="free")
+ALLOWED = Decision(Code.ALLOWED, KEY, KEY.key_id, "orders")
+REFUSED = Decision(Code.RATE_LIMITED, KEY, KEY.key_id, "orders", violated=("a",), retry_after=3)
+
+
+def noted(decision: Decision, took_us: int = 10, at_us: int = NOW_US, path: str = "/") -> Noted:
+    """Return a decision as the recorder notes it."""
+    return request_for(path), decision, at_us - took_us, at_us
+
+
+def tracking() -> tuple[MemoryUsageStore, UsageTracker]:
+    """Return a tracker and its store."""
+    store = MemoryUsageStore()
+    return store, UsageTracker(store, process="p", clock=FakeClock())
+
+
+def test_decisions_are_counted_by_minute_key_and_route() -> None:
+    """With what became of them and how long they took; the bound of a bucket is in it; time may run back."""
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        tracker.see([noted(ALLOWED, took) for took in (0, -5, *LATENCY_BOUNDS_US, 10**7)])
+        tracker.see([noted(REFUSED, at_us=NOW_US + 60_000_000), noted(ALLOWED, at_us=NOW_US + 59_999_999)])
+        await tracker.write()
+        latencies = [4, *[1] * len(LATENCY_BOUNDS_US)]
+        total = sum(LATENCY_BOUNDS_US) + 10**7 + 10
+        found = await kept(store, selection(MINUTE, Kind.KEY, KEY.key_id, group=Group.NAME))
+        assert found[KEY.key_id, 0] == [11, 0, 0, 0, 0, total, *latencies, *[0] * 6]
+        assert found[KEY.key_id, 60] == counts(0, 1, n5=10, n6=1)
+        assert await kept(store, selection(MINUTE, Kind.USER, "u1", tier="free", route="orders"))
+
+    asyncio.run(scenario())
+
+
+def test_every_code_is_counted_somewhere() -> None:
+    """As the documentation says; a new code has to be thought of."""
+    assert {code.value: OUTCOME_NAMES[position] for code, position in POSITIONS.items()} == {
+        "allowed": "allowed",
+        "ambiguous_credentials": "refused",
+        "ambiguous_path": "refused",
+        "missing_key": "refused",
+        "invalid_key": "refused",
+        "insufficient_scope": "refused",
+        "route_denied": "refused",
+        "rate_limited": "rate_limited",
+        "quota_exceeded": "rate_limited",
+        "cooling_down": "rate_limited",
+        "too_many_concurrent_requests": "throttled",
+        "store_unavailable": "failed",
+        "overloaded": "failed",
+        "internal_error": "failed",
+    }
+    assert POSITIONS.keys() == set(Code)
+
+
+def test_keys_are_who_they_were_when_the_request_came() -> None:
+    """Two versions of a record count together under one id; nobody's requests under none."""
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        newer = ALLOWED._replace(key=replace(KEY, tier="pro", version=2))
+        unusable = Decision(Code.INVALID_KEY, None, KEY.key_id, "orders", reason="disabled")
+        nobody = Decision(Code.MISSING_KEY, route="orders")
+        tracker.see(list(map(noted, (ALLOWED, newer, unusable, nobody))))
+        await tracker.write()
+        by_key = await kept(store, selection(DAY, Kind.KEY, KEY.key_id, "", group=Group.NAME))
+        assert {group: numbers[:5] for (group, _), numbers in by_key.items()} == {
+            KEY.key_id: [2, 0, 0, 1, 0],
+            "": [0, 0, 0, 1, 0],
+        }
+        by_tier = await kept(store, selection(DAY, group=Group.TIER))
+        assert {tier for tier, _ in by_tier} == {"free", "pro", ""}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("unsure", [False, True], ids=["not written", "nobody knows"])
+def test_a_store_that_fails_loses_nothing_and_counts_nothing_twice(*, unsure: bool) -> None:
+    """What was counted is written when it is back; a batch that may have been taken comes again as it was."""
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        store.failure, store.unsure = StoreError("gone"), unsure
+        for second in range(3):
+            tracker.see([noted(ALLOWED, at_us=NOW_US + second * 40_000_000)])
+            await tracker.write()
+        store.failure = None
+        await tracker.close()
+        found = await kept(store, selection(MINUTE))
+        assert {at: numbers[0] for (_, at), numbers in found.items()} == {0: 2, 60: 1}
+        numbers = [batch.number for batch in store.batches]
+        assert numbers == sorted(set(numbers))
+
+    asyncio.run(scenario())
+
+
+def test_what_waits_is_bounded() -> None:
+    """However many keys there are while the store is gone; the numbers still add up."""
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        store.failure = StoreError("gone")
+        for first in (0, MOST_WAITING):
+            keys = (f"{number:012}" for number in range(first, first + MOST_WAITING))
+            tracker.see([noted(Decision(Code.ALLOWED, None, key_id, "r")) for key_id in keys])
+            await tracker.write()
+        store.failure = None
+        await tracker.write()
+        places = {place for batch in store.batches for place, _ in batch.counts}
+        # Those of the batch that the store did not take are not among those that wait.
+        assert len(places) == MOST_WAITING + store.at_once + 1
+        assert sum(numbers[0] for batch in store.batches for _, numbers in batch.counts) == 2 * MOST_WAITING
+        assert {place.key_id for place in places if place.user_id == OTHER} == {OTHER}
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_has_no_more_places_than_the_store_takes() -> None:
+    """All are written all the same, in order."""
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        decisions = [Decision(Code.ALLOWED, None, f"{number:012}", "r") for number in range(120)]
+        tracker.see(list(map(noted, decisions)))
+        await tracker.write()
+        assert [len(batch.counts) for batch in store.batches] == [50, 50, 20]
+        assert [batch.number for batch in store.batches] == [1, 2, 3]
+        assert all(len(numbers) == WIDTH for batch in store.batches for _, numbers in batch.counts)
+
+    asyncio.run(scenario())
+
+
+def test_the_latest_refusals_go_along() -> None:
+    """Of each key the last few since the last write, of a bounded number of keys, without any secret."""
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        secret = f"/{KEY.key_id}/xa_live_{KEY.key_id}_{'s' * 43}"
+        tracker.see([noted(REFUSED, at_us=NOW_US + number) for number in range(MOST_REFUSALS_AT_ONCE + 5)])
+        tracker.see([noted(REFUSED, path=secret)])
+        tracker.see([noted(REFUSED._replace(key=None, key_id=f"k{n}")) for n in range(MOST_REFUSED_KEYS)])
+        tracker.see([noted(ALLOWED), noted(Decision(Code.MISSING_KEY))])
+        await tracker.write()
+        told = await store.refusals(KEY.key_id)
+        assert len(told) == MOST_REFUSALS_AT_ONCE
+        first = orjson.loads(told[0])
+        assert "sss" not in first["path"]
+        assert {**first, "path": "", "client_ip": "", "request_id": ""} == {
+            "at": "2026-03-01T12:00:00.000Z",
+            "code": "rate_limited",
+            "method": "GET",
+            "path": "",
+            "route": "orders",
+            "violated": ["a"],
+            "retry_after": 3,
+            "client_ip": "",
+            "request_id": "",
+            "reason": "",
+        }
+        refused = [key_id for batch in store.batches for key_id in batch.refusals]
+        assert len(refused) == MOST_REFUSED_KEYS
+        assert "" not in refused
+
+    asyncio.run(scenario())
+
+
+def test_latency_is_counted_for_each_decision_once() -> None:
+    """So that percentiles are those of all checks."""
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        tracker.see([noted(ALLOWED, 30), noted(REFUSED, 700)] * 10)
+        await tracker.write()
+        (numbers,) = (await kept(store, selection(DAY))).values()
+        assert sum(numbers[:5]) == sum(numbers[LATENCIES : LATENCIES + len(LATENCY_BOUNDS_US) + 1]) == 20
+        assert numbers[LATENCY_SUM] == 7_300
+        assert NOON == NOW_US // 1_000_000
+
+    asyncio.run(scenario())
+
+
+def test_what_the_upstream_did_is_counted_where_the_check_was() -> None:
+    """By status and duration, in the minute in which it is told; a word that is none counts nothing."""
+
+    async def scenario() -> None:
+        store, clock = MemoryUsageStore(), FakeClock()
+        tracker = UsageTracker(store, process="p", clock=clock)
+        tracker.see([noted(ALLOWED)])
+        clock.advance(seconds=60)
+        whose = word.encode(KEY, "orders").removeprefix(word.MARK)
+        for status, took_us in ((200, 10), (204, 20), (302, 0), (404, 5), (503, 7), (101, 1)):
+            tracker.see_upstream(whose, status, took_us)
+        for nonsense in ("", "é", "AA", "!", "=" * 5):
+            tracker.see_upstream(nonsense, 200, 1)
+        tracker.see_upstream(word.encode(None, "open").removeprefix(word.MARK), 200, 1)
+        await tracker.write()
+        found = await kept(store, selection(MINUTE, Kind.KEY, KEY.key_id, group=Group.ROUTE))
+        assert found == {
+            ("orders", 0): counts(1, n5=10, n6=1),
+            ("orders", 60): counts(n14=2, n15=1, n16=1, n17=1, n18=43, n19=6),
+        }
+        assert await kept(store, selection(MINUTE, route="open")) == {("", 60): counts(n14=1, n18=1, n19=1)}
+
+    asyncio.run(scenario())
+
+
+def test_a_word_says_whose_request_it_was() -> None:
+    """Whatever characters names have; one that would be too long to be carried is left out."""
+    odd = record(key_id="AAAAbbbb0001", user_id="u~1", tier="é")
+    told = word.encode(odd, 'r "{}')
+    assert told.isascii()
+    assert word.decode(told.removeprefix(word.MARK)) == Place("AAAAbbbb0001", "u~1", "é", 'r "{}')
+    assert word.encode(odd, "r" * 400) == ""
