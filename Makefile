@@ -134,7 +134,7 @@ demo-packages:
 .PHONY: test-packages
 test-packages:
 	@$(DEBIAN)
-	need nginx wrk curl jq redis-server openssl nodejs chromium
+	need nginx haproxy wrk curl jq redis-server openssl nodejs chromium
 
 .PHONY: bench-packages
 bench-packages:
@@ -144,7 +144,7 @@ bench-packages:
 
 # Shell functions for Debian's packages. `need` takes programs whose packages have the same name.
 #
-# Debian starts a server as soon as its package is there. An nginx or a Redis that is installed here only to be a
+# Debian starts a server as soon as its package is there. An nginx, an HAProxy or a Redis that is installed here only to be a
 # program is stopped and taken out of the boot at once; one that was there before is never touched.
 SUDO := sudo
 define DEBIAN
@@ -174,7 +174,7 @@ install_packages() {
   fi
   rm "$$log"
   for package in "$$@"; do
-    case "$$package" in nginx | redis-server) leave_off "$$package" ;; esac
+    case "$$package" in nginx | haproxy | redis-server) leave_off "$$package" ;; esac
   done
 }
 apt_install() {

@@ -17,12 +17,10 @@ from extauth.abuse.monitor import AbuseMonitor
 from extauth.admin.api import AdminApi
 from extauth.callers import Caller
 from extauth.clock import Clock, SystemClock
-from extauth.compiled import planner
+from extauth.compiled import DIALECTS, planner
 from extauth.completion.signals import Counters
 from extauth.configured import Configured, Parts, compiler, configure, dashboard
 from extauth.dashboard.app import Dashboard
-from extauth.dialects.envoy import EnvoyDialect
-from extauth.dialects.nginx import NginxDialect
 from extauth.docs.serving import ConsumerDocs
 from extauth.errors import StoreError
 from extauth.health import Health, log_change
@@ -121,7 +119,7 @@ async def open_app(
             abuse=abuse,
             clock=clock,
         )
-        counts = CheckCounts(dialect.name for dialect in (EnvoyDialect, NginxDialect))
+        counts = CheckCounts(DIALECTS)
         recorder = _recorder(stack, settings, counts, lines, parts)
         trimming = AuditTrimming(management.store, clock, settings.audit.retention)
         if trims_audit:

@@ -11,6 +11,7 @@ from extauth.clock import Clock
 from extauth.dialects.answers import AnswerWriter
 from extauth.dialects.base import Dialect
 from extauth.dialects.envoy import EnvoyDialect
+from extauth.dialects.forward import ForwardDialect
 from extauth.dialects.headers import HeaderWriter
 from extauth.dialects.nginx import NginxDialect
 from extauth.dialects.problems import ProblemWriter
@@ -23,6 +24,9 @@ from extauth.settings.model import Settings
 from extauth.settings.routing import parse_own_limits
 from extauth.stores.base import KeyStore
 from extauth.stores.states import LimitStates
+
+_DIALECTS = (EnvoyDialect, NginxDialect, ForwardDialect)
+DIALECTS = tuple(dialect.name for dialect in _DIALECTS)
 
 _DEFAULT_ACCESS = {"authenticate": Access.REQUIRED, "deny": Access.DENIED, "allow": Access.NONE}
 
@@ -57,7 +61,7 @@ def dialects(settings: Settings, clock: Clock) -> tuple[Dialect, ...]:
         trusted_hops=settings.proxy.trusted_hops, query_parameter=settings.credentials.query_parameter
     )
     writer = answer_writer(settings, clock)
-    return (EnvoyDialect(reader, writer), NginxDialect(reader, writer))
+    return tuple(dialect(reader, writer) for dialect in _DIALECTS)
 
 
 def _routes(settings: Settings) -> list[Route]:

@@ -32,6 +32,14 @@ def _ask_nginx(method: bytes, target: bytes, headers: Mapping[bytes, bytes]) -> 
     return RequestHead(b"HEAD", b"/nginx", {**original, **headers})
 
 
+def _ask_forward(method: bytes, target: bytes, headers: Mapping[bytes, bytes]) -> RequestHead:
+    """Do what Traefik and Caddy do: Host is that of the service."""
+    original = {b"x-forwarded-method": method, b"x-forwarded-uri": target}
+    others = {name: value for name, value in headers.items() if name != b"host"}
+    hosts = {b"host": b"127.0.0.1:9000", b"x-forwarded-host": headers.get(b"host", b"")}
+    return RequestHead(b"GET", b"/forward", {**original, **others, **hosts})
+
+
 def _told_by_nginx(answer: Answer) -> Reply:
     """Do what the shipped include does: status and body from their headers."""
     reply = reply_of(answer)
@@ -51,6 +59,7 @@ def _told_by_nginx(answer: Answer) -> Reply:
 PROXIES: Mapping[str, Proxy] = {
     "envoy": Proxy("envoy", _ask_envoy, reply_of),
     "nginx": Proxy("nginx", _ask_nginx, _told_by_nginx),
+    "forward": Proxy("forward", _ask_forward, reply_of),
 }
 
 

@@ -175,7 +175,7 @@ class ExplanationRecord(Shown):
         description="Before the request. The decision takes it that there is a slot."
     )
     decision: ExplainedDecision
-    answers: dict[str, ExplainedAnswer] = Field(description="By proxy: `envoy` and `nginx`.")
+    answers: dict[str, ExplainedAnswer] = Field(description="By dialect: `envoy`, `nginx` and `forward`.")
 
 
 class ShadowedDay(Shown):

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @click.option("--client-ip", default="", help="The address that it comes from.")
 @click.option(
     "--proxy",
-    type=click.Choice(("envoy", "nginx")),
+    type=click.Choice(("envoy", "nginx", "forward")),
     default="envoy",
-    help="Whose answer is shown to people; the JSON has both. Default: envoy.",
+    help="Whose answer is shown to people, forward for Traefik and Caddy; the JSON has all. Default: envoy.",
 )
 @as_json_option
 @click.pass_context

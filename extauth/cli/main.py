@@ -32,7 +32,7 @@ from extauth.errors import ConfigError, ExtauthError, InvalidInputError
 @click.version_option(__version__, prog_name="extauth")
 @click.pass_context
 def root(context: click.Context, config: Path | None) -> None:
-    """API keys, scopes and rate limits for Envoy and nginx."""
+    """API keys, scopes and rate limits for Envoy, nginx, Traefik, Caddy and HAProxy."""
     context.obj = {"config": config}
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from extauth.dialects.answers import AnswerWriter
 from extauth.dialects.base import Answer, RequestHead
-from extauth.dialects.requests import RequestReader
+from extauth.dialects.translator import Translator
 from extauth.keys.token import looks_like_key
 from extauth.model import CheckRequest, Code, Decision
 
@@ -19,18 +18,12 @@ from extauth.model import CheckRequest, Code, Decision
 _ALLOWED = Code.ALLOWED
 
 
-class EnvoyDialect:
+class EnvoyDialect(Translator):
     """See the module."""
 
     name = "envoy"
     prefix = b"/envoy"
     target_place = (b" /envoy", b" HTTP/1.1\r")
-
-    def __init__(self, reader: RequestReader, writer: AnswerWriter) -> None:
-        self._read = reader.read
-        self.read_again = reader.read_again
-        self._allowed = writer.allowed
-        self._denied = writer.denied
 
     def parse(self, head: RequestHead) -> CheckRequest:
         """Read the original request off the check's own request line."""

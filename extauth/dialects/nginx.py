@@ -7,9 +7,8 @@ the shipped include turns back.
 
 from __future__ import annotations
 
-from extauth.dialects.answers import AnswerWriter
 from extauth.dialects.base import Answer, RequestHead
-from extauth.dialects.requests import RequestReader
+from extauth.dialects.translator import Translator
 from extauth.model import CheckRequest, Code, Decision
 
 _ORIGINAL_METHOD = b"x-original-method"
@@ -22,18 +21,12 @@ _PASSED_ON = frozenset((401, 403))
 _ALLOWED = Code.ALLOWED
 
 
-class NginxDialect:
+class NginxDialect(Translator):
     """See the module."""
 
     name = "nginx"
     prefix = b"/nginx"
     target_place = (b"\nx-original-uri: ", b"\r")
-
-    def __init__(self, reader: RequestReader, writer: AnswerWriter) -> None:
-        self._read = reader.read
-        self.read_again = reader.read_again
-        self._allowed = writer.allowed
-        self._denied = writer.denied
 
     def parse(self, head: RequestHead) -> CheckRequest:
         """Read the original request from the headers that nginx sets.

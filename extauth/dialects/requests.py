@@ -56,10 +56,12 @@ class RequestReader:
         target: bytes,
         headers: Mapping[bytes, bytes],
         ambiguous: Code | None = None,
+        *,
+        host_line: bytes = b"host",
     ) -> CheckRequest:
         """Return the check request for the original method and raw target.
 
-        Everything else is read from the headers.
+        Everything else is read from the headers, the original host from `host_line`.
         """
         get = headers.get
         path, _, query = target.partition(b"?")
@@ -76,7 +78,7 @@ class RequestReader:
         request_id = get(b"x-request-id")
         fields = (
             dialect,
-            self._targets[method.decode("latin-1"), get(b"host", b"").decode("latin-1"), path],
+            self._targets[method.decode("latin-1"), get(host_line, b"").decode("latin-1"), path],
             credential,
             places,
             self._forwarded_for(headers) if address is None else address.decode("latin-1"),

@@ -31,8 +31,8 @@ _KINDS: Mapping[Refusal, tuple[int, str, str]] = {
         404,
         "Not Found",
         (
-            "This listener answers checks only: below /envoy (ext_authz with path_prefix: /envoy) "
-            "and at /nginx (auth_request)."
+            "This listener answers checks only: below /envoy (ext_authz with path_prefix: /envoy), "
+            "at /nginx (auth_request) and at /forward (forwardAuth, forward_auth)."
         ),
     ),
     Refusal.REQUEST_TIMEOUT: (408, "Request Timeout", "The request did not arrive in time."),

@@ -144,6 +144,7 @@ def test_a_request_without_a_key_is_explained(shell: Shell) -> None:
     assert "401 missing_key" in done.out
     assert "nginx gets 401" in done.out
     assert "x-extauth-status: 401" in done.out
+    assert "forward gets 401" in shell.run("explain", "GET", URL, "--proxy", "forward").out
     assert shell.run("explain", "get", URL, "--json").json["decision"]["code"] == "ambiguous_path"
 
 

@@ -169,11 +169,16 @@ def test_the_request_id_is_the_proxys(spoken: Spoken) -> None:
 FOREIGN: dict[str, dict[str, str]] = {
     "envoy": {"x_original_method": "DELETE", "x_original_uri": "/admin"},
     "nginx": {"x_envoy_original_path": "/admin"},
+    "forward": {"x_original_method": "DELETE", "x_original_uri": "/admin"},
 }
-NOBODYS = {
+_FORWARDED = {
     "x_forwarded_method": "DELETE",
     "x_forwarded_uri": "/admin",
     "x_forwarded_host": "evil.example",
+}
+FOREIGN["envoy"] |= _FORWARDED
+FOREIGN["nginx"] |= _FORWARDED
+NOBODYS = {
     "x_http_method_override": "DELETE",
     "x_original_url": "/admin",
     "x_rewrite_url": "/admin",
@@ -212,16 +217,35 @@ def test_envoys_check_line_is_the_original_request() -> None:
         assert (request.target.method, request.target.path) == ("PUT", path)
 
 
-def test_nginx_without_its_headers_names_no_target() -> None:
+@pytest.mark.parametrize("name", ["nginx", "forward"])
+def test_a_check_without_its_headers_names_no_target(name: str) -> None:
     """Such a check, from whatever asked it, has no method and no path that any route could match."""
-    nginx = Spoken("nginx")
-    request = nginx.dialect.parse(RequestHead(b"GET", b"/nginx/admin", {b"host": b"h"}))
+    head = RequestHead(b"GET", f"/{name}/admin".encode(), {b"host": b"h"})
+    request = Spoken(name).dialect.parse(head)
     assert (request.target.method, request.target.path) == ("", "")
 
 
-@pytest.mark.parametrize("name", [b"x-original-method", b"x-original-uri"])
-def test_nginx_refuses_its_headers_twice(name: bytes) -> None:
-    """A second line can only be a client's: nobody knows which of the two nginx sends on."""
-    headers = {b"x-original-method": b"GET", b"x-original-uri": b"/a", b"host": b"h"}
-    request = Spoken("nginx").dialect.parse(RequestHead(b"GET", b"/nginx", headers, (name,)))
+def test_the_host_of_a_forwarded_request_is_never_that_of_the_check() -> None:
+    """Host names the service there, and would fit a rule that is meant for another host."""
+    headers = {b"host": b"admin.example", b"x-forwarded-method": b"GET", b"x-forwarded-uri": b"/a"}
+    request = Spoken("forward").dialect.parse(RequestHead(b"GET", b"/forward", headers))
+    assert (request.target.path, request.target.host) == ("/a", "")
+
+
+REPEATED = [
+    ("nginx", b"x-original-method"),
+    ("nginx", b"x-original-uri"),
+    ("forward", b"x-forwarded-method"),
+    ("forward", b"x-forwarded-uri"),
+    ("forward", b"x-forwarded-host"),
+]
+
+
+@pytest.mark.parametrize(("name", "repeated"), REPEATED)
+def test_the_proxys_own_headers_are_refused_twice(name: str, repeated: bytes) -> None:
+    """A second line can only be a client's: nobody knows which of the two the proxy sends on."""
+    spoken = Spoken(name)
+    asked = spoken.proxy.ask(b"GET", b"/a", {b"host": b"h"})
+    assert spoken.dialect.parse(asked).ambiguous is None
+    request = spoken.dialect.parse(asked._replace(repeated=(b"x-other", repeated)))
     assert request.ambiguous is Code.AMBIGUOUS_PATH

@@ -1,1 +1,1 @@
-"""Requests in flight through real Envoy and nginx: what the proxies report, and how many there are."""
+"""Requests in flight through real proxies: what the proxies report, and how many there are."""

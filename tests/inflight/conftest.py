@@ -1,4 +1,4 @@
-"""Both proxies between a counting upstream and a stand-in for extauth, for the whole folder."""
+"""All proxies between a counting upstream and a stand-in for extauth, for the whole folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.integration import shipped
+from tests.integration.conftest import Proxy
 from tests.integration.processes import Child, wait_until
 
 from .background import Background
@@ -30,13 +32,6 @@ class Stage(NamedTuple):
     upstream: Upstream
     authority: StandIn
     intake: Intake
-
-
-class Proxy(NamedTuple):
-    """One of the two proxies, as clients see it."""
-
-    name: str
-    port: int
 
 
 @pytest.fixture(scope="session")
@@ -69,9 +64,11 @@ def stage(whole_stage: Stage) -> Iterator[Stage]:
     # Else the next test would be told.
     wait_until(lambda: whole_stage.authority.left() == 0, within=PATIENCE, what="all leases ended")
     assert whole_stage.intake.unread == []
+    # HAProxy's log is also where it tells of bad requests, and that a client's leaving ended the Lua action.
+    assert all(b"aborting Lua processing" in line or line[:2] == b"- " for line in whole_stage.intake.ignored)
 
 
-@pytest.fixture(params=["envoy", "nginx"])
+@pytest.fixture(params=list(shipped.PROXIES))
 def proxy(request: pytest.FixtureRequest, stage: Stage) -> Proxy:
     """One proxy after the other."""
-    return Proxy(request.param, getattr(stage.ports, request.param))
+    return Proxy(request.param, stage.ports.ingress(request.param))

@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.waiting import eventually
@@ -93,18 +93,25 @@ async def crowd(
     upstream: Upstream,
     held: Callable[[], int],
     names: Sequence[str] | None = None,
+    weights: Mapping[Behaviour, int] = WEIGHTS,
     seed: int = 1,
 ) -> Report:
     """Have each key's client ask with so many requests in parallel for so long.
 
     It may have `maximum` in flight; at the end it is looked whether it may still. `held` asks how many leases
-    haven't ended. `names` are the key ids by which the upstream knows the clients, where these are not the
-    keys.
+    haven't ended. `weights` say how often each does what. `names` are the key ids by which the upstream knows
+    the clients, where these are not the keys.
     """
     clients = [Of(name) for name in (names or keys)]
     began = time.monotonic()
     callers = [
-        _call(port, key, client, random.Random(f"{seed} {client.name} {number}"), until=began + seconds)
+        _call(
+            Caller(port, key),
+            client,
+            random.Random(f"{seed} {client.name} {number}"),
+            weights,
+            until=began + seconds,
+        )
         for key, client in zip(keys, clients, strict=True)
         for number in range(parallel)
     ]
@@ -134,11 +141,11 @@ async def _free(port: int, key: str, maximum: int) -> int:
     return sum(reply.status == 200 for reply in replies)
 
 
-async def _call(port: int, key: str, of: Of, chance: random.Random, *, until: float) -> None:
-    kinds, weights = [*WEIGHTS], [*WEIGHTS.values()]
-    caller = Caller(port, key)
+async def _call(
+    caller: Caller, of: Of, chance: random.Random, weights: Mapping[Behaviour, int], *, until: float
+) -> None:
     while time.monotonic() < until:
-        behaviour: Behaviour = chance.choices(kinds, weights)[0]
+        behaviour: Behaviour = chance.choices([*weights], [*weights.values()])[0]
         status, body = await caller.ask(behaviour)
         of.behaviours[behaviour.name] += 1
         of.statuses[status] += 1

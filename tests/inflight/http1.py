@@ -11,12 +11,13 @@ HOST = "127.0.0.1"
 
 
 class Request(NamedTuple):
-    """One request; header names in lower case."""
+    """One request; header names in lower case. `is_left` tells whether the connection was closed."""
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
+    is_left: Callable[[], bool]
 
 
 Handler = Callable[[Request], Awaitable[bytes]]
@@ -75,7 +76,12 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
     request_line, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
     method, _, rest = request_line.partition(" ")
     headers = headers_of(lines)
-    return Request(method, rest.rpartition(" ")[0], headers, await read_body(reader, headers))
+    body = await read_body(reader, headers)
+
+    def is_left() -> bool:
+        return reader.at_eof() or reader.exception() is not None
+
+    return Request(method, rest.rpartition(" ")[0], headers, body, is_left)
 
 
 def headers_of(lines: list[str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Takes the signals of proxies as extauth's completion listener does, and keeps them.
 
-What was sent is read by extauth's own readers: a signal that they can't read is kept as unread.
+What was sent is read by extauth's own readers: a signal that they can't read is kept as unread, and what is
+meant as none as ignored.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from extauth.completion.lines import read_line
+from extauth.completion.lines import read_json, read_line, signal
 from extauth.completion.otlp import OtlpReader
-from extauth.completion.signals import Reading, Signal
+from extauth.completion.signals import Reading, Signal, Unread
 
 from .http1 import HOST, Listener, Request, answer
 
@@ -33,6 +34,7 @@ class Intake(asyncio.DatagramProtocol):
         self.delay = 0.0
         self.arrivals: list[Arrival] = []
         self.unread: list[bytes] = []
+        self.ignored: list[bytes] = []
         self.listeners: list[Callable[[Signal], None]] = []
         self._reader = OtlpReader()
 
@@ -55,13 +57,20 @@ class Intake(asyncio.DatagramProtocol):
         """Be as new."""
         self.arrivals.clear()
         self.unread.clear()
+        self.ignored.clear()
         self.delay = 0.0
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:  # noqa: ARG002  # asyncio's signature
-        """Read a line of nginx."""
-        self._take([read_line(data)], data)
+        """Read a line of nginx or HAProxy, or an entry of Caddy's log."""
+        self._take([read_json(data) if data.startswith(b"{") else read_line(data)], data)
 
     async def _post(self, request: Request) -> bytes:
+        if request.target == "/done":
+            assert (request.method, request.body) == ("POST", b"")
+            values = request.headers["x-request-id"], request.headers.get("x-extauth-lease")
+            self._take([signal(*values)], repr(values).encode())
+            await asyncio.sleep(self.delay)
+            return b"HTTP/1.1 204 x\r\n\r\n"
         assert (request.method, request.target) == ("POST", "/v1/logs")
         assert request.headers["content-type"] == "application/x-protobuf"
         self._take(self._reader.read(request.body), request.body)
@@ -76,5 +85,7 @@ class Intake(asyncio.DatagramProtocol):
                 self.arrivals.append(Arrival(signal, time.monotonic()))
                 for tell in self.listeners:
                     tell(signal)
+            elif reading is Unread.IGNORED:
+                self.ignored.append(sent)
             else:
                 self.unread.append(sent)

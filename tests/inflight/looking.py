@@ -8,9 +8,10 @@ from functools import partial
 
 from extauth.completion.signals import Signal
 from tests.integration.client import Connection, request
+from tests.integration.conftest import Proxy
 from tests.integration.processes import wait_until
 
-from .conftest import PATIENCE, Proxy, Stage
+from .conftest import PATIENCE, Stage
 from .stand_in import Check
 
 _RST = struct.pack("ii", 1, 0)

@@ -1,4 +1,4 @@
-"""The real extauth behind both proxies: one process with its own store, or several workers on a Redis.
+"""The real extauth behind all proxies: one process with its own store, or several workers on a Redis.
 
     python -m tests.inflight.real --proxy nginx --workers 4 --clients 50 --parallel 6 --seconds 60
     python -m tests.inflight.real --proxy envoy --maximum 1 --sequence 10000
@@ -20,6 +20,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.integration import shipped
+from tests.integration.lacks import LACKS, Lack
 from tests.integration.processes import Child
 from tests.nodes.fleet import Fleet, served
 from tests.nodes.node import HOST, Node
@@ -27,6 +29,7 @@ from tests.redis.server import RedisServer, running
 
 from . import proxies
 from .background import Background
+from .callers import RESET, WEIGHTS, Behaviour
 from .crowd import Report, crowd, sequence
 from .upstream import Upstream
 
@@ -80,11 +83,11 @@ def real(
             node: Node = Fleet(folder / "node", store_url=redis.url, workers=workers, **settings)
         else:
             node = Node(folder / "node", store_url=f"sqlite:///{folder / 'extauth.db'}", **settings)
-        ports = ports._replace(check=node.check_port)
+        ports = proxies.Ports({**ports.of, 9000: node.check_port})
         _listen_for_signals(node, ports.completion)
         stack.enter_context(_started(node))
         children = stack.enter_context(proxies.running(folder, ports))
-        there = {"envoy": ports.envoy, "nginx": ports.nginx}
+        there = {name: ports.ingress(name) for name in children}
         admin_key = str(node.create_key("extauth:admin", user_id="ops")["key"])
         made = [_make_key(node, admin_key, user_id=f"client-{number}") for number in range(clients)]
         yield Real(node, there, upstream, admin_key, made, children, redis)
@@ -116,6 +119,12 @@ def _make_key(node: Node, admin_key: str, **asked: Any) -> Client:
     return Client(answer.body["key"], answer.body["key_id"])
 
 
+def weights_for(proxy: str) -> dict[Behaviour, int]:
+    """Return what a crowd does behind that proxy: nothing whose end it couldn't tell."""
+    untold = {RESET} if Lack.EVERY_END in LACKS[proxy] else set()
+    return {behaviour: weight for behaviour, weight in WEIGHTS.items() if behaviour not in untold}
+
+
 async def run_crowd(
     it: Real,
     proxy: str,
@@ -142,13 +151,14 @@ async def run_crowd(
         maximum=maximum,
         upstream=it.upstream,
         held=held,
+        weights=weights_for(proxy),
     )
 
 
 def main() -> None:
     """Run it; see the module."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--proxy", choices=("envoy", "nginx"), default="nginx")
+    parser.add_argument("--proxy", choices=tuple(shipped.PROXIES), default="nginx")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--keep", type=Path)
     for name, default in {"workers": 1, "clients": 50, "parallel": 6, "maximum": 4, "sequence": 0}.items():

@@ -37,7 +37,7 @@ class Check(NamedTuple):
 
 
 class StandIn:
-    """Answers checks in the dialects of both proxies. A name holds no more than `maximum` leases."""
+    """Answers checks in the dialects of all proxies. A name holds no more than `maximum` leases."""
 
     def __init__(self, port: int, *, maximum: int | None = None) -> None:
         self.port = port
@@ -46,6 +46,8 @@ class StandIn:
         # Whether signals are not listened to.
         self.deaf = False
         self.checks: list[Check] = []
+        # Of checks that were answered late, by request id: whether the proxy had closed the connection.
+        self.left_meanwhile: dict[str, bool] = {}
         self._numbers = itertools.count(1)
         self._leases: dict[str, tuple[str, str]] = {}
         self._held: Counter[str] = Counter()
@@ -71,6 +73,7 @@ class StandIn:
     def forget(self) -> None:
         """Be as new."""
         self.checks.clear()
+        self.left_meanwhile.clear()
         self._leases.clear()
         self._held.clear()
         self._ended.clear()
@@ -102,6 +105,7 @@ class StandIn:
             return b""
         if mode in {LATE, NEVER}:
             await asyncio.sleep(LATE_SECONDS if mode == LATE else 3_600)
+            self.left_meanwhile[request_id] = request.is_left()
         headers = {"x-extauth-lease": lease} if lease or mode == EMPTY_LEASE else {}
         return _rendered(request, status, name, headers)
 

@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from .conftest import Proxy, Stage
+from tests.integration.conftest import Proxy
+
+from .conftest import Stage
 from .crowd import Report, crowd, sequence
 
 _MAXIMUM = 4

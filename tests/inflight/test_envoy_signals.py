@@ -6,9 +6,10 @@ import pytest
 
 from extauth.completion.signals import Signal
 from tests.integration.client import Connection, request
+from tests.integration.conftest import Proxy
 from tests.integration.processes import wait_until
 
-from .conftest import PATIENCE, Proxy, Stage
+from .conftest import PATIENCE, Stage
 from .http2 import Http2
 from .looking import checks_of, end_of, ends_of, key
 from .proxies import PROGRESS_EVERY
@@ -19,7 +20,7 @@ from .upstream import WORD
 @pytest.fixture
 def envoy(stage: Stage) -> Proxy:
     """The one proxy."""
-    return Proxy("envoy", stage.ports.envoy)
+    return Proxy("envoy", stage.ports.ingress("envoy"))
 
 
 def test_a_stream_that_is_cancelled_ends_alone(stage: Stage, envoy: Proxy) -> None:

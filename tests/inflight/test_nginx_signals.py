@@ -6,32 +6,16 @@ import pytest
 
 from extauth.completion.signals import Signal
 from tests.integration.client import Connection, request
-from tests.integration.processes import wait_until
+from tests.integration.conftest import Proxy
 
-from .conftest import PATIENCE, Proxy, Stage
+from .conftest import Stage
 from .looking import checks_of, end_of, ends_of, key, leave
 
 
 @pytest.fixture
 def nginx(stage: Stage) -> Proxy:
     """The one proxy."""
-    return Proxy("nginx", stage.ports.nginx)
-
-
-def test_a_websocket_ends_with_its_connection(stage: Stage, nginx: Proxy) -> None:
-    """Nothing is reported while both sides talk; whoever hangs up ends the request."""
-    connection = Connection(nginx.port)
-    connection.send("/socket", headers=[*key(), ("Connection", "upgrade"), ("Upgrade", "websocket")])
-    assert connection._line().split(b" ")[1] == b"101"
-    while connection._line():
-        pass
-    connection.send_body(b"echo")
-    assert connection._file.read(4) == b"echo"
-    (check,) = checks_of(stage)
-    assert ends_of(stage, nginx) == []
-    leave(connection, by_reset=False)
-    wait_until(lambda: end_of(check) in stage.intake.ends(), within=PATIENCE, what="the signal")
-    assert ends_of(stage, nginx) == [end_of(check)]
+    return Proxy("nginx", stage.ports.ingress("nginx"))
 
 
 def test_requests_without_a_check_cost_no_signal(stage: Stage, nginx: Proxy) -> None:

@@ -1,4 +1,4 @@
-"""What both proxies report of a request: once, when it has ended, however it did."""
+"""What all proxies report of a request: once, when it has ended, however it did."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import time
 
 import pytest
 
+from tests.integration import shipped
 from tests.integration.client import Connection, Response, request
+from tests.integration.conftest import Proxy
+from tests.integration.lacks import Lack
 from tests.integration.processes import wait_until
 
-from .conftest import PATIENCE, Proxy, Stage
+from .conftest import PATIENCE, Stage
 from .looking import checks_of, end_of, ends_of, key, leave, unknown_end_of
 from .stand_in import CLOSED, EMPTY_LEASE, LATE, LATE_SECONDS, NEVER, NO_LEASE
-from .upstream import PIECE
+from .upstream import HANDSHAKE, PIECE
 
 
 @pytest.mark.parametrize(
@@ -28,6 +31,18 @@ def test_an_end_is_reported_once_with_its_lease(stage: Stage, proxy: Proxy, targ
     assert ends_of(stage, proxy) == [end_of(check)]
     assert stage.intake.arrivals[0].at < ended + 1.0
     assert stage.authority.left() == 0
+
+
+def test_no_answer_on_a_kept_connection_is_an_end_too(stage: Stage, proxy: Proxy) -> None:
+    """Where the proxy can't tell so, the lease is left to expire."""
+    with Connection(proxy.port) as connection:
+        assert connection.request("/quick", headers=key()).status == 200
+        connection.send("/reset?ms=20", headers=key())
+        connection._file.readline()
+    first, second = checks_of(stage, 2)
+    told = [end_of(second)] if proxy.can(Lack.EVERY_END) else []
+    assert ends_of(stage, proxy) == [end_of(first), *told]
+    stage.authority.end(end_of(second))
 
 
 def test_an_answer_that_breaks_off_has_ended_too(stage: Stage, proxy: Proxy) -> None:
@@ -49,6 +64,8 @@ def test_nothing_is_reported_while_an_answer_is_streamed(stage: Stage, proxy: Pr
         assert stage.upstream.left() == 1
         connection._file.read(2 * len(PIECE))
     assert ends_of(stage, proxy) == [end_of(check)]
+    says_that_it_runs = any(signal.progress for signal, _ in stage.intake.arrivals)
+    assert says_that_it_runs == proxy.can(Lack.PROGRESS)
 
 
 @pytest.mark.parametrize("by_reset", [False, True])
@@ -71,11 +88,28 @@ def test_a_client_that_leaves_has_ended_its_request(
     assert ends_of(stage, proxy) == [end_of(check)]
 
 
+@pytest.mark.parametrize("proxy", [name for name in shipped.PROXIES if name != "envoy"], indirect=True)
+def test_a_websocket_ends_with_its_connection(stage: Stage, proxy: Proxy) -> None:
+    """Nothing is reported while both sides talk; whoever hangs up ends it. envoy.yaml has no upgrades."""
+    connection = Connection(proxy.port)
+    connection.send("/socket", headers=[*key(), *HANDSHAKE])
+    assert connection._line().split(b" ")[1] == b"101"
+    while connection._line():
+        pass
+    connection.send_body(b"echo")
+    assert connection._file.read(4) == b"echo"
+    (check,) = checks_of(stage)
+    assert ends_of(stage, proxy) == []
+    leave(connection, by_reset=False)
+    wait_until(lambda: end_of(check) in stage.intake.ends(), within=PATIENCE, what="the signal")
+    assert ends_of(stage, proxy) == [end_of(check)]
+
+
 @pytest.mark.parametrize("by_reset", [False, True])
 def test_a_client_that_leaves_during_the_check_is_reported_by_its_request_id(
     stage: Stage, proxy: Proxy, *, by_reset: bool
 ) -> None:
-    """The proxy never learns the lease, and the upstream never gets the request."""
+    """The proxy never learns the lease, ends the check, and the upstream never gets the request."""
     connection = Connection(proxy.port)
     connection.send("/quick", headers=key(LATE))
     (check,) = checks_of(stage)
@@ -84,6 +118,8 @@ def test_a_client_that_leaves_during_the_check_is_reported_by_its_request_id(
     assert ends_of(stage, proxy) == [unknown_end_of(check)]
     assert [target for target, _ in stage.upstream.requests] == ["/quick"] * 2
     assert stage.authority.left() == 0
+    wait_until(lambda: bool(stage.authority.left_meanwhile), within=PATIENCE, what="the answer")
+    assert stage.authority.left_meanwhile == {check.request_id: True}
 
 
 @pytest.mark.parametrize("mode", [NEVER, CLOSED])
@@ -173,6 +209,8 @@ def test_nobody_waits_for_signals(stage: Stage, proxy: Proxy) -> None:
 def test_a_crowd_of_ends_is_reported_whole(stage: Stage, proxy: Proxy) -> None:
     """Signals of requests that end at the same time don't get lost, nor take a connection each."""
     stage.intake.delay = 0.05
+    # Other proxies keep theirs from earlier tests.
+    kept = stage.intake.listener.most_open = stage.intake.listener.open
 
     def ask() -> None:
         with Connection(proxy.port) as connection:
@@ -186,4 +224,4 @@ def test_a_crowd_of_ends_is_reported_whole(stage: Stage, proxy: Proxy) -> None:
         thread.join()
     wait_until(lambda: stage.authority.left() == 0, within=PATIENCE, what="all leases ended")
     assert sorted(stage.intake.ends()) == sorted(map(end_of, stage.authority.checks))
-    assert stage.intake.listener.most_open <= 32
+    assert stage.intake.listener.most_open - kept <= 32

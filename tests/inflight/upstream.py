@@ -27,6 +27,17 @@ from .http1 import HOST, answer, headers_of
 _RST = struct.pack("ii", 1, 0)
 _END = b"\r\n\r\n"
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+# HAProxy passes only a true handshake: key and answer are those of RFC 6455 section 1.3.
+HANDSHAKE = (
+    ("Connection", "upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+)
+_SWITCHED = (
+    b"HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+)
 WORD = b"word\n"
 # As much as nginx's buffers of an answer hold back.
 PIECE = b"piece of an answer\n" * 4_000
@@ -137,7 +148,7 @@ class _Connection(asyncio.Protocol):
         options = dict(parse_qsl(query))
         if path == "/socket":
             self._socket = True
-            self._transport.write(b"HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            self._transport.write(_SWITCHED)
         elif path == "/quick":
             self._finish(answer(200, {}, WORD))
         else:

@@ -1,1 +1,1 @@
-"""Real Envoy and real nginx with the shipped files, before the real service. Nothing here imports extauth."""
+"""Real proxies with the shipped files, before the real service. Nothing here imports extauth."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import ssl
 from collections.abc import Iterable
@@ -87,6 +88,10 @@ class Connection:
     def send_body(self, body: bytes) -> None:
         """Send bytes as they are, such as the body of a request whose head is already out."""
         self._socket.sendall(body)
+
+    def is_answered(self, *, within: float) -> bool:
+        """Tell whether an answer begins within so many seconds."""
+        return bool(select.select([self._socket], [], [], within)[0])
 
     def receive(self, method: str = "GET") -> Response:
         """Read one answer to a request of that method; an AssertionError if the connection ends first."""

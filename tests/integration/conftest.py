@@ -1,4 +1,4 @@
-"""One extauth, upstream, Envoy and nginx for the whole folder; each test runs once through each proxy."""
+"""One extauth, upstream and proxy of each kind for the whole folder; each test runs through each proxy."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ import pytest
 
 from . import shipped
 from .client import request as ask
+from .lacks import LACKS, Lack
 from .processes import Child, free_ports
 from .service import Key, Service
 from .upstream import Upstream
 
-# Where the shipped files listen.
-_INGRESS = {"envoy": 8080, "nginx": 8081}
-
 
 class Proxy(NamedTuple):
-    """One of the two proxies, as clients see it."""
+    """One of the proxies, as clients see it."""
 
     name: str
     port: int
+
+    def can(self, what: Lack) -> bool:
+        """Tell whether it is able to, by the table of what proxies lack."""
+        return what not in LACKS[self.name]
 
 
 class Keys(NamedTuple):
@@ -59,7 +61,7 @@ def service(folder: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def session_upstream() -> Iterator[tuple[Upstream, int]]:
-    """The upstream behind both proxies, and its port."""
+    """The upstream behind all proxies, and its port."""
     upstream = Upstream()
     yield upstream, upstream.start()
     upstream.stop()
@@ -77,17 +79,19 @@ def upstream(session_upstream: tuple[Upstream, int]) -> Upstream:
 def proxies(
     folder: Path, service: Service, session_upstream: tuple[Upstream, int]
 ) -> Iterator[dict[str, Proxy]]:
-    """Both proxies with the shipped files, by name; on ports of their own, beside a demo that may run."""
-    envoy, envoy_admin, nginx, completion = free_ports(4)
-    _, upstream = session_upstream
-    ports = {8080: envoy, 9901: envoy_admin, 8081: nginx, 8082: upstream}
+    """All proxies with the shipped files, by name; on ports of their own, beside a demo that may run."""
+    named = shipped.all_ports()
+    ports = dict(zip(named, free_ports(len(named)), strict=True))
     # Nobody takes signals: no key has a limit on requests in flight here.
-    ports |= {9000: service.check_port, 9002: completion}
-    with running(shipped.envoy(folder, ports)), running(shipped.nginx(folder, ports)):
-        yield {name: Proxy(name, ports[port]) for name, port in _INGRESS.items()}
+    ports |= {8082: session_upstream[1], 9000: service.check_port}
+    with contextlib.ExitStack() as stack:
+        for name in shipped.PROXIES:
+            (folder / name).mkdir()
+            stack.enter_context(running(shipped.child(name, folder / name, ports)))
+        yield {name: Proxy(name, ports[proxy.ingress]) for name, proxy in shipped.PROXIES.items()}
 
 
-@pytest.fixture(params=list(_INGRESS))
+@pytest.fixture(params=list(shipped.PROXIES))
 def proxy(request: pytest.FixtureRequest, proxies: dict[str, Proxy]) -> Proxy:
     """One proxy after the other: a test that takes this runs once through each."""
     return proxies[request.param]

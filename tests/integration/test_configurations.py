@@ -1,47 +1,58 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.unit.test_docs import rows, sections
+
 from . import shipped
+from .lacks import LACKS, Lack
 from .processes import free_ports
+
+# What programs say of something that works but shouldn't be.
+_COMPLAINTS = ("deprecated", "[warn]", '"level":"warn"', "[WARNING]")
 
 
 def _ports() -> dict[int, int]:
-    shipped_ports = (8080, 8081, 8082, 9000, 9002, 9901)
-    return dict(zip(shipped_ports, free_ports(len(shipped_ports)), strict=True))
+    named = shipped.all_ports()
+    return dict(zip(named, free_ports(len(named)), strict=True))
 
 
-def test_envoy_accepts_the_shipped_file(tmp_path: Path) -> None:
-    """The real Envoy finds no mistake in envoy.yaml, and no field that it calls deprecated."""
-    shipped.copy("envoy", shipped.ENVOY_FILES, to=tmp_path, ports=_ports())
-    command = [shipped.envoy_program(), "--mode", "validate", "-c", str(tmp_path / "envoy.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "deprecated" not in done.stderr
+@pytest.mark.parametrize("name", [name for name, proxy in shipped.PROXIES.items() if proxy.validate])
+def test_the_program_accepts_the_shipped_files(tmp_path: Path, name: str) -> None:
+    """The real program finds no mistake in them, nothing that it calls deprecated, and nothing to warn of."""
+    shipped.copy(name, to=tmp_path, ports=_ports())
+    validate = shipped.PROXIES[name].validate
+    assert validate is not None
+    done = subprocess.run(
+        validate(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert [line for line in said.splitlines() if any(word in line for word in _COMPLAINTS)] == []
 
 
-def test_nginx_accepts_the_shipped_files(tmp_path: Path) -> None:
-    """The real nginx finds no mistake in nginx.conf and its includes, and has nothing to warn about."""
-    shipped.copy("nginx", shipped.NGINX_FILES, to=tmp_path, ports=_ports())
-    command = [
-        shipped.nginx_program(),
-        "-t",
-        "-p",
-        str(tmp_path),
-        "-c",
-        str(tmp_path / "nginx.conf"),
-        "-e",
-        "stderr",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "[warn]" not in done.stderr
+def test_traefik_has_nothing_to_complain_of(tmp_path: Path) -> None:
+    """It has no way to be asked but to be started: it takes the files and the plugin without a word."""
+    traefik = shipped.child("traefik", tmp_path, _ports())
+    traefik.start()
+    traefik.stop()
+    assert re.findall("ERR|WRN", traefik.output()) == [], traefik.output()
 
 
 def test_a_port_that_moved_is_noticed() -> None:
     """A shipped file whose ports changed fails the tests instead of running on somebody else's port."""
     with pytest.raises(AssertionError, match=r"names the ports \[8080\]"):
         shipped.with_ports("listen 127.0.0.1:8080;", expected=frozenset({8081}), ports={8080: 1})
+
+
+@pytest.mark.parametrize("name", list(shipped.PROXIES))
+def test_a_readme_says_what_its_proxy_cannot_do(name: str) -> None:
+    """The very rows that tests hold the proxy to, no more and no fewer."""
+    guide = (shipped.REPOSITORY / shipped.PROXIES[name].folder / "README.md").read_text()
+    (table,) = (text for heading, text in sections(guide).items() if heading.endswith("can't do"))
+    assert {row[0] for row in rows(table)} == {lack.value for lack in LACKS[name]}
+    assert set(Lack) == set().union(*LACKS.values())

@@ -32,6 +32,8 @@ def test_checks_share_one_connection(proxy: Proxy, keys: Keys, upstream: Upstrea
     [
         ("envoy/envoy.yaml", r"common_http_protocol_options: \{ idle_timeout: (\d+)s \}"),
         ("nginx/extauth-http.conf", r"keepalive_timeout (\d+)s;"),
+        (f"deploy/traefik/{shipped.PLUGIN}/extauth.go", r"idleTimeout += (\d+) \* time.Second"),
+        ("deploy/caddy/Caddyfile", r"keepalive (\d+)s"),
     ],
 )
 def test_the_proxies_let_go_of_idle_connections_first(service: Service, file: str, setting: str) -> None:

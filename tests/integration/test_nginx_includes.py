@@ -84,7 +84,7 @@ def includes(
     home = folder / "includes"
     (home / "open" / "files").mkdir(parents=True)
     ports = {8081: port, 8082: upstream, 9000: service.check_port, 9002: completion}
-    shipped.copy("nginx", shipped.NGINX_FILES, to=home, ports=ports)
+    shipped.copy("nginx", to=home, ports=ports)
     text = _CONFIGURATION.format(port=port, plain=plain, upstream=upstream, extauth=service.check_port)
     (home / "theirs.conf").write_text(text)
     nginx = Child(

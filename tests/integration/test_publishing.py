@@ -48,7 +48,7 @@ def published(
     envoy, envoy_admin, nginx, completion = free_ports(4)
     ports = {8080: envoy, 9901: envoy_admin, 8081: nginx, 8082: session_upstream[1]}
     ports |= {9000: service.check_port, 9002: completion}
-    children: list[Child] = [shipped.envoy(place, ports), shipped.nginx(place, ports)]
+    children: list[Child] = [shipped.child("envoy", place, ports), shipped.child("nginx", place, ports)]
     _, location, route, cluster = _SNIPPETS
     for file, before, snippet in (
         ("nginx.conf", "location / {", location),

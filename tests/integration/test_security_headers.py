@@ -39,6 +39,12 @@ _CASES = [(head, name, status) for head, each in _ALONE.values() for name, statu
 _IDS = [f"{case}-{name}" for case, (_, each) in _ALONE.items() for name in each]
 
 
+@pytest.fixture(params=["envoy", "nginx"])
+def proxy(request: pytest.FixtureRequest, proxies: dict[str, Proxy]) -> Proxy:
+    """One proxy after the other whose configuration adds them."""
+    return proxies[request.param]
+
+
 def _found(answer: Response) -> dict[str, str | None]:
     return {name: answer.header(name) for name in _EXPECTED}
 

@@ -45,8 +45,8 @@ def secured(folder: Path, service: Service, tls: ssl.SSLContext) -> Iterator[dic
     for home in homes:
         home.mkdir()
     with (
-        running(shipped.envoy(homes[0], ports, partial(_put_tls_before_envoy, folder))),
-        running(shipped.nginx(homes[1], ports, partial(_put_tls_before_nginx, folder))),
+        running(shipped.child("envoy", homes[0], ports, partial(_put_tls_before_envoy, folder))),
+        running(shipped.child("nginx", homes[1], ports, partial(_put_tls_before_nginx, folder))),
     ):
         yield {"envoy": envoy, "nginx": nginx}
 

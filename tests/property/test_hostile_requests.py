@@ -115,6 +115,6 @@ def test_what_is_no_check_is_not_found(rig: Rig, target: bytes, headers: dict[by
         b"//nginx",
         b"http://h/envoy/" + target,
     ):
-        if not raw.startswith((b"/envoy", b"/nginx")):
+        if not raw.startswith((b"/envoy", b"/nginx", b"/forward")):
             answer = asyncio.run(rig.answer(RequestHead(b"GET", raw, headers)))
             assert answer.status == 404

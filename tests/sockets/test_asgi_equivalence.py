@@ -75,6 +75,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Subject]:
 def _table(keys: dict[str, str]) -> dict[str, bytes]:
     valid = f"X-API-Key: {keys['unlimited']}"
     nginx = ("X-Original-Method: GET", "X-Original-URI: /v1/orders?page=2")
+    forwarded = ("X-Forwarded-Method: GET", "X-Forwarded-Uri: /v1/orders", "X-Forwarded-Host: a.example")
     return {
         "allowed": request("/envoy/v1/orders", valid),
         "allowed, as bearer": request("/envoy/v1/orders", f"Authorization: Bearer {keys['unlimited']}"),
@@ -118,6 +119,10 @@ def _table(keys: dict[str, str]) -> dict[str, bytes]:
         "nginx denied": request("/nginx", *nginx),
         "nginx without a target": request("/nginx", valid),
         "nginx with two targets": request("/nginx", valid, *nginx, "X-Original-URI: /other"),
+        "forwarded": request("/forward", valid, *forwarded),
+        "forwarded, refused": request("/forward", *forwarded),
+        "forwarded without a target": request("/forward", valid),
+        "forwarded for two hosts": request("/forward", valid, *forwarded, "X-Forwarded-Host: b.example"),
         "nginx, spent": request("/nginx", f"X-API-Key: {keys['spent']}", *nginx),
         "forwarded addresses": request(
             "/envoy/a", valid, "X-Forwarded-For: 1.1.1.1", "X-Forwarded-For: 2.2.2.2"
@@ -204,7 +209,7 @@ _SEGMENT = st.sampled_from(
     ]
 )
 _TARGET = st.tuples(
-    st.sampled_from(["/envoy", "/nginx", "/envoyx", "/other", ""]),
+    st.sampled_from(["/envoy", "/nginx", "/forward", "/envoyx", "/other", ""]),
     st.lists(_SEGMENT, max_size=3).map(lambda segments: "".join(f"/{segment}" for segment in segments)),
     st.sampled_from(["", "?", "?a=b", "?a=b?c", "?api_key=x"]),
 ).map(lambda parts: ("".join(parts[:2]) or "/") + parts[2])

@@ -32,6 +32,11 @@ PROXIES = {
         "HEAD /nginx HTTP/1.1\r\nHost: api.example.com\r\nX-Original-Method: {method}\r\n"
         "X-Original-URI: {target}\r\nX-Extauth-Client-Ip: {address}\r\nX-Request-Id: {number}\r\n{key}\r\n"
     ),
+    "forward": (
+        "GET /forward HTTP/1.1\r\nHost: 127.0.0.1:9000\r\nX-Forwarded-Method: {method}\r\n"
+        "X-Forwarded-Uri: {target}\r\nX-Forwarded-Host: api.example.com\r\n{key}"
+        "X-Extauth-Client-Ip: {address}\r\nX-Request-Id: {number}\r\n\r\n"
+    ),
 }
 
 

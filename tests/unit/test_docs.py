@@ -106,7 +106,9 @@ def test_every_refusal_of_the_check_listener_is_listed() -> None:
 
 def test_the_proxies_own_code_is_explained() -> None:
     """What the shipped configurations answer when extauth is gone."""
-    for file in ("envoy/envoy.yaml", "nginx/extauth.conf"):
+    plugin = "traefik/plugins-local/src/extauth.example/extauth/extauth.go"
+    others = [f"deploy/{name}" for name in (plugin, "caddy/Caddyfile", "haproxy/haproxy.cfg")]
+    for file in ("envoy/envoy.yaml", "nginx/extauth.conf", *others):
         text = (REPOSITORY / file).read_text(encoding="utf-8")
         assert all(str(value) in text for value in PROXY_PROBLEM.values())
     section = PROBLEM_SECTIONS["Answers of the proxies"]

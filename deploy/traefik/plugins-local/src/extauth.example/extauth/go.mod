@@ -1,0 +1,3 @@
+module extauth.example/extauth
+
+go 1.21
