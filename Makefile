@@ -17,6 +17,8 @@ INSTALLED := $(VENV)/.installed-
 
 # How many processes run the tests: much of their time they wait for programs beside them.
 TEST_PROCESSES ?= 2
+# What runs several servers at once, and is told what a deadline is by the real clock, runs by itself.
+ALONE := tests/nodes tests/redis tests/inflight tests/browser
 
 # Each port of the demo can be given: make demo ENVOY_PORT=18080
 DEMO_OPTIONS = \
@@ -39,7 +41,8 @@ demo: $(INSTALLED)demo demo-packages ## Run extauth, Envoy, nginx and a sample A
 
 .PHONY: test
 test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
-	@$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	@$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(addprefix --ignore=,$(ALONE))
+	$(PY) -m pytest $(ALONE)
 
 .PHONY: unit
 unit: $(INSTALLED)dev ## Unit and conformance tests that need no other program, in seconds
