@@ -49,6 +49,8 @@ _SLOW = Behaviour("slow", "/slow?ms=5")
 # How often each is chosen.
 _WEIGHTS = {QUICK: 12, _SLOW: 5, _SECRET: 1}
 _AGREED_WITHIN = 20.0
+# Traefik is ready once it refuses a request without a key, which is counted like all others.
+_BEFORE = Counter(refused=1)
 
 # How many requests of each outcome, by key.
 Counts = dict[str, Counter[str]]
@@ -114,7 +116,11 @@ def ended(it: Real) -> int:
 
 
 async def agreed(it: Real, seen: Seen) -> Counts:
-    """Return what usage says by key, once it has as many requests as the clients sent, and their ends."""
+    """Return what usage says by key, once it has as many requests as the clients sent, and their ends.
+
+    What the start of the proxies sent is added to what clients saw.
+    """
+    seen.clients[""] = seen.clients.get("", Counter()) + _BEFORE
     wanted = sum(found.total() for found in seen.clients.values())
     leased = sum(seen.upstream[client.key_id] for client in it.clients)
 
