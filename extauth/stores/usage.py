@@ -201,7 +201,7 @@ class NoUsage:
 
     async def add(self, batch: Batch) -> None:
         """Refuse: nobody opens this to count."""
-        raise NotImplementedError
+        raise AssertionError("this was opened to be read")
 
     async def top(self, _selection: Selection) -> Sequence[Ranked]:
         """Return nothing."""

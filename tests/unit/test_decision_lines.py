@@ -190,7 +190,7 @@ def test_the_query_is_never_logged() -> None:
         asyncio.run(rig.answer(proxy.ask(b"GET", b"/v1/x?api_key=secret&q=private", {b"host": b"h"})))
     rig.recorder.flush()
     rig.hasher.close()
-    assert [json.loads(line)["path"] for line in rig.lines.taken] == ["/v1/x", "/v1/x"]
+    assert [json.loads(line)["path"] for line in rig.lines.taken] == ["/v1/x"] * len(PROXIES)
     assert b"private" not in b"".join(rig.lines.taken)
 
 
