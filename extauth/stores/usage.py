@@ -199,7 +199,7 @@ class NoUsage:
 
     at_once = 1
 
-    async def add(self, batch: Batch) -> None:
+    async def add(self, _batch: Batch) -> None:
         """Refuse: nobody opens this to count."""
         raise AssertionError("this was opened to be read")
 
