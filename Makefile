@@ -17,8 +17,10 @@ INSTALLED := $(VENV)/.installed-
 
 # How many processes run the tests: much of their time they wait for programs beside them.
 TEST_PROCESSES ?= 2
-# What runs several servers at once, and is told what a deadline is by the real clock, runs by itself.
-ALONE := tests/nodes tests/redis tests/inflight tests/browser
+IN_PROCESSES := --numprocesses $(TEST_PROCESSES) --dist loadfile
+# What runs several servers at once, and is told what a deadline is by the real clock, waits most of its time: it runs after
+# what computes all of its.
+APART := tests/nodes tests/redis tests/inflight tests/browser
 
 # Each port of the demo can be given: make demo ENVOY_PORT=18080
 DEMO_OPTIONS = \
@@ -41,8 +43,8 @@ demo: $(INSTALLED)demo demo-packages ## Run extauth, Envoy, nginx and a sample A
 
 .PHONY: test
 test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
-	@$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(addprefix --ignore=,$(ALONE))
-	$(PY) -m pytest $(ALONE)
+	@$(PY) -m pytest $(IN_PROCESSES) $(addprefix --ignore=,$(APART))
+	$(PY) -m pytest $(IN_PROCESSES) $(APART)
 
 .PHONY: unit
 unit: $(INSTALLED)dev ## Unit and conformance tests that need no other program, in seconds
