@@ -98,9 +98,16 @@ sbom: build $(INSTALLED)release ## List all that the wheel brings along as Cyclo
 	$(PY) -m venv --without-pip "$$folder"
 	$(PY) -m pip --python "$$folder" install --quiet --disable-pip-version-check --no-input --require-hashes --requirement $(PINS)/run.txt
 	$(PY) -m pip --python "$$folder" install --quiet --disable-pip-version-check --no-input --no-deps dist/*.whl
-	wheel=$$(basename dist/*.whl)
 	$(VENV)/bin/cyclonedx-py environment "$$folder" --pyproject pyproject.toml --output-reproducible --validate \
-	  --output-file "dist/$${wheel%-py3-none-any.whl}.cdx.json"
+	  --output-file "$$folder/list.json"
+	wheel=$$(basename dist/*.whl)
+	$(PY) - "$$folder/list.json" > "dist/$${wheel%-py3-none-any.whl}.cdx.json" <<'EOF'
+	import json, sys, extauth
+	components = json.load(open(sys.argv[1]))
+	# The version is dynamic in pyproject.toml, where the tool looks for it.
+	components["metadata"]["component"]["version"] = extauth.__version__
+	json.dump(components, sys.stdout, indent=2)
+	EOF
 
 # Strict, because a package that nobody could look up has not been found harmless.
 .PHONY: audit
