@@ -35,7 +35,7 @@ DEMO_OPTIONS = \
 .PHONY: help
 help: ## List the targets
 	@echo 'make TARGET, where TARGET is one of'
-	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(INSTALLED)demo demo-packages ## Run extauth, Envoy, nginx and a sample API here, with curl lines to paste
@@ -70,6 +70,58 @@ site: $(INSTALLED)dev ## Build the documentation as a site, into dist/site
 	@$(PY) -m mkdocs build --quiet --strict --config-file deploy/site/mkdocs.yml
 	echo 'See it: python3 -m http.server --bind 127.0.0.1 --directory dist/site'
 
+.PHONY: build
+build: $(INSTALLED)demo ## Build wheel and source archive, into dist; the same commit gives the same bytes
+	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || stat --format=%Y pyproject.toml)
+	rm -f dist/*.whl dist/*.tar.gz
+	$(PY) -m hatchling build
+
+# Its copy has the tests and what users copy, but not the package: what isn't in the wheel is missed.
+.PHONY: test-wheel
+test-wheel: build test-packages ## Run all tests against the built wheel, installed as users do
+	@folder=$$(mktemp -d)
+	trap 'rm -rf "$$folder"' EXIT
+	tar --extract --file dist/*.tar.gz --directory "$$folder" --strip-components=1
+	rm -r "$$folder/extauth"
+	$(PY) -m venv "$$folder/.venv"
+	"$$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --no-input --require-hashes --requirement $(PINS)/dev.txt
+	"$$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --no-input --no-deps dist/*.whl
+	cd "$$folder"
+	.venv/bin/python -m pytest $(IN_PROCESSES) $(addprefix --ignore=,tests/release $(APART))
+	.venv/bin/python -m pytest $(IN_PROCESSES) $(APART)
+
+# Made from an environment that holds the wheel and what it needs, nothing else: so it knows who needs whom.
+.PHONY: sbom
+sbom: build $(INSTALLED)release ## List all that the wheel brings along as CycloneDX, into dist
+	@folder=$$(mktemp -d)
+	trap 'rm -rf "$$folder"' EXIT
+	$(PY) -m venv --without-pip "$$folder"
+	$(PY) -m pip --python "$$folder" install --quiet --disable-pip-version-check --no-input --require-hashes --requirement $(PINS)/run.txt
+	$(PY) -m pip --python "$$folder" install --quiet --disable-pip-version-check --no-input --no-deps dist/*.whl
+	$(VENV)/bin/cyclonedx-py environment "$$folder" --pyproject pyproject.toml --output-reproducible --validate \
+	  --output-file "$$folder/list.json"
+	wheel=$$(basename dist/*.whl)
+	$(PY) - "$$folder/list.json" > "dist/$${wheel%-py3-none-any.whl}.cdx.json" <<'EOF'
+	import json, sys, extauth
+	components = json.load(open(sys.argv[1]))
+	# The version is dynamic in pyproject.toml, where the tool looks for it.
+	components["metadata"]["component"]["version"] = extauth.__version__
+	json.dump(components, sys.stdout, indent=2)
+	EOF
+
+# Strict, because a package that nobody could look up has not been found harmless.
+.PHONY: audit
+audit: $(INSTALLED)release ## Look the pinned packages up in the advisories of PyPI
+	@for group in run demo; do
+	  $(VENV)/bin/pip-audit --strict --disable-pip --require-hashes --requirement "$(PINS)/$$group.txt"
+	done
+
+.PHONY: release
+release: $(INSTALLED)dev ## Check version and changelog, then audit, build, list and test what is to be published
+	@$(PY) -m tests.release.version
+	$(MAKE) --no-print-directory audit sbom test-wheel
+	(cd dist && sha256sum *.whl *.tar.gz *.cdx.json > SHA256SUMS)
+
 .PHONY: reference
 reference: $(INSTALLED)dev ## Bring the fields in docs/configuration.md up to date
 	@page=docs/configuration.md
@@ -88,8 +140,8 @@ lock: $(VENV)/bin/pip ## Pin the newest versions of all dependencies, with their
 	  "$$folder/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header pyproject.toml "$$@" >/dev/null
 	}
-	compile --group demo --group dev --group bench --output-file "$$folder/all.txt"
-	for group in run demo dev bench; do
+	compile --group demo --group dev --group bench --group release --output-file "$$folder/all.txt"
+	for group in run demo dev bench release; do
 	  cp "$$folder/all.txt" "$(PINS)/$$group.txt"
 	  if [ "$$group" = run ]; then groups=(); else groups=(--group "$$group"); fi
 	  compile "$${groups[@]}" --output-file "$(PINS)/$$group.txt"
@@ -123,7 +175,7 @@ $(VENV)/bin/pip:
 	"$$python" -m venv $(VENV)
 
 # The package itself is installed as a link to this checkout. Hatchling, which makes the link, is among the pins.
-$(addprefix $(INSTALLED),demo dev bench): $(INSTALLED)%: $(PINS)/%.txt pyproject.toml | $(VENV)/bin/pip
+$(addprefix $(INSTALLED),demo dev bench release): $(INSTALLED)%: $(PINS)/%.txt pyproject.toml | $(VENV)/bin/pip
 	@echo 'Installing the packages of $<'
 	$(PIP_INSTALL) --require-hashes --requirement $<
 	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .

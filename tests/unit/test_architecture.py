@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "extauth"
+import extauth
+
+PACKAGE = Path(extauth.__file__).parent
 LONGEST_FILE = 350
 LONGEST_FUNCTION = 40
 MODULES = sorted(PACKAGE.rglob("*.py"))

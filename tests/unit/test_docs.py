@@ -13,6 +13,7 @@ import click
 import pytest
 from prometheus_client.core import Metric
 
+import extauth
 from extauth.abuse.monitor import REASONS
 from extauth.admin.problems import ADMIN_PROBLEMS
 from extauth.cli.main import root
@@ -164,7 +165,7 @@ def test_the_reasons_are_those_that_are_logged() -> None:
     """An operator looks them up here."""
     (line,) = [line for line in page("metrics").splitlines() if line.startswith("- `reason`")]
     sources = "".join(
-        (REPOSITORY / "extauth" / name).read_text() for name in ("keys/directory.py", "callers.py")
+        (Path(extauth.__file__).parent / name).read_text() for name in ("keys/directory.py", "callers.py")
     )
     reasons = set(re.findall(r"`([a-z ]+)`", line)) - {"reason"}
     assert all(f'"{reason}"' in sources for reason in reasons)
