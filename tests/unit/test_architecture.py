@@ -87,6 +87,7 @@ TOP = (
     "extauth.management",
     "extauth.telemetry",
     "extauth.demo",
+    "extauth.proxies",
 )
 
 
