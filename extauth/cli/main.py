@@ -18,6 +18,7 @@ from extauth.cli.keys.group import keys_group
 from extauth.cli.limits import limits_group
 from extauth.cli.migrate import migrate_command
 from extauth.cli.pepper import pepper_group
+from extauth.cli.proxy import proxy_command
 from extauth.cli.serve import serve_command
 from extauth.cli.usage import usage_command
 from extauth.errors import ConfigError, ExtauthError, InvalidInputError
@@ -46,6 +47,7 @@ root.add_command(usage_command)
 root.add_command(pepper_group)
 root.add_command(migrate_command)
 root.add_command(config_group)
+root.add_command(proxy_command)
 root.add_command(demo_command)
 root.add_command(completion_command)
 

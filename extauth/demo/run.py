@@ -21,6 +21,8 @@ from extauth.demo.service import make_keys, service_program, write_configuration
 from extauth.demo.stop import StopSignals
 from extauth.demo.terminal import say
 from extauth.demo.upstream import upstream_program
+from extauth.settings.load import load_settings
+from extauth.settings.model import Settings
 
 _LOOK_EVERY_SECONDS = 0.05
 _OWN_PORTS = frozenset({"check", "admin", "completion", "upstream"})
@@ -36,6 +38,7 @@ def run_demo(*, directory: Path, ports: Ports, console: Console) -> None:
     require_free(ports, needed=_OWN_PORTS.union(*(proxy.ports for proxy in proxies)))
     with StopSignals() as signals, demo_directory(directory) as folder:
         configuration = write_configuration(folder, ports)
+        settings = load_settings(configuration, {})
         setting = story.Setting(
             proxies={proxy.name: proxy.client_port(ports) for proxy in proxies},
             ports=ports,
@@ -45,7 +48,7 @@ def run_demo(*, directory: Path, ports: Ports, console: Console) -> None:
         )
         programs = Programs()
         try:
-            for program in _programs(proxies, configuration, folder, ports):
+            for program in _programs(proxies, configuration, folder, ports, settings):
                 programs.start(program)
             programs.wait_until_ready(give_up=lambda: signals.wanted)
             if not signals.wanted:
@@ -56,12 +59,14 @@ def run_demo(*, directory: Path, ports: Ports, console: Console) -> None:
             programs.stop()
 
 
-def _programs(proxies: list[Proxy], configuration: Path, directory: Path, ports: Ports) -> Iterator[Program]:
+def _programs(
+    proxies: list[Proxy], configuration: Path, directory: Path, ports: Ports, settings: Settings
+) -> Iterator[Program]:
     """Yield what is to run. The proxies come last, so that they are stopped first and never ask in vain."""
     yield service_program(configuration, directory=directory, ports=ports)
     yield upstream_program(directory=directory, ports=ports)
     for proxy in proxies:
-        yield proxy.program(directory, ports)
+        yield proxy.program(directory, ports, settings)
 
 
 def _follow(programs: Programs, log: Path, console: Console, signals: StopSignals) -> None:

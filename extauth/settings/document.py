@@ -49,11 +49,14 @@ class Document:
         return self.value if isinstance(self.value, dict) else {}
 
 
-def read_document(text: str) -> Document:
-    """Read one YAML document. Nothing is raised for a mistake in it: all of them are in `mistakes`."""
+def read_document(text: str, *, deepest: int = _DEEPEST) -> Document:
+    """Read one YAML document. Nothing is raised for a mistake in it: all of them are in `mistakes`.
+
+    It may be nested `deepest` levels deep.
+    """
     document = Document()
     try:
-        hazards = _hazards(text)
+        hazards = _hazards(text, deepest)
         if hazards:
             document.mistakes.extend(hazards)
             return document
@@ -83,7 +86,7 @@ def _without_value(quotation: re.Match[str]) -> str:
     return quotation[0] if len(quoted) <= _LONGEST_HARMLESS or quoted.startswith("<") else "a value"
 
 
-def _hazards(text: str) -> list[Mistake]:
+def _hazards(text: str, deepest: int) -> list[Mistake]:
     """Find what must not even be composed: aliases can expand without bound, and nesting is recursion."""
     mistakes = []
     depth = 0
@@ -95,8 +98,8 @@ def _hazards(text: str) -> list[Mistake]:
             )
         elif isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            if depth > _DEEPEST:
-                return [*mistakes, Mistake(line, (), f"nested more than {_DEEPEST} levels deep")]
+            if depth > deepest:
+                return [*mistakes, Mistake(line, (), f"nested more than {deepest} levels deep")]
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
     return mistakes

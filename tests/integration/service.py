@@ -17,7 +17,7 @@ from .processes import Child, wait_until
 
 # Hashing is slow and narrow, one thread and one that waits, so that a few first verifications are too many.
 _CONFIGURATION = """
-listen: {{check: "127.0.0.1:{check}", admin: "127.0.0.1:{admin}", completion: "127.0.0.1:0"}}
+listen: {{check: "127.0.0.1:{check}", admin: "127.0.0.1:{admin}", completion: "127.0.0.1:{completion}"}}
 store: {{url: "sqlite:///{database}"}}
 keys: {{hashing: {{memory_kib: 32768, time_cost: 4, workers: 1, queue: 1}}}}
 routes:
@@ -32,7 +32,7 @@ tiers:
   roomy: {{rates: ["100000/second"]}}
   spent: {{rates: ["1/hour"]}}
   scarce: {{rates: ["20/hour"]}}
-log: {{file: "{log}"}}
+{more}log: {{file: "{log}"}}
 """
 _WRITTEN_WITHIN = 3.0
 
@@ -50,7 +50,9 @@ class Key(NamedTuple):
 class Service:
     """extauth with a store of its own. Commands run as processes of their own, as they do for an operator."""
 
-    def __init__(self, folder: Path, *, check_port: int, admin_port: int) -> None:
+    def __init__(
+        self, folder: Path, *, check_port: int, admin_port: int, completion_port: int = 0, more: str = ""
+    ) -> None:
         self.check_port = check_port
         self.admin_port = admin_port
         self._admin = f"http://127.0.0.1:{admin_port}"
@@ -59,7 +61,12 @@ class Service:
         self._config = folder / "extauth.yaml"
         self._config.write_text(
             _CONFIGURATION.format(
-                check=check_port, admin=admin_port, database=folder / "extauth.db", log=self._log
+                check=check_port,
+                admin=admin_port,
+                completion=completion_port,
+                database=folder / "extauth.db",
+                log=self._log,
+                more=more,
             )
         )
         # Started elsewhere than in the repository, where the package may not be installed.
@@ -87,6 +94,11 @@ class Service:
         """Rotate a key by the command line, and return the new one."""
         record = json.loads(self._run("keys", "rotate", key.key_id, "--grace", grace, "--yes", "--json"))
         return Key(record["key"], record["key_id"], key.user_id, key.scopes, key.tier)
+
+    def print_configuration(self, proxy: str, folder: Path, **options: str) -> None:
+        """Have a proxy's configuration for this service written into a folder, by the command line."""
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        self._run("proxy", proxy, "--output", str(folder), *words)
 
     def revoke_key(self, key: Key) -> None:
         """Revoke a key by the command line; returns when the command has ended."""

@@ -6,6 +6,7 @@ import http.client
 import os
 import re
 import shutil
+import subprocess
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -16,6 +17,10 @@ from .processes import Child, accepts
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=port_value: )\d+|(?<=http://:)\d+|(?<=\"127\.0\.0\.1\", )\d+")
+
+
+# What programs say of something that works but shouldn't be.
+_COMPLAINTS = ("deprecated", "[warn]", '"level":"warn"', "[WARNING]")
 
 
 class Shipped(NamedTuple):
@@ -86,6 +91,18 @@ def child(
         # Caddy keeps its state in the home directory.
         environment={**os.environ, "HOME": str(folder)},
     )
+
+
+def require_accepted(name: str, folder: Path) -> None:
+    """Have the program look at its files there; an AssertionError says what it complains of."""
+    validate = PROXIES[name].validate
+    assert validate is not None
+    done = subprocess.run(
+        validate(folder), cwd=folder, capture_output=True, text=True, timeout=20, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert [line for line in said.splitlines() if any(word in line for word in _COMPLAINTS)] == []
 
 
 def _of_wheel(program: str) -> str:

@@ -18,7 +18,7 @@ from .processes import Child, free_ports
 from .service import Service
 from .upstream import Upstream
 
-_SNIPPETS = re.findall(
+SNIPPETS = re.findall(
     r"^```(?:nginx|yaml)\n(.*?)^```",
     (shipped.REPOSITORY / "docs" / "consumers.md").read_text(encoding="utf-8"),
     re.MULTILINE | re.DOTALL,
@@ -49,7 +49,7 @@ def published(
     ports = {8080: envoy, 9901: envoy_admin, 8081: nginx, 8082: session_upstream[1]}
     ports |= {9000: service.check_port, 9002: completion}
     children: list[Child] = [shipped.child("envoy", place, ports), shipped.child("nginx", place, ports)]
-    _, location, route, cluster = _SNIPPETS
+    _, location, route, cluster = SNIPPETS
     for file, before, snippet in (
         ("nginx.conf", "location / {", location),
         ("envoy.yaml", '- match: { prefix: "/" }', route),

@@ -21,8 +21,11 @@ REPOSITORY = Path(__file__).parents[2]
 PINS = REPOSITORY / "deploy" / "requirements" / "run.txt"
 # What users copy travels with the wheel, for `extauth demo` and for the pages at /docs/.
 TAKEN_ALONG = {
-    "envoy": "extauth/proxies/envoy",
-    "nginx": "extauth/proxies/nginx",
+    "envoy": "extauth/proxies/files/envoy",
+    "nginx": "extauth/proxies/files/nginx",
+    "deploy/traefik": "extauth/proxies/files/traefik",
+    "deploy/caddy": "extauth/proxies/files/caddy",
+    "deploy/haproxy": "extauth/proxies/files/haproxy",
     "docs/examples": "extauth/docs/samples",
 }
 
@@ -132,6 +135,7 @@ def test_the_wheel_works_without_the_checkout(published: Built, tmp_path: Path) 
 
     assert extauth.__version__ in run("--version")
     assert run("config", "check")
+    assert run("proxy", "haproxy")
     key = run("keys", "create", "--user-id", "alice", "--name", "laptop", "--json")
     assert '"key"' in key
     where = subprocess.run(

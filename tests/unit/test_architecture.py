@@ -89,6 +89,7 @@ TOP = (
     "extauth.management",
     "extauth.telemetry",
     "extauth.demo",
+    "extauth.proxies",
 )
 
 

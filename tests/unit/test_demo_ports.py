@@ -1,4 +1,4 @@
-"""The demo's ports: the shipped files get them, and a port that is taken is named with what to type."""
+"""The demo's ports: the proxies' configurations get them; one that is taken is named with what to type."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import pytest
 from extauth.demo.conflicts import conflicts, require_free
 from extauth.demo.errors import DemoError
 from extauth.demo.listeners import Listener, listener_on
-from extauth.demo.ports import Ports, with_ports
+from extauth.demo.ports import Ports
+from extauth.demo.proxies import configuration
+from extauth.demo.service import write_configuration
+from extauth.settings.load import load_settings
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 OTHERS = Ports(
     envoy=18080,
     envoy_admin=19901,
@@ -25,13 +27,9 @@ OTHERS = Ports(
     admin=19001,
     completion=19002,
 )
-SHIPPED = {
-    "envoy/envoy.yaml": {"envoy", "envoy_admin", "upstream", "check", "completion"},
-    "nginx/nginx.conf": {"nginx", "upstream", "check", "completion"},
-    "nginx/extauth-http.conf": {"check"},
-    "nginx/extauth.conf": set(),
-    "nginx/extauth-headers.conf": set(),
-    "nginx/extauth-signals.conf": {"completion"},
+PROXIES = {
+    "envoy": {"envoy", "envoy_admin", "upstream", "check", "completion"},
+    "nginx": {"nginx", "upstream", "check", "completion"},
 }
 
 
@@ -47,39 +45,14 @@ def _nobody(_port: int) -> None:
     return None
 
 
-@pytest.mark.parametrize("file", SHIPPED)
-def test_every_port_of_a_shipped_file_is_replaced(file: str) -> None:
-    """No default port is left in a copy, so that two demos can run side by side."""
-    text = with_ports((REPOSITORY / file).read_text(), OTHERS, file=file)
-    chosen = OTHERS.by_name()
-    assert {name for name, port in chosen.items() if str(port) in text} == SHIPPED[file]
+@pytest.mark.parametrize("kind", PROXIES)
+def test_every_port_of_a_proxy_is_replaced(tmp_path: Path, kind: str) -> None:
+    """No default port is left in its configuration, so that two demos can run side by side."""
+    settings = load_settings(write_configuration(tmp_path, OTHERS), {})
+    (text,) = configuration(kind, OTHERS, settings).values()
+    assert {name for name, port in OTHERS.by_name().items() if str(port) in text} == PROXIES[kind]
     defaults = "|".join(str(port) for port in Ports().by_name().values())
     assert re.findall(rf"\b(?:{defaults})\b", text) == []
-
-
-def test_the_defaults_leave_the_shipped_files_alone() -> None:
-    """Without options the demo runs the very bytes that users copy."""
-    for file in SHIPPED:
-        text = (REPOSITORY / file).read_text()
-        assert with_ports(text, Ports(), file=file) == text
-
-
-def test_ports_may_change_places() -> None:
-    """A port that takes another one's old number is not replaced a second time."""
-    swapped = with_ports("127.0.0.1:8080 127.0.0.1:8081", Ports(envoy=8081, nginx=8080), file="any")
-    assert swapped == "127.0.0.1:8081 127.0.0.1:8080"
-
-
-def test_numbers_that_are_no_ports_stay() -> None:
-    """Only addresses of this machine and Envoy's port_value are ports; a time-out of 9000 is not."""
-    text = "timeout: 9000s\nserver 192.0.2.1:8080;\nuser 8081"
-    assert with_ports(text, OTHERS, file="any") == text
-
-
-def test_an_unknown_port_is_an_error() -> None:
-    """A shipped file with a port that the demo can't move fails, instead of taking that port unasked."""
-    with pytest.raises(DemoError, match=r"envoy\.yaml names ports .*: 8443"):
-        with_ports("port_value: 8443", Ports(), file="envoy.yaml")
 
 
 def test_free_ports_are_no_conflict() -> None:

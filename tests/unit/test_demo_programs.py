@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import extauth
 from extauth.demo import processes, proxies
 from extauth.demo.errors import DemoError
 from extauth.demo.ports import Ports
@@ -132,25 +131,6 @@ def test_signals_only_ask() -> None:
             wanted.append(signals.wanted)
     assert wanted == [False, True, True, True]
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_shipped_files_of_a_checkout() -> None:
-    """In a checkout the demo runs the files that stand beside the package."""
-    package = Path(extauth.__file__).parent
-    assert (proxies.shipped("nginx", package=package) / "extauth.conf").is_file()
-    assert (proxies.shipped("envoy", package=package) / "envoy.yaml").is_file()
-
-
-def test_shipped_files_of_an_installed_package(tmp_path: Path) -> None:
-    """Installed, the demo runs the files inside the package, whatever other packages are beside it."""
-    package = tmp_path / "extauth"
-    (tmp_path / "nginx").mkdir()
-    (tmp_path / "nginx" / "other.conf").touch()
-    (package / "proxies" / "nginx").mkdir(parents=True)
-    (package / "proxies" / "nginx" / "nginx.conf").touch()
-    assert proxies.shipped("nginx", package=package) == package / "proxies" / "nginx"
-    with pytest.raises(DemoError, match="the configuration of envoy is neither in"):
-        proxies.shipped("envoy", package=package)
 
 
 def test_one_proxy_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:

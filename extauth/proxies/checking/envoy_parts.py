@@ -1,0 +1,127 @@
+"""The parts of Envoy's configuration that have to do with extauth, and where they are found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from extauth.proxies.checking.envoy_reader import Node
+from extauth.settings.values import Address
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+class Manager(NamedTuple):
+    """An HttpConnectionManager: itself, its filters up to the check, the check, and the clusters there are.
+
+    `check` is empty where there is none.
+    """
+
+    node: Node
+    before: tuple[Node, ...]
+    check: Node
+    check_filter: Node
+    clusters: dict[str, Node]
+
+    def hosts(self) -> Iterator[Node]:
+        """Yield the virtual hosts."""
+        return self.node.get("route_config", "virtual_hosts").items()
+
+    def addresses(self, cluster: str) -> set[str]:
+        """Return where a cluster leads, as extauth writes addresses."""
+        node = self.clusters.get(cluster)
+        if node is None:
+            return set()
+        return {
+            address_of(one.get("endpoint", "address"))
+            for endpoints in node.get("load_assignment", "endpoints").items()
+            for one in endpoints.get("lb_endpoints").items()
+        }
+
+    def protocol(self, cluster: str) -> Node:
+        """Return the protocol options of a cluster."""
+        node = self.clusters.get(cluster)
+        return (node or self.node.get("no such cluster")).get(
+            "typed_extension_protocol_options", _HTTP_OPTIONS
+        )
+
+
+def managers_of(root: Node) -> Iterator[Manager]:
+    """Yield all HttpConnectionManagers of the listeners that the file holds."""
+    resources = root.get("static_resources")
+    clusters = {one.get("name").text: one for one in resources.get("clusters").items()}
+    for listener in resources.get("listeners").items():
+        chains = [*listener.get("filter_chains").items(), listener.get("default_filter_chain")]
+        for chain in chains:
+            for network in chain.get("filters").items():
+                node = network.get("typed_config")
+                if node.is_a("HttpConnectionManager"):
+                    yield _manager(node, clusters)
+
+
+def _manager(node: Node, clusters: dict[str, Node]) -> Manager:
+    before: list[Node] = []
+    for one in node.get("http_filters").items():
+        if one.get("typed_config").is_a("ExtAuthz"):
+            return Manager(node, tuple(before), one.get("typed_config"), one, clusters)
+        before.append(one)
+    none = node.get("http_filters", "ext_authz")
+    return Manager(node, tuple(before), none, none, clusters)
+
+
+def address_of(node: Node) -> str:
+    """Return an address as extauth writes it."""
+    if path := node.get("pipe", "path").text:
+        return f"unix:{path}"
+    socket = node.get("socket_address")
+    port = socket.get("port_value").value
+    return str(Address(socket.get("address").text, port if isinstance(port, int) else 0))
+
+
+def matches(matcher: Node, name: str) -> bool:
+    """Tell whether a StringMatcher fits a name in lower case."""
+    for kind, value in matcher.fields():
+        text = value.text.lower()
+        found = {
+            "exact": name == text,
+            "prefix": bool(text) and name.startswith(text),
+            "suffix": bool(text) and name.endswith(text),
+            "contains": bool(text) and text in name,
+            "safe_regex": _fits(value.get("regex").text, name),
+            "safeRegex": _fits(value.get("regex").text, name),
+        }.get(kind, False)
+        if found:
+            return True
+    return False
+
+
+def any_matches(patterns: Node, name: str) -> bool:
+    """Tell whether one of a ListStringMatcher fits."""
+    return any(matches(pattern, name) for pattern in patterns.get("patterns").items())
+
+
+def _fits(regex: str, name: str) -> bool:
+    try:
+        return re.fullmatch(regex, name) is not None
+    except (re.error, OverflowError, RecursionError):
+        return False
+
+
+def removes(manager: Manager, name: str) -> bool:
+    """Tell whether a header of the client is removed before the check."""
+    extensions = manager.node.get("early_header_mutation_extensions").items()
+    mutations = [one.get("typed_config", "mutations") for one in extensions]
+    mutations += [one.get("typed_config", "mutations", "request_mutations") for one in manager.before]
+    return any(_removes(one, name) for group in mutations for one in group.items())
+
+
+def _removes(mutation: Node, name: str) -> bool:
+    if mutation.get("remove").text.lower() == name:
+        return True
+    return matches(mutation.get("remove_on_match", "key_matcher"), name)
+
+
+def header_names(nodes: Iterator[Node]) -> set[str]:
+    """Return the names, in lower case, of headers that are added."""
+    return {one.get("header", "key").text.lower() for one in nodes}

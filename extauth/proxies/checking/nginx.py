@@ -1,0 +1,111 @@
+"""Looks through a configuration of nginx."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from extauth.proxies.checking.findings import Finding, UnreadableError
+from extauth.proxies.checking.names import PAGES
+from extauth.proxies.checking.nginx_answers import findings_of_answers, findings_of_logs, findings_of_reports
+from extauth.proxies.checking.nginx_question import findings_of_question
+from extauth.proxies.checking.nginx_reader import read_nginx
+from extauth.proxies.checking.nginx_scopes import PASSES, Scope, Server, servers_of, target_of
+from extauth.proxies.checking.nginx_upstream import findings_of_upstream
+from extauth.proxies.facts import Facts
+
+_SERVES = (*PASSES, "root", "alias", "try_files")
+
+
+def check_nginx(path: Path, facts: Facts) -> list[Finding]:
+    """Return what is unsafe or missing in a configuration, and in all that it includes.
+
+    Raises:
+        UnreadableError: It can't be read, or protects no server.
+    """
+    servers = servers_of(read_nginx(path))
+    if not servers:
+        raise UnreadableError(f"{path}: no `server` within `http`, so there is nothing to look at")
+    found = [finding for server in servers for finding in _of_server(server, facts)]
+    return list(dict.fromkeys(found))
+
+
+def _of_server(server: Server, facts: Facts) -> Iterator[Finding]:
+    asked = {}
+    questions = {scope.value("auth_request") for scope in (server.scope, *server.locations())}
+    for scope in server.locations():
+        is_open = not any(scope.own.inner("internal")) and scope.own.args[-1:] not in {
+            (name,) for name in questions
+        }
+        if not is_open or not any(scope.own.inner(*_SERVES)):
+            continue
+        name = scope.value("auth_request", "off")
+        if name == "off":
+            if not _are_pages(server, scope, facts):
+                yield _unchecked(scope)
+            continue
+        asked[name] = scope
+        yield from _of_satisfy(scope)
+        yield from _of_names(scope)
+        if any(scope.own.inner(*PASSES)):
+            yield from findings_of_upstream(scope)
+            yield from findings_of_answers(server, scope, facts)
+        if facts.in_flight:
+            yield from findings_of_reports(server, scope, facts)
+        if facts.key_in_query:
+            yield from findings_of_logs(server, scope)
+    for name, scope in asked.items():
+        question = server.location(name)
+        if question is None:
+            yield Finding(
+                "check-address",
+                scope.where,
+                f"auth_request names {name}, and there is no such location",
+                "location = /_extauth of extauth.conf",
+            )
+        else:
+            yield from findings_of_question(server, question, facts)
+
+
+def _are_pages(server: Server, scope: Scope, facts: Facts) -> bool:
+    """Tell whether a location leads to extauth's pages for consumers, and to nothing else."""
+    passed = next(scope.own.inner("proxy_pass"), None)
+    target = target_of(passed.args[0]) if passed is not None and passed.args else None
+    if target is None or not target.path.startswith(PAGES):
+        return False
+    return server.addresses(target.place) == {facts.pages}
+
+
+def _unchecked(scope: Scope) -> Finding:
+    said = scope.first("auth_request")
+    if said is not None:
+        return Finding(
+            "check-disabled",
+            said.where,
+            f"auth_request off for {' '.join(scope.own.args)}: such requests pass unchecked",
+            "a route with `auth: none` in extauth's settings instead",
+        )
+    return Finding(
+        "unchecked",
+        scope.where,
+        f"no auth_request for {' '.join(scope.own.args)}",
+        "include extauth.conf; in the server",
+    )
+
+
+def _of_satisfy(scope: Scope) -> Iterator[Finding]:
+    said = scope.first("satisfy")
+    if said is not None and said.args == ("any",):
+        yield Finding(
+            "check-partial",
+            said.where,
+            "with `satisfy any` whoever an allow or a password lets in is not checked",
+            "satisfy all;",
+        )
+
+
+def _of_names(scope: Scope) -> Iterator[Finding]:
+    for name, bad, good in (("underscores_in_headers", "on", "off"), ("ignore_invalid_headers", "off", "on")):
+        said = scope.first(name)
+        if said is not None and said.args == (bad,):
+            yield Finding("aliases-kept", said.where, f"{name} {bad}", f"{name} {good};")
