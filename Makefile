@@ -192,6 +192,7 @@ demo-packages:
 test-packages:
 	@$(DEBIAN)
 	need nginx haproxy wrk curl jq redis-server openssl nodejs chromium
+	command -v systemd-analyze >/dev/null || install_packages systemd
 
 .PHONY: bench-packages
 bench-packages:

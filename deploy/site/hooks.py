@@ -16,6 +16,8 @@ _DOCS = _REPOSITORY / "docs"
 _TAKEN_IN = {
     "guides/envoy.md": "envoy/README.md",
     "guides/nginx.md": "nginx/README.md",
+    "guides/kubernetes.md": "deploy/kubernetes/README.md",
+    "guides/systemd.md": "deploy/systemd/README.md",
     "guides/measuring.md": "benchmarks/README.md",
     "guides/changes.md": "CHANGELOG.md",
 }

@@ -144,7 +144,7 @@ def nginx_command(folder: Path, file: str = "nginx.conf") -> list[str]:
 
 
 # Hot restart shares memory by a fixed number, which another Envoy on this machine may hold.
-_ENVOY_OPTIONS = ("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
+ENVOY_OPTIONS = ("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
 PLUGIN = "plugins-local/src/extauth.example/extauth"
 _CADDY = ("--config", "Caddyfile", "--adapter", "caddyfile")
 
@@ -153,7 +153,7 @@ PROXIES: Mapping[str, Shipped] = {
         "envoy",
         {"envoy.yaml": frozenset({8080, 8082, 9000, 9002, 9901})},
         8080,
-        lambda _: [envoy_program(), "-c", "envoy.yaml", *_ENVOY_OPTIONS],
+        lambda _: [envoy_program(), "-c", "envoy.yaml", *ENVOY_OPTIONS],
         lambda _: [envoy_program(), "--mode", "validate", "-c", "envoy.yaml"],
     ),
     "nginx": Shipped(

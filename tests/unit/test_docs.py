@@ -208,8 +208,8 @@ def test_no_command_is_listed_that_does_not_exist() -> None:
 
 def documents() -> list[Path]:
     """Return all pages that people read."""
-    pages = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/README.md"), *(REPOSITORY / "docs").rglob("*.md")]
-    return sorted(pages)
+    patterns = ("*.md", "*/README.md", "deploy/*/README.md", "docs/**/*.md")
+    return sorted(page for pattern in patterns for page in REPOSITORY.glob(pattern))
 
 
 def anchors(file: Path) -> set[str]:
