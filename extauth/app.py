@@ -30,6 +30,7 @@ from extauth.keys.hashing import SecretHasher
 from extauth.keys.presented import TextReader
 from extauth.keys.records import KeyRecords
 from extauth.keys.rehash import Rehasher
+from extauth.keys.searching import complete_search
 from extauth.keys.service import KeyService
 from extauth.keys.shadows import ShadowTracker
 from extauth.keys.uses import UseTracker
@@ -90,7 +91,7 @@ async def open_app(
     """Open a server's parts, with the tasks that keep them current. Raises StoreError and ConfigError.
 
     Of several processes on one store one is enough that `trims_audit`: that keeps the audit log within its
-    retention.
+    retention, and has all keys found by a search.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
@@ -124,6 +125,7 @@ async def open_app(
         trimming = AuditTrimming(management.store, clock, settings.audit.retention)
         if trims_audit:
             spawn(stack, trimming.run())
+            spawn(stack, complete_search(management.store))
         yield _put_together(settings, parts, health, recorder, counts, records=records, trimming=trimming)
 
 

@@ -14,7 +14,9 @@ from extauth.stores.usage import (
     STEPS,
     WIDTH,
     Batch,
+    Cell,
     Kind,
+    Period,
     Ranked,
     Reading,
     Selection,
@@ -81,6 +83,47 @@ class MemoryUsageStore:
         self._check()
         return [told for _, told in reversed(self._refusals.get(key_id, []))]
 
+    async def names(self, period: Period) -> Sequence[str]:
+        """Return whose usage a period has. See `UsageStore`."""
+        return [*{name for name, _, _ in self._places.get(self._index(period), ())}]
+
+    async def cells(self, period: Period, names: Sequence[str]) -> Sequence[Cell]:
+        """Return all that a period has of these names. See `UsageStore`."""
+        step, number, kind = period
+        return [
+            Cell(*where, at, counts)
+            for (of, whose, where, at), counts in self._counts.items()
+            if (of, whose, of.period(at)) == (step, kind, number) and where[0] in names
+        ]
+
+    async def take_in(self, period: Period, cells: Sequence[Cell], now: int) -> int:
+        """Add counts of another store. See `UsageStore`."""
+        if now >= period.kept_until:
+            return 0
+        taken = [self._take_in(period, cell) for cell in cells]
+        if period.kind is Kind.ALL:
+            together = period._replace(kind=Kind.SUM)
+            for cell in cells:
+                self._take_in(together, cell._replace(tier="", route=""))
+        return sum(taken)
+
+    def _take_in(self, period: Period, cell: Cell) -> bool:
+        step, _, kind = period
+        name, tier, route, at, counts = cell
+        places, place = self._places.setdefault(self._index(period), Counter()), (name, tier, route)
+        told_apart = (
+            kind not in {Kind.KEY, Kind.USER} or place in places or name == OTHER or len(places) < step.places
+        )
+        if told_apart:
+            places[place] += requests_of(counts)
+            index = (step, kind, place, at)
+            self._counts[index] = added(self._counts.get(index, [0] * WIDTH), counts)
+        return told_apart
+
+    @staticmethod
+    def _index(period: Period) -> tuple[Step, Kind, int]:
+        return period.step, period.kind, period.number
+
     async def close(self) -> None:
         """Nothing to let go of."""
 
@@ -94,7 +137,7 @@ class MemoryUsageStore:
             for (kind, name, tier, route), counts in batch.by_name().items():
                 places = self._places.setdefault((step, kind, step.period(at)), Counter())
                 where = (name, tier, route)
-                if kind is not Kind.ALL and where not in places and len(places) >= step.places:
+                if kind in {Kind.KEY, Kind.USER} and where not in places and len(places) >= step.places:
                     where = (OTHER, tier, route)
                 places[where] += requests_of(counts)
                 cell = (step, kind, where, at)

@@ -142,6 +142,10 @@ class MemoryKeyStore(MemoryBans):
         page = tuple(keys[:limit])
         return KeyPage(page, page[-1].key_id if len(keys) > limit else None)
 
+    async def complete_search(self) -> int:
+        """Nothing to do. See `SearchableStore`."""
+        return 0
+
     async def search(self, beginning: str, *, limit: int) -> Found:
         """Return what begins so. See `SearchableStore`."""
         self._called("search")

@@ -33,12 +33,13 @@ class Budget(NamedTuple):
 class _Record:
     """What is known of a subject that has failed."""
 
-    __slots__ = ("failures", "last_us", "state")
+    __slots__ = ("failures", "last_us", "reasons", "state")
 
     def __init__(self) -> None:
         self.state: BucketState | None = None
         self.failures = 0
         self.last_us = 0
+        self.reasons: dict[str, int] = {}
 
 
 class FailureBudgets:
@@ -57,12 +58,14 @@ class FailureBudgets:
         )
         self._numbers = cool_down.prepare(limit, 1)
 
-    def fail(self, subject: str, now_us: int) -> int:
-        """Count a failure; return when the ban ends that begins with it, or 0."""
+    def fail(self, subject: str, reason: str, now_us: int) -> int:
+        """Count a failure for one of a few reasons; return when the ban ends that begins with it, or 0."""
         record = self._records.get(subject) or self._record_of(subject)
         if now_us - record.last_us > _FORGIVEN_AFTER_US:
             record.failures = 0
+            record.reasons.clear()
         record.failures += 1
+        record.reasons[reason] = record.reasons.get(reason, 0) + 1
         record.last_us = now_us
         before = record.state
         record.state = after = cool_down.violate(before, self._numbers, now_us)
@@ -82,12 +85,16 @@ class FailureBudgets:
     def worst(self, most: int, now_us: int) -> list[Offender]:
         """Return who has failed most often, of those that have failed lately."""
         recent = (
-            (record.failures, subject, record.last_us)
+            (record.failures, subject, record)
             for subject, record in self._records.everything()
             if record.failures and now_us - record.last_us <= _FORGIVEN_AFTER_US
         )
+        # No two have one subject, so records are never compared.
         worst = heapq.nlargest(most, recent)
-        return [Offender(subject, failures, last_us) for failures, subject, last_us in worst]
+        return [
+            Offender(subject, failures, record.last_us, dict(record.reasons))
+            for failures, subject, record in worst
+        ]
 
     def _record_of(self, subject: str) -> _Record:
         record = self._records.get(subject) or self._records.revive(subject)

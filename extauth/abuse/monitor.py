@@ -32,8 +32,9 @@ _KEY = "key:"
 _USER = "user:"
 KINDS = ("ip", "key", "user")
 # Why keys are refused with 401: what `Rejection.reason` and `Caller.refusal` say.
+GUESSED = "wrong secret"
 REASONS = (
-    "malformed", "tag does not fit", "unknown key id", "unknown key", "wrong secret", "revoked", "disabled",
+    "malformed", "tag does not fit", "unknown key id", "unknown key", GUESSED, "revoked", "disabled",
     "expired", "rotated",
 )  # fmt: skip
 _AUTOMATIC = Origin.AUTOMATIC
@@ -93,15 +94,15 @@ class AbuseMonitor:
         if self._rules.enabled:
             subject, allowed = self._subjects[address]
             if subject and not allowed:
-                self._count(self._per_address, subject, now_us)
+                self._count(self._per_address, subject, reason, now_us)
 
     def wrong_secret(self, key_id: str, now_us: int) -> None:
         """Count a secret against a key id: its tag fits, and argon2 found that it is another."""
         if self._rules.enabled:
-            self._count(self._per_key, _KEY + key_id, now_us)
+            self._count(self._per_key, _KEY + key_id, GUESSED, now_us)
 
-    def _count(self, budgets: FailureBudgets, subject: str, now_us: int) -> None:
-        ends_us = budgets.fail(subject, now_us)
+    def _count(self, budgets: FailureBudgets, subject: str, reason: str, now_us: int) -> None:
+        ends_us = budgets.fail(subject, reason, now_us)
         if ends_us and len(self.in_force) < MOST_BANS:
             ban = Ban(subject, _AUTOMATIC, now_us, ends_us)
             held = self.in_force.get(subject)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -65,13 +65,11 @@ class BanService:
 
     async def offenders(self, most: int) -> Sequence[Offender]:
         """Return who failed to authenticate most often lately, on all servers together."""
-        failures: defaultdict[str, int] = defaultdict(int)
-        last: dict[str, int] = {}
-        for subject, number, last_us in await self._store.offenders(self._clock.now_us()):
-            failures[subject] += number
-            last[subject] = max(last.get(subject, 0), last_us)
-        found = [Offender(subject, number, last[subject]) for subject, number in failures.items()]
-        return sorted(found, key=lambda offender: (-offender.failures, offender.subject))[:most]
+        found: dict[str, Offender] = {}
+        for said in await self._store.offenders(self._clock.now_us()):
+            known = found.get(said.subject)
+            found[said.subject] = said if known is None else _together(known, said)
+        return sorted(found.values(), key=lambda offender: (-offender.failures, offender.subject))[:most]
 
     def _entry(self, by: Actor, action: str, ban: Ban) -> AuditEntry:
         told = {name: value for name, value in public_ban(ban).items() if name != "id"}
@@ -102,9 +100,20 @@ def public_ban(ban: Ban) -> dict[str, Any]:
 
 
 def public_offender(offender: Offender) -> dict[str, Any]:
-    """Return an offender as JSON has it."""
-    last = plain(from_us(offender.last_us))
-    return {"subject": offender.subject, "failures": offender.failures, "last_failed_at": last}
+    """Return an offender as JSON has it, the most frequent reason first."""
+    reasons = sorted(offender.reasons.items(), key=lambda reason: (-reason[1], reason[0]))
+    return {
+        "subject": offender.subject,
+        "failures": offender.failures,
+        "last_failed_at": plain(from_us(offender.last_us)),
+        "reasons": dict(reasons),
+    }
+
+
+def _together(one: Offender, other: Offender) -> Offender:
+    """Add up what two processes say of a subject."""
+    failures, last_us = one.failures + other.failures, max(one.last_us, other.last_us)
+    return Offender(one.subject, failures, last_us, Counter(one.reasons) + Counter(other.reasons))
 
 
 def _read(whom: str) -> tuple[str, list[tuple[str, str]]]:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from extauth.abuse.monitor import REASONS
 from extauth.abuse.service import public_ban, public_offender
 from extauth.admin.endpoint import Answer, Call, Endpoint, Services
 from extauth.admin.models import Asked, NoParameters, Nothing
@@ -65,6 +66,10 @@ class OffenderRecord(Shown):
     subject: str = Field(description="`ip:` with an address, or `key:` with a key id.")
     failures: int = Field(description="On all servers together, since it last was quiet for an hour.")
     last_failed_at: Time
+    reasons: dict[str, int] = Field(
+        description="Why the keys were refused, and how often for each reason, the most frequent first. "
+        f"One of: {', '.join(f'`{reason}`' for reason in REASONS)}."
+    )
 
 
 class OffenderRecords(Shown):

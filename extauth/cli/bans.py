@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import click
@@ -85,8 +86,12 @@ def list_offenders(context: click.Context, *, limit: int, as_json: bool) -> None
     if as_json:
         print_json({"offenders": offenders})
     else:
-        rows = ([str(value) for value in offender.values()] for offender in offenders)
-        print_table(("SUBJECT", "FAILURES", "LAST"), rows, whole="SUBJECT")
+        rows = ([*map(str, told), _reasons(reasons)] for *told, reasons in map(dict.values, offenders))
+        print_table(("SUBJECT", "FAILURES", "LAST", "REASONS"), rows, whole="SUBJECT")
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {failures}" for reason, failures in reasons.items())
 
 
 def _service(management: KeyManagement) -> BanService:

@@ -1,4 +1,4 @@
-"""`extauth migrate`: all records from one store to another, while servers go on."""
+"""`extauth migrate`: all records and their usage from one store to another, while servers go on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from extauth.cli.opening import CLOCK, actor, settings_of
 from extauth.cli.options import as_json_option, yes_option
 from extauth.cli.output import confirm, counted, print_json
 from extauth.cli.progress import progress
-from extauth.management import open_store
+from extauth.management import open_store, open_usage
 from extauth.moving.migration import Migration, MigrationReport
+from extauth.moving.usage import move_usage
 from extauth.settings.model import Settings, StoreSettings
 from extauth.stores.base import KeyStore
 
-_LEFT_BEHIND = "The audit log and the state of limits stay where they are: only records of keys were copied."
+_LEFT_BEHIND = (
+    "The audit log and the state of limits stay where they are: only records of keys and usage were copied."
+)
 
 
 @click.command("migrate")
@@ -38,7 +41,7 @@ def migrate_command(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Copy all records from one store to another; run it again to go on, or to catch up.
+    """Copy all records and usage from one store to another; run it again to go on, or to catch up.
 
     Every key goes on working, since hashes are copied as they are. Exit code 1 where the stores still differ.
     """
@@ -61,6 +64,7 @@ def migrate_command(
 class _Done(NamedTuple):
     report: MigrationReport
     peppers: Mapping[str, int]
+    usage: int
 
 
 async def _migrate(
@@ -77,7 +81,13 @@ async def _migrate(
         migration = Migration(source_store, target_store, by=actor(), clock=CLOCK, dry_run=dry_run)
         with progress("Compared" if dry_run else "Copied", await source_store.count(), quiet=as_json) as done:
             report = await migration.run(done)
-        return _Done(report, await source_store.peppers())
+        counts = await _move_usage(source, target, dry_run=dry_run)
+        return _Done(report, await source_store.peppers(), counts)
+
+
+async def _move_usage(source: StoreSettings, target: StoreSettings, *, dry_run: bool) -> int:
+    async with open_usage(source, to_read=True) as here, open_usage(target, to_read=dry_run) as there:
+        return await move_usage(here, there, CLOCK, dry_run=dry_run)
 
 
 async def _ask(source: KeyStore, target: KeyStore) -> None:
@@ -105,6 +115,7 @@ def _tell(done: _Done, *, dry_run: bool, as_json: bool) -> None:
         f"{'To be brought' if dry_run else 'Brought'} up to date: {report.updated}. "
         f"There already: {report.same}. Left as they are, because they differ: {len(report.differing)}."
     )
+    click.echo(f"Counts of usage {'to be added' if dry_run else 'added'}: {done.usage}.")
     found = f"Keys in the source: {report.source}; in the target: {report.target}"
     if dry_run:
         click.echo(f"{found}.")
@@ -132,6 +143,7 @@ def _plain(done: _Done, *, dry_run: bool) -> dict[str, Any]:
         "equal_keys": None if dry_run else report.equal,
         "complete": None if dry_run else report.is_complete,
         "peppers": dict(done.peppers),
+        "usage_counts": done.usage,
     }
 
 

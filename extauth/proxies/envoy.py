@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from extauth.proxies.facts import Facts
 from extauth.proxies.kinds import ProxyKind
 from extauth.proxies.places import SAMPLE_UPSTREAM, Places
+from extauth.proxies.security import everywhere, https_only
 from extauth.proxies.shipped import replaced
 from extauth.proxies.spelling import in_seconds, is_name, yaml_text
 from extauth.settings.environment import variable
@@ -19,7 +20,6 @@ PLACES = Places(
 )
 # The setting's own variable: one name for one secret.
 TOKEN_VARIABLE = variable(("throttle", "token"))
-_OTHERS_OWN = "strict-transport-security"
 
 
 def printed(files: Mapping[str, str], facts: Facts, places: Places) -> dict[str, str]:
@@ -91,7 +91,7 @@ def _reports(facts: Facts) -> dict[str, str]:
 def _security(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield _appended(SECURITY_HEADERS), _appended(headers)
     yield _allowed(SECURITY_HEADERS), _allowed(headers)
-    own = {name.lower(): value for name, value in headers.items()}.get(_OTHERS_OWN)
+    own = https_only(headers)
     if own is not None:
         shipped = "? 'max-age=31536000' :"
         yield shipped, f"? {_cel(own)} :"
@@ -103,17 +103,12 @@ def _appended(headers: Mapping[str, str]) -> str:
         f"{indent}- append:\n"
         f"{indent}    header: {{ key: {yaml_text(name.lower())}, value: {yaml_text(_literal(value))} }}\n"
         f"{indent}    append_action: ADD_IF_ABSENT\n"
-        for name, value in headers.items()
-        if name.lower() != _OTHERS_OWN
+        for name, value in everywhere(headers).items()
     )
 
 
 def _allowed(headers: Mapping[str, str]) -> str:
-    return "".join(
-        f"{20 * ' '}- {{ exact: {yaml_text(name.lower())} }}\n"
-        for name in headers
-        if name.lower() != _OTHERS_OWN
-    )
+    return "".join(f"{20 * ' '}- {{ exact: {yaml_text(name.lower())} }}\n" for name in everywhere(headers))
 
 
 def _literal(value: str) -> str:
@@ -136,5 +131,4 @@ KIND = ProxyKind(
     warnings=warnings,
     internal="admin page",
     tells_progress=True,
-    adds_security=True,
 )

@@ -15,7 +15,7 @@ class ProxyKind:
 
     `printed` makes the files of the shipped ones, `warnings` tells what has to be known beside them.
     `internal` says what it listens for besides clients; empty where it doesn't. `tells_progress` says that it
-    reports requests that still run, `adds_security` that its configuration adds `headers.security`.
+    reports requests that still run.
     """
 
     title: str
@@ -26,4 +26,3 @@ class ProxyKind:
     warnings: Callable[[Facts], Iterable[str]]
     internal: str = ""
     tells_progress: bool = False
-    adds_security: bool = False

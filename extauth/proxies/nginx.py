@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from extauth.proxies.facts import Facts
 from extauth.proxies.kinds import ProxyKind
 from extauth.proxies.places import SAMPLE_UPSTREAM, Places
+from extauth.proxies.security import WORD, everywhere, https_only, said, unsaid
 from extauth.proxies.shipped import replaced, without_head
 from extauth.proxies.spelling import plain
 from extauth.settings.headers import SECURITY_HEADERS
@@ -16,14 +17,12 @@ from extauth.settings.values import Address
 FILE = "nginx.conf"
 PLACES = Places(listen=Address("127.0.0.1", 8081), upstream=SAMPLE_UPSTREAM)
 _INCLUDE = re.compile(r"^(?P<indent> *)include (?P<file>extauth[a-z-]*\.conf);$", re.MULTILINE)
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 # The variables that the shipped file gives these names.
 _VARIABLES = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "referrer",
     "content-security-policy": "content",
 }
-_HTTPS_ONLY = "strict-transport-security"
 
 
 def printed(files: Mapping[str, str], facts: Facts, places: Places) -> dict[str, str]:
@@ -36,12 +35,7 @@ def printed(files: Mapping[str, str], facts: Facts, places: Places) -> dict[str,
 
 def warnings(facts: Facts) -> Iterator[str]:
     """Tell what the file can't say."""
-    for name, value in facts.security.items():
-        if not _can_say(name, value):
-            yield (
-                f"headers.security: nginx can't say {name!r}: the name must be letters, digits and dashes, "
-                "and a value can hold no '$'. Only extauth's refusals have it"
-            )
+    yield from unsaid("nginx", facts.security, _can_say, but="'$'")
 
 
 def _changes(facts: Facts, places: Places) -> dict[str, dict[str, str]]:
@@ -50,7 +44,7 @@ def _changes(facts: Facts, places: Places) -> dict[str, dict[str, str]]:
         "  keepalive_timeout 60s;": f"  keepalive_timeout {plain(facts.idle)};",
         _maps(SECURITY_HEADERS): _maps(facts.security),
     }
-    own = {name.lower(): value for name, value in facts.security.items()}.get(_HTTPS_ONLY)
+    own = https_only(said(facts.security, _can_say))
     if own is not None:
         http['"https:" max-age=31536000;'] = f'"https:" {_quoted(own)};'
     wait = plain(facts.timeout)
@@ -85,16 +79,14 @@ def _maps(headers: Mapping[str, str]) -> str:
     return "".join(
         f"map $upstream_http_{name.lower().replace('-', '_')} ${_variable(name)} {{\n"
         f'  ""      {_quoted(value)};\n  default "";\n}}\n'
-        for name, value in headers.items()
-        if _can_say(name, value) and name.lower() != _HTTPS_ONLY
+        for name, value in said(everywhere(headers), _can_say).items()
     )
 
 
 def _lines(headers: Mapping[str, str]) -> str:
     return "".join(
         f"add_header {name:<25} {f'${_variable(name)}':<19} always;\n"
-        for name, value in headers.items()
-        if _can_say(name, value) and name.lower() != _HTTPS_ONLY
+        for name, value in said(everywhere(headers), _can_say).items()
     )
 
 
@@ -103,12 +95,12 @@ def _variable(name: str) -> str:
     return f"extauth_{known or 'header_' + name.lower().replace('-', '_')}"
 
 
-def _can_say(name: str, value: str) -> bool:
-    return _WORD.fullmatch(name) is not None and "$" not in value
+def _can_say(value: str) -> bool:
+    return "$" not in value
 
 
 def _quoted(value: str) -> str:
-    if _WORD.fullmatch(value):
+    if WORD.fullmatch(value):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -121,5 +113,4 @@ KIND = ProxyKind(
     start='mkdir -p /tmp/extauth-nginx && nginx -p /tmp/extauth-nginx -c "$PWD/nginx.conf" -e stderr',
     printed=printed,
     warnings=warnings,
-    adds_security=True,
 )

@@ -77,8 +77,6 @@ def _of_kind(kind: ProxyKind, facts: Facts) -> Iterator[str]:
             f"({plain(facts.shortest_lease)} for the shortest) counts as ended. Give routes with long "
             "requests a `timeout`"
         )
-    if facts.security and not kind.adds_security:
-        yield (f"headers.security: this configuration of {kind.title} adds none to the upstream's answers")
 
 
 def _head(proxy: str, facts: Facts, places: Places, warnings: Iterable[str]) -> Iterator[str]:

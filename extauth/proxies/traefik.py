@@ -9,8 +9,10 @@ from extauth.proxies.envoy import TOKEN_VARIABLE, told_by_environment
 from extauth.proxies.facts import Facts
 from extauth.proxies.kinds import ProxyKind
 from extauth.proxies.places import SAMPLE_UPSTREAM, Places
+from extauth.proxies.security import everywhere, https_only, said, unsaid
 from extauth.proxies.shipped import ProxyConfigurationError, replaced, without_head
-from extauth.proxies.spelling import plain
+from extauth.proxies.spelling import plain, yaml_text
+from extauth.settings.headers import SECURITY_HEADERS
 from extauth.settings.values import Address
 
 FILE = "traefik.yml"
@@ -36,6 +38,7 @@ def printed(files: Mapping[str, str], facts: Facts, places: Places) -> dict[str,
         'check: "http://127.0.0.1:9000/forward"': f'check: "http://{facts.check}/forward"',
         'done: "http://127.0.0.1:9002/done"': _reports(facts),
         "          timeout: 1s": f"          timeout: {plain(facts.timeout)}",
+        _security(SECURITY_HEADERS): _security(said(facts.security, _can_say)),
     }
     idle = {"idleTimeout = 60 * time.Second": f"idleTimeout = {_go(facts)}"}
     return {
@@ -55,6 +58,7 @@ def warnings(facts: Facts) -> Iterator[str]:
         )
     elif facts.token_source:
         yield told_by_environment("Traefik", facts)
+    yield from unsaid("Traefik", facts.security, _can_say, but="'{{'")
 
 
 def _reports(facts: Facts) -> str:
@@ -65,6 +69,20 @@ def _reports(facts: Facts) -> str:
         return done
     # Traefik reads its dynamic configuration as a template first.
     return f"{done}\n          token: '{{{{ env \"{TOKEN_VARIABLE}\" }}}}'"
+
+
+def _security(headers: Mapping[str, str]) -> str:
+    # One of the operator's for HTTPS stands with the others: over plain HTTP browsers pass it by.
+    own = headers if https_only(headers) is not None else everywhere(headers)
+    lines = "".join(f"{10 * ' '}{yaml_text(name)}: {yaml_text(value)}\n" for name, value in own.items())
+    begin = "        customResponseHeaders:\n" if lines else "        customResponseHeaders: {}\n"
+    end = "        stsSeconds: 31536000\n" if https_only(headers) is None else ""
+    return f"{begin}{lines}{end}"
+
+
+def _can_say(value: str) -> bool:
+    # Traefik reads its dynamic configuration as a template first.
+    return "{{" not in value
 
 
 def _go(facts: Facts) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from extauth.clock import MICROSECONDS
@@ -56,8 +58,12 @@ class BanList(NamedTuple):
 
 
 class Offender(NamedTuple):
-    """How often a subject failed to authenticate, and when last."""
+    """How often a subject failed to authenticate, when last, and how often for which reason.
+
+    Reasons are a closed set: see `abuse.monitor.REASONS`.
+    """
 
     subject: str
     failures: int
     last_us: int
+    reasons: Mapping[str, int] = MappingProxyType({})

@@ -33,6 +33,13 @@ class SearchableStore(Protocol):
         """
         ...
 
+    async def complete_search(self) -> int:
+        """Have those keys found too that were kept before there was a search; return how many these were.
+
+        Any number of processes may do so at the same time, and again. Raises StoreError.
+        """
+        ...
+
 
 def folded(name: str) -> str:
     """Return a name as all stores compare it: what SQLite's `lower` makes of it."""

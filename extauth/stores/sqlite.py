@@ -149,15 +149,18 @@ class SqliteKeyStore:
             lambda connection: key_page(connection, wanted, cursor=cursor, limit=limit)
         )
 
+    async def complete_search(self) -> int:
+        """Nothing to do: the index is part of the schema. See `SearchableStore`."""
+        return 0
+
     async def search(self, beginning: str, *, limit: int) -> Found:
         """Return what begins so. See `SearchableStore`."""
         return await self._thread.transaction(lambda connection: search_keys(connection, beginning, limit))
 
     async def count(self) -> int:
         """Return how many records there are."""
-        (number,) = await self._thread.transaction(
-            lambda connection: connection.execute("SELECT count(*) FROM keys").fetchone()
-        )
+        query = "SELECT count(*) FROM keys"
+        (number,) = await self._thread.transaction(lambda connection: connection.execute(query).fetchone())
         return int(number)
 
     async def peppers(self) -> Mapping[str, int]:
@@ -274,9 +277,8 @@ class SqliteKeyStore:
 
     async def note_offenders(self, process: str, offenders: Sequence[Offender], now_us: int) -> None:
         """Keep who fails most in a process. See `KeyStore`."""
-        await self._thread.transaction(
-            lambda connection: put_offenders(connection, process, offenders, now_us), writes=True
-        )
+        said = (process, offenders, now_us)
+        await self._thread.transaction(lambda connection: put_offenders(connection, *said), writes=True)
 
     async def offenders(self, now_us: int) -> Sequence[Offender]:
         """Return who fails most. See `KeyStore`."""

@@ -6,6 +6,8 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 
+import orjson
+
 from extauth.errors import StoreError
 from extauth.stores.bans import OFFENDERS_KEPT_US, Ban, BanList, Offender, Origin
 
@@ -21,6 +23,8 @@ BAN_SCHEMA = """
         said_at INTEGER NOT NULL, PRIMARY KEY (process, subject)
     ) STRICT, WITHOUT ROWID
     """
+# Why keys were refused, as a JSON object.
+OFFENDER_REASONS_SCHEMA = "ALTER TABLE offenders ADD COLUMN reasons TEXT NOT NULL DEFAULT '{}'"
 _PUT = "INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -57,14 +61,24 @@ def put_offenders(
     """Keep what a process says, and forget what was said too long ago. See `KeyStore`."""
     query = "DELETE FROM offenders WHERE process = ? OR said_at <= ?"
     connection.execute(query, (process, now_us - OFFENDERS_KEPT_US))
-    rows = [(process, *offender, now_us) for offender in offenders]
-    connection.executemany("INSERT INTO offenders VALUES (?, ?, ?, ?, ?)", rows)
+    rows = [
+        (process, subject, failures, last_us, now_us, orjson.dumps(dict(reasons)).decode())
+        for subject, failures, last_us, reasons in offenders
+    ]
+    connection.executemany("INSERT INTO offenders VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def read_offenders(connection: sqlite3.Connection, now_us: int) -> list[Offender]:
     """Return who fails most. See `KeyStore`."""
-    query = "SELECT subject, failures, last_at FROM offenders WHERE said_at > ?"
-    return [Offender(*row) for row in connection.execute(query, (now_us - OFFENDERS_KEPT_US,))]
+    query = "SELECT subject, failures, last_at, reasons FROM offenders WHERE said_at > ?"
+    rows = connection.execute(query, (now_us - OFFENDERS_KEPT_US,))
+    try:
+        return [
+            Offender(subject, failures, last_us, orjson.loads(reasons))
+            for subject, failures, last_us, reasons in rows
+        ]
+    except ValueError as error:
+        raise StoreError(f"who fails most can't be read: {error}") from error
 
 
 def _change(connection: sqlite3.Connection) -> None:

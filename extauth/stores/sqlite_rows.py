@@ -16,7 +16,7 @@ from extauth.clock import from_us, to_us
 from extauth.errors import StoreError
 from extauth.model import ApiKey
 from extauth.stores.base import AuditEntry, Claim
-from extauth.stores.sqlite_bans import BAN_SCHEMA
+from extauth.stores.sqlite_bans import BAN_SCHEMA, OFFENDER_REASONS_SCHEMA
 
 # One step for each version of the file that there ever was; see `SqliteThread`.
 KEY_SCHEMA = (
@@ -66,6 +66,7 @@ KEY_SCHEMA = (
     BAN_SCHEMA,
     # For people who look for a key by its name, whatever the case.
     "CREATE INDEX keys_by_name ON keys (lower(name), key_id)",
+    OFFENDER_REASONS_SCHEMA,
 )
 COLUMNS = (
     "key_id", "version", "hashed_key", "hint", "user_id", "name", "tier", "scopes", "environment", "active",

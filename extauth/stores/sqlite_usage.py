@@ -20,8 +20,11 @@ from extauth.stores.usage import (
     STEPS,
     WIDTH,
     Batch,
+    Cell,
+    Counts,
     Group,
     Kind,
+    Period,
     Ranked,
     Reading,
     Selection,
@@ -50,13 +53,25 @@ _SCHEMA = (
     CREATE TABLE written (process TEXT PRIMARY KEY, number INTEGER NOT NULL, at INTEGER NOT NULL)
         STRICT, WITHOUT ROWID
     """,
+    # The sum of all tiers and routes: what was counted before has it from then on, too.
+    f"""
+    INSERT INTO places (step, kind, period, name, tier, route, requests)
+        SELECT step, 'sum', period, '', '', '', sum(requests) FROM places
+        WHERE kind = 'all' GROUP BY step, period;
+    INSERT INTO counts
+        SELECT sums.id, at, {", ".join(f"sum({number})" for number in _NUMBERS)}
+        FROM places AS sums
+        JOIN places AS parts ON parts.step = sums.step AND parts.period = sums.period AND parts.kind = 'all'
+        JOIN counts ON place = parts.id
+        WHERE sums.kind = 'sum' GROUP BY sums.id, at
+    """,  # noqa: S608 - constant names, no input
 )
 _SEE = (
     "UPDATE places SET requests = requests + ? "
-    "WHERE step = ? AND kind = ? AND name = ? AND period = ? AND tier = ? AND route = ? RETURNING id"
+    "WHERE step = ? AND period = ? AND kind = ? AND name = ? AND tier = ? AND route = ? RETURNING id"
 )
 _TELL_APART = (
-    "INSERT INTO places (requests, step, kind, name, period, tier, route) "
+    "INSERT INTO places (requests, step, period, kind, name, tier, route) "
     "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"
 )
 _ADD = (
@@ -68,6 +83,7 @@ _TOP = (
     "AND (? IS NULL OR tier = ?) AND (? IS NULL OR route = ?) ORDER BY requests DESC LIMIT ?"
 )
 _GROUPS = {Group.NOTHING: "''", Group.NAME: "name", Group.TIER: "tier", Group.ROUTE: "route"}
+_Where = tuple[Kind, str, str, str]
 # How many places of periods that are over go with each batch: more than come.
 _FORGOTTEN_AT_ONCE = 2_000
 
@@ -116,6 +132,31 @@ class SqliteUsageStore:
         )
         return [told for (told,) in rows]
 
+    async def names(self, period: Period) -> Sequence[str]:
+        """Return whose usage a period has. See `UsageStore`."""
+        query = "SELECT DISTINCT name FROM places WHERE step = ? AND kind = ? AND period = ?"
+        values = (period.step.name, period.kind, period.number)
+        rows = await self._thread.transaction(lambda connection: connection.execute(query, values).fetchall())
+        return [name for (name,) in rows]
+
+    async def cells(self, period: Period, names: Sequence[str]) -> Sequence[Cell]:
+        """Return all that a period has of these names. See `UsageStore`."""
+        query = (
+            f"SELECT name, tier, route, at, {', '.join(_NUMBERS)} FROM places JOIN counts ON place = id "  # noqa: S608 - constant names, no input
+            f"WHERE step = ? AND kind = ? AND name IN ({', '.join('?' * len(names))}) AND period = ?"
+        )
+        values = (period.step.name, period.kind, *names, period.number)
+        rows = await self._thread.transaction(lambda connection: connection.execute(query, values).fetchall())
+        return [Cell(name, tier, route, at, numbers) for name, tier, route, at, *numbers in rows]
+
+    async def take_in(self, period: Period, cells: Sequence[Cell], now: int) -> int:
+        """Add counts of another store. See `UsageStore`."""
+        if now >= period.kept_until:
+            return 0
+        return await self._thread.transaction(
+            lambda connection: _take_in(connection, period, cells), writes=True
+        )
+
     async def close(self) -> None:
         """Close the file."""
         await self._thread.close()
@@ -140,26 +181,50 @@ def _add_to_step(
     connection: sqlite3.Connection,
     step: Step,
     minute: int,
-    by_name: dict[tuple[Kind, str, str, str], list[int]],
+    by_name: dict[_Where, list[int]],
 ) -> None:
-    period, at = step.period(minute), minute // step.seconds * step.seconds
-    query = "SELECT count(*) FROM places WHERE step = ? AND kind = ? AND period = ?"
-    room = {
-        kind: step.places - connection.execute(query, (step.name, kind, period)).fetchone()[0]
-        for kind in (Kind.KEY, Kind.USER)
-    }
-    for (kind, name, tier, route), counts in by_name.items():
-        place = (requests_of(counts), step.name, kind, name, period, tier, route)
-        row = connection.execute(_SEE, place).fetchone()
-        if row is None and kind is not Kind.ALL:
-            if room[kind] > 0:
-                room[kind] -= 1
-            else:
-                place = (requests_of(counts), step.name, kind, OTHER, period, tier, route)
-                row = connection.execute(_SEE, place).fetchone()
+    places, at = _Places(connection, step, step.period(minute)), minute // step.seconds * step.seconds
+    for where, counts in by_name.items():
+        if not places.add(where, at, counts):
+            kind, _, tier, route = where
+            places.add((kind, OTHER, tier, route), at, counts)
+
+
+def _take_in(connection: sqlite3.Connection, period: Period, cells: Sequence[Cell]) -> int:
+    step, number, kind = period
+    places, taken = _Places(connection, step, number), 0
+    for name, tier, route, at, counts in cells:
+        taken += places.add((kind, name, tier, route), at, counts)
+        if kind is Kind.ALL:
+            places.add((Kind.SUM, "", "", ""), at, counts)
+    return taken
+
+
+class _Places:
+    """The places of one period, which tells only so many keys and users apart."""
+
+    def __init__(self, connection: sqlite3.Connection, step: Step, number: int) -> None:
+        self._connection = connection
+        self._period = (step.name, number)
+        query = "SELECT count(*) FROM places WHERE step = ? AND period = ? AND kind = ?"
+        self._room = {
+            kind: step.places - connection.execute(query, (*self._period, kind)).fetchone()[0]
+            for kind in (Kind.KEY, Kind.USER)
+        }
+
+    def add(self, where: _Where, at: int, counts: Counts) -> bool:
+        """Add counts; return False, and add nothing, where there is no room for one more place."""
+        values = (requests_of(counts), *self._period, *where)
+        row = self._connection.execute(_SEE, values).fetchone()
         if row is None:
-            row = connection.execute(_TELL_APART, place).fetchone()
-        connection.execute(_ADD, (row[0], at, *counts))
+            kind, name, _, _ = where
+            if name != OTHER and kind in self._room:
+                if self._room[kind] <= 0:
+                    return False
+                self._room[kind] -= 1
+            row = self._connection.execute(_TELL_APART, values).fetchone()
+        self._connection.execute(_ADD, (row[0], at, *counts))
+        return True
 
 
 def _add_refusals(connection: sqlite3.Connection, key_id: str, at: int, told: Sequence[str]) -> None:
@@ -194,6 +259,6 @@ def _read(connection: sqlite3.Connection, selection: Selection) -> list[Reading]
         "AND at >= ? AND at < ? GROUP BY told, at"
     )
     periods, tier, route = selection.periods(), selection.tier, selection.route
-    values = (selection.step.name, selection.kind, *selection.names, periods.start, periods.stop - 1)
+    values = (selection.step.name, selection.kept_as, *selection.names, periods.start, periods.stop - 1)
     rows = connection.execute(query, (*values, tier, tier, route, route, selection.since, selection.until))
     return [Reading(told, at, numbers) for told, at, *numbers in rows]

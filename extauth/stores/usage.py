@@ -63,9 +63,10 @@ STEPS = (MINUTE, HOUR, DAY)
 
 
 class Kind(enum.StrEnum):
-    """Whose usage is kept by itself."""
+    """Whose usage is kept by itself: everybody's by tier and route, and its sum, which is asked for most."""
 
     ALL = "all"
+    SUM = "sum"
     KEY = "key"
     USER = "user"
 
@@ -87,9 +88,15 @@ class Place(NamedTuple):
     tier: str
     route: str
 
-    def names(self) -> tuple[tuple[Kind, str], ...]:
-        """Return what it is kept under."""
-        return (Kind.ALL, ""), (Kind.KEY, self.key_id), (Kind.USER, self.user_id)
+    def kept_under(self) -> tuple[tuple[Kind, str, str, str], ...]:
+        """Return the kinds, names, tiers and routes under which its counts are added up."""
+        key_id, user_id, tier, route = self
+        return (
+            (Kind.SUM, "", "", ""),
+            (Kind.ALL, "", tier, route),
+            (Kind.KEY, key_id, tier, route),
+            (Kind.USER, user_id, tier, route),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +117,7 @@ class Batch:
         """Return the counts by kind, name, tier and route, those of the same added up."""
         found: dict[tuple[Kind, str, str, str], list[int]] = {}
         for place, counts in self.counts:
-            for kind, name in place.names():
-                where = (kind, name, place.tier, place.route)
+            for where in place.kept_under():
                 found[where] = added(found[where], counts) if where in found else list(counts)
         return found
 
@@ -140,6 +146,13 @@ class Selection:
         """Return what they are told apart by."""
         return {Group.NAME: name, Group.TIER: tier, Group.ROUTE: route}.get(self.group, "")
 
+    @property
+    def kept_as(self) -> Kind:
+        """Return under which kind the counts are found with the fewest parts to add up."""
+        if self.kind is Kind.ALL and self.group is Group.NOTHING and self.tier is self.route is None:
+            return Kind.SUM
+        return self.kind
+
     def periods(self) -> range:
         """Return the numbers of the periods that are asked for."""
         return range(self.step.period(self.since), self.step.period(self.until - 1) + 1)
@@ -160,6 +173,34 @@ class Reading(NamedTuple):
     group: str
     at: int
     counts: Counts
+
+
+class Cell(NamedTuple):
+    """What was counted of a name, under a tier and for a route, from a time on, for one step."""
+
+    name: str
+    tier: str
+    route: str
+    at: int
+    counts: Counts
+
+
+class Period(NamedTuple):
+    """A period of a step, and whose usage in it is meant: that of keys, of users, or of all."""
+
+    step: Step
+    number: int
+    kind: Kind
+
+    @property
+    def begins(self) -> int:
+        """Its first moment, in seconds since 1970."""
+        return self.number * self.step.span
+
+    @property
+    def kept_until(self) -> int:
+        """When nothing of it is kept any more, in seconds since 1970."""
+        return self.begins + self.step.span + self.step.kept
 
 
 class UsageStore(Protocol):
@@ -189,6 +230,21 @@ class UsageStore(Protocol):
         """Return the latest refusals of a key as JSON, the newest first."""
         ...
 
+    async def names(self, period: Period) -> Sequence[str]:
+        """Return whose usage a period has, in any order; that of all together has an empty name."""
+        ...
+
+    async def cells(self, period: Period, names: Sequence[str]) -> Sequence[Cell]:
+        """Return all that a period has of these names, in any order."""
+        ...
+
+    async def take_in(self, period: Period, cells: Sequence[Cell], now: int) -> int:
+        """Add counts of another store to one period alone; return how many cells that were.
+
+        Those of places that the period does not tell apart, as it has no room for them, are left out.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of files and connections."""
         ...
@@ -214,6 +270,18 @@ class NoUsage:
     async def refusals(self, _key_id: str) -> Sequence[str]:
         """Return nothing."""
         return ()
+
+    async def names(self, _period: Period) -> Sequence[str]:
+        """Return nothing."""
+        return ()
+
+    async def cells(self, _period: Period, _names: Sequence[str]) -> Sequence[Cell]:
+        """Return nothing."""
+        return ()
+
+    async def take_in(self, _period: Period, _cells: Sequence[Cell], _now: int) -> int:
+        """Refuse: nobody opens this to count."""
+        raise AssertionError("this was opened to be read")
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -18,6 +18,7 @@ from extauth.server.refusals import Refusal
 from extauth.stores.bans import Origin
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import HistogramReading, LabelledReading, MetricsCollector, Reading
+from extauth.usage.tracker import UsageTracker
 
 
 def collector_for(
@@ -37,6 +38,7 @@ def collector_for(
         (*_service(app, health or app.health), *_listener(connections, lines), *_leases(app, completion)),
         (
             *_by_label(app, connections),
+            _usage(app.recorder.usage),
             *_abuse(app.parts.abuse),
             *_leases_by_label(app, completion),
         ),
@@ -99,6 +101,12 @@ def _by_label(app: App, connections: Connections) -> Iterable[LabelledReading]:
         LabelledReading("extauth_degraded_checks_total", unasked, "decided", degraded.items),
         LabelledReading("extauth_shadow_refusals_total", in_shadow, "limit", shadowed.items),
     )
+
+
+def _usage(tracker: UsageTracker | None) -> LabelledReading:
+    writes = {"ok": 0, "failed": 0} if tracker is None else tracker.writes
+    about = "Times that what was counted of usage was written."
+    return LabelledReading("extauth_usage_writes_total", about, "outcome", writes.items)
 
 
 def _leases(app: App, completion: Connections | None) -> Iterable[Reading]:

@@ -12,7 +12,6 @@ from extauth.stores.usage import (
     LATENCIES,
     LATENCY_BOUNDS_US,
     LATENCY_SUM,
-    OUTCOMES,
     UPSTREAM,
     UPSTREAM_CLASSES,
     UPSTREAM_DURATION_SUM,
@@ -20,7 +19,6 @@ from extauth.stores.usage import (
     WIDTH,
     Counts,
     Reading,
-    added,
     requests_of,
 )
 from extauth.usage.question import By, Span
@@ -89,22 +87,27 @@ def empty_series(span: Span) -> Series:
 def told(counts: Counts) -> dict[str, Any]:
     """Return counts as JSON has them, with the latencies that half and 99 % of the checks stayed below."""
     latencies = counts[LATENCIES:UPSTREAM]
-    upstream: Mapping[str, int] = dict(
-        zip(UPSTREAM_CLASSES, counts[UPSTREAM:UPSTREAM_DURATION_SUM], strict=True)
-    )
     return {
-        **dict(zip(OUTCOME_NAMES, counts[:OUTCOMES], strict=True)),
+        **dict(zip(OUTCOME_NAMES, counts, strict=False)),
         "latency_us": {
             "sum": counts[LATENCY_SUM],
             "p50": percentile(latencies, 50),
             "p99": percentile(latencies, 99),
         },
-        "upstream": {
-            **upstream,
-            "duration_us_sum": counts[UPSTREAM_DURATION_SUM],
-            "reported": counts[UPSTREAM_REPORTED],
-        },
+        # Of the thousands of points of an answer hardly any has reports.
+        "upstream": _upstream(counts) if any(counts[UPSTREAM:]) else _NO_REPORTS,
     }
+
+
+def _upstream(counts: Counts) -> Mapping[str, int]:
+    return {
+        **dict(zip(UPSTREAM_CLASSES, counts[UPSTREAM:UPSTREAM_DURATION_SUM], strict=True)),
+        "duration_us_sum": counts[UPSTREAM_DURATION_SUM],
+        "reported": counts[UPSTREAM_REPORTED],
+    }
+
+
+_NO_REPORTS = _upstream(_NOTHING)
 
 
 def percentile(latencies: Counts, percent: int) -> int | None:
@@ -124,11 +127,8 @@ def percentile(latencies: Counts, percent: int) -> int | None:
 
 
 def _sum(points: Iterable[Counts]) -> Counts:
-    total: Counts = _NOTHING
-    for counts in points:
-        if counts is not _NOTHING:
-            total = added(total, counts)
-    return total
+    counted = [counts for counts in points if counts is not _NOTHING]
+    return [sum(numbers) for numbers in zip(*counted, strict=True)] if counted else _NOTHING
 
 
 def _time(at: int) -> str:

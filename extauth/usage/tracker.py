@@ -43,8 +43,9 @@ MOST_WAITING = 20_000
 MOST_REFUSED_KEYS = 200
 MOST_REFUSALS_AT_ONCE = 10
 _MINUTE_US = 60 * MICROSECONDS
-# Looking a member up in its enumeration costs more than comparing it.
+# Looking a member up in its enumeration costs more than comparing it, and the first bound is met most often.
 _ALLOWED = Code.ALLOWED
+_QUICKEST_US = LATENCY_BOUNDS_US[0]
 
 _OF_OUTCOME = {
     Outcome.ALLOWED: usage.ALLOWED,
@@ -77,9 +78,13 @@ class _Cells(dict[_Cell, list[int]]):
 
 
 class UsageTracker:
-    """Collects counts and writes them. `process` is a name that no other process has."""
+    """Collects counts and writes them. `process` is a name that no other process has.
+
+    `writes` counts how often all that was counted until then was written, and how often that failed.
+    """
 
     def __init__(self, store: UsageStore, *, process: str, clock: Clock) -> None:
+        self.writes = {"ok": 0, "failed": 0}
         self._now_us = clock.now_us
         self._places: Memo[str, Place | None] = Memo(word.decode, _REMEMBERED_WORDS)
         self._store = store
@@ -96,20 +101,26 @@ class UsageTracker:
     def see(self, noted: Sequence[Noted]) -> None:
         """Count decisions, each with its request and, in microseconds, when it began and was made."""
         cells, since_us = self._cells, self._minute * MICROSECONDS
+        until_us = since_us + _MINUTE_US
         for request, decision, started_us, decided_us in noted:
-            if not since_us <= decided_us < since_us + _MINUTE_US:
+            if not since_us <= decided_us < until_us:
                 self._turn(decided_us // _MINUTE_US * 60)
                 cells, since_us = self._cells, self._minute * MICROSECONDS
-            code, key, key_id, route = decision[:4]
+                until_us = since_us + _MINUTE_US
+            code, key, key_id, route, _, _, _, _, _, _, _, _, _ = decision
             counts = cells[key or key_id, route]
-            counts[POSITIONS[code]] += 1
             took_us = decided_us - started_us
+            if took_us <= _QUICKEST_US:
+                counts[LATENCIES] += 1
+            else:
+                counts[LATENCIES + bisect_left(LATENCY_BOUNDS_US, took_us)] += 1
             if took_us > 0:
                 counts[LATENCY_SUM] += took_us
-                counts[LATENCIES + bisect_left(LATENCY_BOUNDS_US, took_us)] += 1
-            else:
-                counts[LATENCIES] += 1
-            if code is not _ALLOWED and key_id:
+            if code is _ALLOWED:
+                counts[usage.ALLOWED] += 1
+                continue
+            counts[POSITIONS[code]] += 1
+            if key_id:
                 refused = self._refused.get(key_id) or self._room_for(key_id)
                 if refused is not None:
                     refused.append((request, decision, decided_us))
@@ -151,7 +162,9 @@ class UsageTracker:
                 self._batch = None
                 if rest and self._due:
                     await asyncio.sleep(rest * (loop.time() - began))
+            self.writes["ok"] += 1
         except StoreError as error:
+            self.writes["failed"] += 1
             self._put_back()
             structlog.get_logger("extauth.usage").warning("usage_not_written", problem=str(error))
 
@@ -178,8 +191,9 @@ class UsageTracker:
         while self._batch is None and self._due:
             minute, places = self._due[0]
             counts = list(islice(places, self._store.at_once))
-            if not counts:
+            if len(counts) < self._store.at_once:
                 self._due.popleft()
+            if not counts:
                 continue
             self._written += 1
             refused, self._refused = self._refused, {}

@@ -126,7 +126,12 @@ def test_who_fails_most_is_shown(tmp_path: Path) -> None:
         OffenderRecords.model_validate(shown)
         assert shown == {
             "offenders": [
-                {"subject": "ip:192.0.2.7", "failures": 2, "last_failed_at": "2026-03-01T12:00:00Z"}
+                {
+                    "subject": "ip:192.0.2.7",
+                    "failures": 2,
+                    "last_failed_at": "2026-03-01T12:00:00Z",
+                    "reasons": {"malformed": 2},
+                }
             ]
         }
 

@@ -35,11 +35,12 @@ def test_the_busiest_key_can_be_stopped_from_the_first_page(arrive: Arrive, scen
 
 
 def test_an_address_that_sends_wrong_keys_can_be_banned(arrive: Arrive, scene: Scene) -> None:
-    """Who fails to authenticate is listed, and refused everything once banned."""
+    """Who fails to authenticate is listed with the reason, and refused everything once banned."""
     # Servers tell every few seconds who fails.
     wait_until(lambda: STRANGER in str(scene.admin("GET", "/abuse/offenders")), within=20, what="it is known")
     ops = arrive()
     ops.sign_in(scene.operator["key"], "/bans")
+    ops.sees("malformed (4)")
     ops.press(f"Stop {STRANGER}")
     ops.press("Stop it now")
     ops.page.get_by_role("table", name="Bans in force").get_by_text(STRANGER).wait_for()

@@ -109,21 +109,23 @@ def test_a_ban_needs_an_end(shell: Shell) -> None:
 
 
 def test_who_fails_most(shell: Shell) -> None:
-    """Of all processes together, the worst first."""
+    """Of all processes together, the worst first, and why, the most frequent reason first."""
 
     async def fill(store: KeyStore) -> None:
         now_us = SystemClock().now_us()
-        for process in ("a", "b"):
-            await store.note_offenders(
-                process, [Offender("ip:192.0.2.7", 20, now_us), Offender(f"key:{process}", 3, now_us)], now_us
-            )
+        for process, reasons in (("a", {"malformed": 11, "expired": 9}), ("b", {"expired": 20})):
+            address = Offender("ip:192.0.2.7", 20, now_us, reasons)
+            key = Offender(f"key:{process}", 3, now_us, {"wrong secret": 3})
+            await store.note_offenders(process, [address, key], now_us)
 
     shell.in_store(fill)
     found = shell.run("bans", "offenders", "--json").json["offenders"]
-    assert [(one["subject"], one["failures"]) for one in found] == [
-        ("ip:192.0.2.7", 40),
-        ("key:a", 3),
-        ("key:b", 3),
+    assert [(one["subject"], one["failures"], [*one["reasons"].items()]) for one in found] == [
+        ("ip:192.0.2.7", 40, [("expired", 29), ("malformed", 11)]),
+        ("key:a", 3, [("wrong secret", 3)]),
+        ("key:b", 3, [("wrong secret", 3)]),
     ]
     assert len(shell.run("bans", "offenders", "--limit", "1", "--json").json["offenders"]) == 1
-    assert "ip:192.0.2.7" in shell.run("bans", "offenders").out
+    first = shell.run("bans", "offenders").out.splitlines()[1]
+    assert first.startswith("ip:192.0.2.7 ")
+    assert first.endswith("  expired 29, malformed 11")

@@ -90,7 +90,8 @@ def test_every_key_goes_on_working(shell: Shell) -> None:
     new = shell.run("keys", "rotate", keys[3]["key_id"], "--json").json
     done = migrate(shell, "--yes")
     assert done.code == 0
-    first, second, peppers, left_behind = done.out.splitlines()
+    first, usage, second, peppers, left_behind = done.out.splitlines()
+    assert usage == "Counts of usage added: 0."
     assert first == (
         "Added: 5. Brought up to date: 0. There already: 0. Left as they are, because they differ: 0."
     )

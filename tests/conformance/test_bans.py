@@ -149,7 +149,8 @@ def test_many_may_ban_at_once(run: Run) -> None:
 
 def test_who_fails_most_is_what_each_process_said_last(run: Run) -> None:
     """Its last word, unless that was too long ago."""
-    here, there = Offender("ip:192.0.2.7", 30, NOW), Offender("key:AAAAbbbb0001", 2, NOW)
+    here = Offender("ip:192.0.2.7", 30, NOW, {"unknown key": 29, "malformed": 1})
+    there = Offender("key:AAAAbbbb0001", 2, NOW, {"wrong secret": 2})
 
     async def scenario(store: KeyStore) -> None:
         assert list(await store.offenders(NOW)) == []

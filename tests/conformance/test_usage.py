@@ -19,8 +19,10 @@ from extauth.stores.usage import (
     REFUSALS_KEPT_SECONDS,
     STEPS,
     WIDTH,
+    Cell,
     Group,
     Kind,
+    Period,
     Place,
     Ranked,
     UsageStore,
@@ -197,3 +199,66 @@ def test_what_is_old_goes(tmp_path: Path) -> None:
             assert await store.refusals("k1") == []
 
     asyncio.run(scenario())
+
+
+def test_a_period_is_told_whole_and_taken_in_elsewhere(run_usage: Run) -> None:
+    """By name, tier, route and time; what is taken in is added to this period and its sum alone."""
+    odd = Place("k2", 'u%{}"|1', 'ti"er', 'ro[u]te {x} é "')
+    large = counts(3, n5=2**52 + 1)
+
+    async def scenario(store: UsageStore) -> None:
+        await store.add(batch(1, (PLACE, counts(1, 2)), (odd, large)))
+        await store.add(batch(2, (PLACE, counts(8)), minute=NOON + 3600))
+        today = HOUR.period(NOON)
+        keys, users, everybody = (Period(HOUR, today, kind) for kind in (Kind.KEY, Kind.USER, Kind.ALL))
+        assert sorted(await store.names(keys)) == ["k1", "k2"]
+        assert sorted(await store.names(users)) == ['u%{}"|1', "u1"]
+        assert list(await store.names(everybody)) == [""]
+        assert list(await store.names(Period(HOUR, today - 1, Kind.KEY))) == []
+        assert list(await store.names(Period(HOUR, today - 1, Kind.ALL))) == []
+        first = Cell("k1", "free", "orders", NOON, counts(1, 2))
+        assert sorted(map(told, await store.cells(keys, ["k1", "nobody"]))) == [
+            first,
+            Cell("k1", "free", "orders", NOON + 3600, counts(8)),
+        ]
+        assert [told(cell) for cell in await store.cells(users, [odd.user_id])] == [
+            Cell(odd.user_id, odd.tier, odd.route, NOON, large)
+        ]
+        new = Cell("k9", "free", "orders", NOON, counts(5))
+        assert await store.take_in(keys, [first, new], NOON) == 2
+        assert await store.take_in(everybody, [first._replace(name="")], NOON) == 1
+        assert [told(cell) for cell in await store.cells(keys, ["k9"])] == [new]
+        assert (await kept(store, selection(HOUR, Kind.KEY, "k1")))["", 0] == counts(2, 4)
+        assert (await kept(store, selection(HOUR)))["", 0] == [
+            number + more for number, more in zip(large, counts(2, 4), strict=True)
+        ]
+        assert (await kept(store, selection(HOUR, tier="free")))["", 0] == counts(2, 4)
+        assert (await kept(store, selection(MINUTE, Kind.KEY, "k1")))["", 0] == counts(1, 2)
+        ranked = {found.name: found.requests for found in await store.top(selection(HOUR, Kind.KEY))}
+        assert ranked == {"k1": 14, "k2": 3, "k9": 5}
+        # Of what nobody asks for any more nothing is taken in.
+        assert await store.take_in(keys, [first], keys.kept_until) == 0
+
+    run_usage(scenario)
+
+
+def told(cell: Cell) -> Cell:
+    """Return a cell as all stores tell it."""
+    return cell._replace(counts=list(cell.counts))
+
+
+def test_what_a_period_has_no_room_for_is_not_taken_in(run_usage: Run) -> None:
+    """Else it would count to the others, and again each time it comes; what is known is added to."""
+    minute = Period(MINUTE, MINUTE.period(NOON), Kind.KEY)
+    known = [Place(f"k{number}", "u", "t", "r") for number in range(MINUTE.places)]
+
+    async def scenario(store: UsageStore) -> None:
+        for number in range(0, len(known), 500):
+            part = known[number : number + 500]
+            await store.add(batch(number + 1, *((place, counts(1)) for place in part)))
+        cells = [Cell(name, "t", "r", NOON, counts(2)) for name in ("k0", "new", OTHER)]
+        assert await store.take_in(minute, cells, NOON) == 2
+        found = await kept(store, selection(MINUTE, Kind.KEY, "k0", "new", OTHER, group=Group.NAME))
+        assert found == {("k0", 0): counts(3), (OTHER, 0): counts(2)}
+
+    run_usage(scenario)

@@ -18,6 +18,8 @@ class Lack(enum.Enum):
     FAMILIES = "remove headers by the beginning of their names"
     OTHER_HOST = "take a request line with another host than `Host` names"
     PROGRESS = "tell that a request still runs"
+    HEADERS_ALONE = "add security headers to what it answers before it knows what is asked for"
+    UPSTREAMS_OWN = "leave security headers of the upstream as they are"
     EVERY_END = "tell of the end where the upstream gives no answer on a client's kept connection"
 
 
@@ -26,7 +28,9 @@ LACKS: Mapping[str, frozenset[Lack]] = {
         {Lack.OWN_503, Lack.HEAD_OF_REFUSAL, Lack.KEPT_UPLOAD, Lack.OLD_HTTP, Lack.UNDERSCORES}
     ),
     "nginx": frozenset({Lack.FAMILIES, Lack.PROGRESS}),
-    "traefik": frozenset({Lack.KEPT_UPLOAD, Lack.PROGRESS}),
-    "caddy": frozenset({Lack.KEPT_UPLOAD, Lack.EARLY_REFUSAL, Lack.PROGRESS}),
-    "haproxy": frozenset({Lack.KEPT_UPLOAD, Lack.OTHER_HOST, Lack.PROGRESS, Lack.EVERY_END}),
+    "traefik": frozenset({Lack.KEPT_UPLOAD, Lack.PROGRESS, Lack.HEADERS_ALONE, Lack.UPSTREAMS_OWN}),
+    "caddy": frozenset({Lack.KEPT_UPLOAD, Lack.EARLY_REFUSAL, Lack.PROGRESS, Lack.HEADERS_ALONE}),
+    "haproxy": frozenset(
+        {Lack.KEPT_UPLOAD, Lack.OTHER_HOST, Lack.PROGRESS, Lack.EVERY_END, Lack.HEADERS_ALONE}
+    ),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import socket
@@ -24,9 +25,17 @@ from .processes import Child, accepts, free_ports
 from .service import Service
 from .upstream import Upstream
 
+# Of characters that proxies read as something else.
+SECURITY = {
+    "X-Frame-Options": "DENY",
+    "Permissions-Policy": 'camera=(self "https://a.example"), x=()',
+    "X-Percent": "5% 'a'",
+}
 _IN_FLIGHT = f"""\
   single: {{rates: ["100000/second"], concurrency: {{max: 1, queue: 4, wait: 5s}}}}
 throttle: {{token: {TOKEN}}}
+headers:
+  security: {json.dumps(SECURITY)}
 """
 _VALIDATED = [(proxy, name) for proxy, name in POSSIBLE if shipped.PROXIES[proxy].validate]
 
@@ -115,6 +124,7 @@ def test_a_printed_configuration_is_whole(
         assert request(listen, "/any", headers=[("X-API-Key", spent.text)]).status == 200
         refused = request(listen, "/any", headers=[("X-API-Key", spent.text)])
         assert (refused.status, refused.problem()["code"]) == (429, "rate_limited")
+        assert {name: refused.header(name.lower()) for name in SECURITY} == SECURITY
         assert request(listen, "/public/a").status == 401
         assert request(listen, "/admin", headers=[("X-API-Key", reader.text)]).status == 403
         with Connection(listen) as connection:
@@ -123,6 +133,7 @@ def test_a_printed_configuration_is_whole(
             answers = [connection.request("/public/a", headers=headers) for _ in range(4)]
     assert [answer.status for answer in answers] == [200, 200, 200, 200]
     assert answers[0].header("x-ratelimit-limit") == "100000"
+    assert {name: answers[0].header(name.lower()) for name in SECURITY} == SECURITY
     received = [one for one in upstream.requests if one.target == "/public/a"]
     assert {one.header("x-auth-user-id") for one in received} == {reader.user_id}
     assert reader.text not in str(received)

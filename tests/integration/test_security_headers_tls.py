@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -36,19 +37,16 @@ def tls(folder: Path) -> ssl.SSLContext:
 
 @pytest.fixture(scope="module")
 def secured(folder: Path, service: Service, tls: ssl.SSLContext) -> Iterator[dict[str, int]]:
-    """Both proxies with TLS, for one host, in front of an upstream that isn't there; their ports by name."""
+    """All proxies with TLS, for one host, in front of an upstream that isn't there; their ports by name."""
     assert tls.verify_mode is ssl.CERT_REQUIRED
-    envoy, envoy_admin, nginx, upstream, completion = free_ports(5)
-    ports = {8080: envoy, 9901: envoy_admin, 8081: nginx, 8082: upstream}
-    ports |= {9000: service.check_port, 9002: completion}
-    homes = [folder / f"secured-{name}" for name in ("envoy", "nginx")]
-    for home in homes:
-        home.mkdir()
-    with (
-        running(shipped.child("envoy", homes[0], ports, partial(_put_tls_before_envoy, folder))),
-        running(shipped.child("nginx", homes[1], ports, partial(_put_tls_before_nginx, folder))),
-    ):
-        yield {"envoy": envoy, "nginx": nginx}
+    named = shipped.all_ports()
+    ports = {**dict(zip(named, free_ports(len(named)), strict=True)), 9000: service.check_port}
+    with ExitStack() as stack:
+        for name, put_tls_before in _PUT_TLS_BEFORE.items():
+            home = folder / f"secured-{name}"
+            home.mkdir()
+            stack.enter_context(running(shipped.child(name, home, ports, partial(put_tls_before, folder))))
+        yield {name: ports[shipped.PROXIES[name].ingress] for name in _PUT_TLS_BEFORE}
 
 
 def _put_tls_before_envoy(certificates: Path, file: Path) -> None:
@@ -75,12 +73,48 @@ def _put_tls_before_nginx(certificates: Path, file: Path) -> None:
     file.write_text(f"{before}{listens}{port} ssl;{names}{rest}")
 
 
+def _put_tls_before_traefik(certificates: Path, file: Path) -> None:
+    dynamic = file.with_name("dynamic.yml")
+    configuration = yaml.safe_load(dynamic.read_text())
+    pair = {"certFile": f"{certificates}/cert.pem", "keyFile": f"{certificates}/key.pem"}
+    configuration["tls"] = {"stores": {"default": {"defaultCertificate": pair}}}
+    # Beside the other, by which it is seen that Traefik has its routes.
+    routers = configuration["http"]["routers"]
+    routers["api-tls"] = {**routers["api"], "tls": {}}
+    dynamic.write_text(yaml.safe_dump(configuration))
+
+
+def _put_tls_before_caddy(certificates: Path, file: Path) -> None:
+    before, listens, after = file.read_text().partition("\nhttp://:")
+    address, opens, rest = after.partition(" {\n")
+    files = f"{certificates}/cert.pem {certificates}/key.pem"
+    assert listens
+    file.write_text(f"{before}\nhttps://:{address}{opens}\ttls {files}\n{rest}")
+
+
+def _put_tls_before_haproxy(certificates: Path, file: Path) -> None:
+    both = file.with_name("both.pem")
+    both.write_text("".join((certificates / name).read_text() for name in ("cert.pem", "key.pem")))
+    before, listens, after = file.read_text().partition("  bind 127.0.0.1:")
+    port, _, rest = after.partition("\n")
+    file.write_text(f"{before}{listens}{port} ssl crt {both}\n{rest}")
+
+
+_PUT_TLS_BEFORE: Mapping[str, Callable[[Path, Path], None]] = {
+    "envoy": _put_tls_before_envoy,
+    "nginx": _put_tls_before_nginx,
+    "traefik": _put_tls_before_traefik,
+    "caddy": _put_tls_before_caddy,
+    "haproxy": _put_tls_before_haproxy,
+}
+
+
 def _assert_secured(answer: Response, status: int) -> None:
     found = {name: answer.header(name.lower()) for name in _EXPECTED}
     assert (answer.status, found) == (status, _EXPECTED)
 
 
-@pytest.mark.parametrize("name", ["envoy", "nginx"])
+@pytest.mark.parametrize("name", _PUT_TLS_BEFORE)
 def test_over_tls_every_answer_insists_on_it(
     secured: dict[str, int], tls: ssl.SSLContext, keys: Keys, name: str
 ) -> None:
@@ -89,7 +123,7 @@ def test_over_tls_every_answer_insists_on_it(
         _assert_secured(connection.request("/public/a"), 401)
         _assert_secured(connection.request("/any", headers=[("X-API-Key", keys.spent.text)]), 429)
         gone = connection.request("/public/a", headers=[("X-API-Key", keys.reader.text)])
-        _assert_secured(gone, {"envoy": 503, "nginx": 502}[name])
+        _assert_secured(gone, 503 if name in {"envoy", "haproxy"} else 502)
         _assert_secured(connection.request("/public/a;b"), 400)
 
 

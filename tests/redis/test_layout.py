@@ -48,7 +48,9 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
             place = Place("per-second", KEY, "/v1/{id}")
             await store.note_shadowed([ShadowedCount(day=START.date(), place=place, requests=3)])
             await store.note_bans([BAN])
-            await store.note_offenders("a", [Offender(BAN.subject, 30, BAN.began_us)], BAN.began_us)
+            await store.note_offenders(
+                "a", [Offender(BAN.subject, 30, BAN.began_us, {"malformed": 30})], BAN.began_us
+            )
 
     asyncio.run(scenario())
     state = everything([server])
@@ -95,7 +97,7 @@ def test_the_layout_to_the_letter(server: RedisServer) -> None:
         },
         "extauth:{journal}:ban-ends": {"ip:192.0.2.7": "1772366460000000"},
         "extauth:{journal}:offenders": {
-            "a": '[1772366400000000,[["ip:192.0.2.7",30,1772366400000000]]]',
+            "a": '[1772366400000000,[["ip:192.0.2.7",30,1772366400000000,{"malformed":30}]]]',
         },
         "extauth:{claim:na%7Bme%7D}": {"fingerprint": "f", "key_id": KEY, "at": created},
         "extauth:{shadowed}:2026-03-01": {f'["per-second","{KEY}","/v1/{{id}}"]': "3"},
@@ -119,20 +121,20 @@ def test_the_layout_of_usage(server: RedisServer) -> None:
     asyncio.run(scenario())
     state = everything([server])
     minute, hour, day = 492_324, 20_513, 683
-    twice = "[4,2,0,0,0,66,6]"
-    once = {'0["pro","orders"]': "[2,1,0,0,0,33,3]", '1["pro","orders"]': "[2,1,0,0,0,33,3]"}
+    once, twice = "[2,1,0,0,0,33,3]", "[4,2,0,0,0,66,6]"
     expected: dict[str, object] = {
         "extauth:{usage}:written:p": "8",
         f"extauth:{{usage}}:refusals:{KEY}": ["{}"],
     }
-    for kind, name in (("all", ""), ("key", KEY), ("user", "al%7Bi%7D%20ce")):
-        expected[f"extauth:{{usage}}:1m:{kind}:{minute}:{name}"] = once
-        expected[f"extauth:{{usage}}:1h:{kind}:{hour}:{name}"] = {'12["pro","orders"]': twice}
-        expected[f"extauth:{{usage}}:1d:{kind}:{day}:{name}"] = {'23["pro","orders"]': twice}
+    place = '["pro","orders"]'
+    for kind, name in (("all", ""), ("sum", ""), ("key", KEY), ("user", "al%7Bi%7D%20ce")):
+        where = '["",""]' if kind == "sum" else place
+        expected[f"extauth:{{usage}}:1m:{kind}:{minute}:{name}"] = {f"0{where}": once, f"1{where}": once}
+        expected[f"extauth:{{usage}}:1h:{kind}:{hour}:{name}"] = {f"12{where}": twice}
+        expected[f"extauth:{{usage}}:1d:{kind}:{day}:{name}"] = {f"23{where}": twice}
         if name:
-            place = {f'{name} ["pro","orders"]': "6"}
             for step, period in (("1m", minute), ("1h", hour), ("1d", day)):
-                expected[f"extauth:{{usage}}:{step}:places:{kind}:{period}"] = place
+                expected[f"extauth:{{usage}}:{step}:places:{kind}:{period}"] = {f"{name} {place}": "6"}
     assert state == expected
     assert len({key_slot(name.encode()) for name in state}) == 1
     kept = {step.name: step.kept + step.span for step in STEPS}

@@ -10,14 +10,14 @@ from extauth.clock import to_us
 from extauth.errors import StoreError
 from extauth.model import Code, Decision
 from extauth.stores.redis import layout
-from extauth.stores.usage import MINUTE
+from extauth.stores.usage import DAY_SECONDS, HOUR, MINUTE
 from extauth.usage.tracker import UsageTracker
 from tests.checking import request_for
 from tests.fakes import START, FakeClock
 from tests.redis.relay import Relay, relaying
 from tests.redis.server import RedisServer
 from tests.redis.usage import opened_usage
-from tests.usage import PLACE, batch, counts, kept, selection
+from tests.usage import NOON, PLACE, batch, counts, kept, selection
 
 NOW_US = to_us(START)
 ALLOWED = Decision(Code.ALLOWED, key_id="AAAAbbbb0001", route="orders")
@@ -91,5 +91,26 @@ def test_a_ranking_that_nobody_wrote_is_a_fault_of_the_store(server: RedisServer
             server.ask("ZADD", "extauth:{usage}:1m:places:all:492324", 1, "nonsense")
             with pytest.raises(StoreError, match="can't be read"):
                 await store.top(selection(MINUTE))
+
+    asyncio.run(scenario())
+
+
+def test_what_was_counted_before_there_were_sums_has_them(server: RedisServer) -> None:
+    """A period that is over is added up when it is asked for, one that goes on at its next batch."""
+
+    async def scenario() -> None:
+        async with opened_usage(server.url) as store:
+            parts = [(PLACE, counts(3, n5=2**52)), (PLACE._replace(tier="pro"), counts(1, 2))]
+            await store.add(batch(1, *parts, minute=NOON - DAY_SECONDS))
+            await store.add(batch(2, *parts))
+            for name in server.ask("KEYS", "*:sum:*"):
+                server.ask("DEL", name)
+            before = counts(4, 2, n5=2**52)
+            assert await kept(store, selection(HOUR)) == {("", 0): before, ("", -DAY_SECONDS): before}
+            await store.add(batch(3, (PLACE._replace(route="users"), counts(10, n5=1))))
+            after = counts(14, 2, n5=2**52 + 1)
+            assert await kept(store, selection(HOUR)) == {("", 0): after, ("", -DAY_SECONDS): before}
+            assert len(server.ask("KEYS", "*:1h:sum:*")) == 1
+            assert all(server.ask("TTL", name) > 0 for name in server.ask("KEYS", "*:sum:*"))
 
     asyncio.run(scenario())

@@ -257,12 +257,12 @@ def test_the_worst_are_those_who_failed_most_often_lately() -> None:
             ("ip:203.0.113.1", 3),
             (f"key:{key.key_id}", 2),
         ]
+        assert [dict(one.reasons) for one in worst][1:] == [{"malformed": 3}, {"wrong secret": 2}]
         rig.clock.advance(seconds=2_000)
         worst = rig.abuse.worst(9, rig.clock.now_us())
         assert [one.subject for one in worst] == ["ip:203.0.113.1", f"ip:{HERE}", f"key:{key.key_id}"]
         await fail(rig, 1, address=ELSEWHERE)
-        assert [
-            one.failures for one in rig.abuse.worst(9, rig.clock.now_us()) if ELSEWHERE in one.subject
-        ] == [1]
+        (anew,) = [one for one in rig.abuse.worst(9, rig.clock.now_us()) if ELSEWHERE in one.subject]
+        assert (anew.failures, sum(anew.reasons.values())) == (1, 1)
 
     with_rig(scenario)

@@ -120,7 +120,7 @@ def test_a_file_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         with pytest.raises(
-            StoreError, match=r"written by a newer extauth \(keys schema 99; this one knows 5\)"
+            StoreError, match=r"written by a newer extauth \(keys schema 99; this one knows 6\)"
         ):
             await SqliteKeyStore(file).open()
 

@@ -30,6 +30,7 @@ from extauth.usage.tracker import (
     MOST_REFUSED_KEYS,
     MOST_WAITING,
     POSITIONS,
+    WRITE_EVERY_SECONDS,
     Noted,
     UsageTracker,
 )
@@ -128,10 +129,37 @@ def test_a_store_that_fails_loses_nothing_and_counts_nothing_twice(*, unsure: bo
             await tracker.write()
         store.failure = None
         await tracker.close()
+        assert tracker.writes == {"ok": 1, "failed": 3}
         found = await kept(store, selection(MINUTE))
         assert {at: numbers[0] for (_, at), numbers in found.items()} == {0: 2, 60: 1}
         numbers = [batch.number for batch in store.batches]
         assert numbers == sorted(set(numbers))
+
+    asyncio.run(scenario())
+
+
+def test_it_is_written_more_often_than_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a crash loses a second's counts, however long ago the last request was."""
+    asked: list[float] = []
+    pause = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        asked.append(seconds)
+        await pause(0)
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        tracker.start()
+        for number in range(1, 4):
+            tracker.see([noted(ALLOWED)])
+            while tracker.writes["ok"] <= number:
+                await pause(0)
+            # Nothing but the pauses between two writes was waited for.
+            assert sum(numbers[0] for batch in store.batches for _, numbers in batch.counts) == number
+        await tracker.close()
+        assert set(asked) == {WRITE_EVERY_SECONDS}
+        assert WRITE_EVERY_SECONDS < 1
 
     asyncio.run(scenario())
 

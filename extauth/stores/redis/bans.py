@@ -63,7 +63,8 @@ class BanLists:
 
     async def note_offenders(self, process: str, offenders: Sequence[Offender], now_us: int) -> None:
         """Keep who fails most in a process. See `KeyStore`."""
-        said = orjson.dumps([now_us, [list(offender) for offender in offenders]]).decode()
+        rows = [(*told, dict(reasons)) for *told, reasons in offenders]
+        said = orjson.dumps([now_us, rows]).decode()
         await self._link.write(
             ("HSET", layout.OFFENDERS, process, said),
             ("EXPIRE", layout.OFFENDERS, _OFFENDERS_KEPT_SECONDS),

@@ -155,7 +155,7 @@ class Changes:
                 return repaired
 
     async def unlist(self, key_id: str, place: Place) -> None:
-        """Make the indexes agree with a record that was not found where they list it."""
+        """Make the indexes agree with a record, or with there being none, that they disagree with."""
         await self._finish(Change.of(key_id, place), None, last=False)
 
     async def _begin(self, change: Change) -> list[str]:

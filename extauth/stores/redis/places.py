@@ -37,6 +37,12 @@ class Place:
         return cls(*(fields.get(name) or "" for name in FIELDS))
 
 
+# Of a key that may not be listed yet.
+NOWHERE = Place("", "", "")
+# Its id, its name and its user.
+WORDS_OF_A_KEY = 3
+
+
 def decisive(key: ApiKey | None) -> list[str]:
     """Return what decides where a record is listed, as `settle.lua` compares it."""
     if key is None:

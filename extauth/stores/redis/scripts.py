@@ -10,12 +10,13 @@ Command = tuple[str | int, ...]
 
 
 class Script:
-    """A script by its name; Redis knows it by its hash once it was run there."""
+    """A script of one file, or of some in a row; Redis knows it by its hash once it was run there."""
 
     __slots__ = ("_hash",)
 
-    def __init__(self, name: str) -> None:
-        text = (resources.files(__package__) / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    def __init__(self, *names: str) -> None:
+        folder = resources.files(__package__) / "lua"
+        text = "".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
         # That's how Redis names scripts; nothing depends on its strength.
         self._hash = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         _TEXTS[self._hash] = text
@@ -45,7 +46,8 @@ BANS = Script("bans")
 BAN = Script("ban")
 LIFT = Script("lift")
 WORDS = Script("words")
-USAGE = Script("usage")
+USAGE = Script("usage_sums", "usage")
+USAGE_TAKE_IN = Script("usage_sums", "usage_take_in")
 
 
 def with_text(command: Command) -> Command:

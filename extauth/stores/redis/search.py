@@ -5,9 +5,35 @@ from __future__ import annotations
 import orjson
 
 from extauth.stores.redis import layout, scripts
+from extauth.stores.redis.changes import Changes
 from extauth.stores.redis.fields import from_fields
 from extauth.stores.redis.link import RedisLink
+from extauth.stores.redis.places import NOWHERE, WORDS_OF_A_KEY
 from extauth.stores.search import Found, folded
+
+# How many keys are looked at in one trip: other servers' checks come in between.
+_AT_ONCE = 200
+
+
+async def complete_words(link: RedisLink, changes: Changes) -> int:
+    """Index keys that have no words yet. See `SearchableStore`."""
+    keys, words = await link.read(("ZCARD", layout.ALL_KEYS), ("ZCARD", layout.WORDS))
+    if words >= keys * WORDS_OF_A_KEY:
+        return 0
+    completed, score, key_id = 0, "", ""
+    while True:
+        (flat,) = await link.read(scripts.PAGE([layout.ALL_KEYS], score, key_id, _AT_ONCE))
+        if not flat:
+            return completed
+        key_ids = flat[::2]
+        id_words = (layout.word(layout.id_word(key_id), key_id) for key_id in key_ids)
+        (known,) = await link.read(("ZMSCORE", layout.WORDS, *id_words))
+        lacking = [key_id for key_id, score in zip(key_ids, known, strict=True) if score is None]
+        for one in lacking:
+            # In the steps of a change: the key may be changed, or purged, at this moment.
+            await changes.unlist(one, NOWHERE)
+        completed += len(lacking)
+        score, key_id = str(int(float(flat[-1]))), flat[-2]
 
 
 async def search_keys(link: RedisLink, beginning: str, limit: int) -> Found:

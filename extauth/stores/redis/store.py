@@ -36,7 +36,7 @@ from extauth.stores.redis.journal import Journal
 from extauth.stores.redis.link import RedisLink
 from extauth.stores.redis.listing import KeyLists
 from extauth.stores.redis.purging import purge
-from extauth.stores.redis.search import search_keys
+from extauth.stores.redis.search import complete_words, search_keys
 from extauth.stores.redis.shadowed import add_shadowed, read_shadowed
 from extauth.stores.search import Found
 from extauth.stores.shadowed import ShadowedCount
@@ -106,6 +106,10 @@ class RedisKeyStore:
     async def search(self, beginning: str, *, limit: int) -> Found:
         """Return what begins so. See `SearchableStore`."""
         return await search_keys(self._link, beginning, limit)
+
+    async def complete_search(self) -> int:
+        """Index keys of an earlier version. See `SearchableStore`."""
+        return await complete_words(self._link, self._changes)
 
     async def count(self) -> int:
         """Return how many records there are."""

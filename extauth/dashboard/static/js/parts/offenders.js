@@ -19,6 +19,7 @@ export function offenderTable(offenders, onDone) {
     [
       { title: "Who", cell: ({ subject }) => h("span", { class: "mono" }, subject) },
       { title: "Failures", right: true, cell: ({ failures }) => number(failures) },
+      { title: "Why", cell: ({ reasons }) => h("span", { class: "soft" }, why(reasons)) },
       { title: "Last", cell: ({ last_failed_at: at }) => ago(at) },
       holds("extauth:bans:write") && {
         title: "Actions",
@@ -29,6 +30,13 @@ export function offenderTable(offenders, onDone) {
     offenders,
     { key: ({ subject }) => subject },
   );
+}
+
+/** Return why keys were refused, the most frequent reason first. */
+function why(reasons) {
+  return Object.entries(reasons)
+    .map(([reason, failures]) => `${reason} (${number(failures)})`)
+    .join(", ");
 }
 
 function whomOf(subject) {
