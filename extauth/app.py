@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -55,6 +56,8 @@ from extauth.throttle.opening import open_leases
 from extauth.throttle.releases import Releases
 from extauth.usage.opening import count_usage
 
+AnyTracker = TypeVar("AnyTracker", UseTracker, ShadowTracker)
+
 
 @dataclass(slots=True, kw_only=True)
 class App:
@@ -86,21 +89,28 @@ class App:
 
 @asynccontextmanager
 async def open_app(
-    settings: Settings, *, lines: LineWriter, clock: Clock | None = None, trims_audit: bool = True
+    settings: Settings,
+    *,
+    lines: LineWriter,
+    clock: Clock | None = None,
+    trims_audit: bool = True,
+    patience_seconds: float = 0.0,
 ) -> AsyncIterator[App]:
     """Open a server's parts, with the tasks that keep them current. Raises StoreError and ConfigError.
 
     Of several processes on one store one is enough that `trims_audit`: that keeps the audit log within its
-    retention, and has all keys found by a search.
+    retention, and has all keys found by a search. An embedded store that another server is about to let go of
+    is waited for that long.
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         health = Health("keys", "limits", advisory=("config",), on_change=log_change)
         management = await stack.enter_async_context(open_key_management(settings, clock=clock))
         claims, ends = Claims(), LeaseCounts()
-        limits, shared = await _open_limits(
-            stack, settings, management.store, clock, health=health, claims=claims, ends=ends
-        )
+        limits = MemoryLimitStore()
+        if settings.store.is_embedded:
+            await _keep_limits(stack, settings, limits, clock, health, patience_seconds=patience_seconds)
+        shared = await _open_shared_limits(stack, settings, clock, health, claims=claims, ends=ends)
         records = await _open_records(stack, settings, management.store, health, shared)
         management.service.on_change = records.forget
         leases, queue, without_store = open_leases(stack, limits, shared, clock=clock, counts=ends)
@@ -108,7 +118,7 @@ async def open_app(
         parts = Parts(
             management=management,
             keys=_key_directory(stack, settings, management, records, abuse, clock=clock),
-            uses=_note_uses(stack, management.store),
+            uses=_running(stack, UseTracker(management.store)),
             usage=await stack.enter_async_context(open_usage(settings.store)),
             limits=limits,
             shared=shared,
@@ -122,11 +132,19 @@ async def open_app(
         )
         counts = CheckCounts(DIALECTS)
         recorder = _recorder(stack, settings, counts, lines, parts)
-        trimming = AuditTrimming(management.store, clock, settings.audit.retention)
-        if trims_audit:
-            spawn(stack, trimming.run())
-            spawn(stack, complete_search(management.store))
+        trimming = _tend(stack, settings, management.store, clock, alone=trims_audit)
         yield _put_together(settings, parts, health, recorder, counts, records=records, trimming=trimming)
+
+
+def _tend(
+    stack: AsyncExitStack, settings: Settings, store: KeyStore, clock: Clock, *, alone: bool
+) -> AuditTrimming:
+    """Do what one process does for all that share its store, if it is the one."""
+    trimming = AuditTrimming(store, clock, settings.audit.retention)
+    if alone:
+        spawn(stack, trimming.run())
+        spawn(stack, complete_search(store))
+    return trimming
 
 
 def _put_together(
@@ -178,24 +196,6 @@ def _responder(settings: Settings, parts: Parts, made: Configured, recorder: Rec
     )
 
 
-async def _open_limits(
-    stack: AsyncExitStack,
-    settings: Settings,
-    store: KeyStore,
-    clock: Clock,
-    *,
-    health: Health,
-    claims: Claims,
-    ends: LeaseCounts,
-) -> tuple[MemoryLimitStore, SharedLimitStore | None]:
-    limits = MemoryLimitStore()
-    if store.is_shared:
-        return limits, await _open_shared_limits(stack, settings, clock, health, claims=claims, ends=ends)
-    # Before all else, because it is what refuses a second server on the same file.
-    await _keep_limits(stack, settings, limits, clock, health)
-    return limits, None
-
-
 def _recorder(
     stack: AsyncExitStack, settings: Settings, counts: CheckCounts, lines: LineWriter, parts: Parts
 ) -> Recorder:
@@ -206,7 +206,7 @@ def _recorder(
         level=settings.log.level,
         allowed_sample=settings.log.allowed_sample,
         uses=parts.uses,
-        shadows=_note_shadowed(stack, parts.management.store),
+        shadows=_running(stack, ShadowTracker(parts.management.store)),
         usage=count_usage(stack, parts.usage, parts.claims, parts.clock) if settings.usage.enabled else None,
         keys=settings.keys.cache.records,
     )
@@ -216,11 +216,11 @@ def _recorder(
     return recorder
 
 
-def _note_shadowed(stack: AsyncExitStack, store: KeyStore) -> ShadowTracker:
-    shadows = ShadowTracker(store)
-    stack.push_async_callback(shadows.close)
-    spawn(stack, shadows.run())
-    return shadows
+def _running(stack: AsyncExitStack, tracker: AnyTracker) -> AnyTracker:
+    """Have it write what it notes, until the stack is left."""
+    stack.push_async_callback(tracker.close)
+    spawn(stack, tracker.run())
+    return tracker
 
 
 async def _open_records(
@@ -278,13 +278,6 @@ async def _keep_bans(
     return abuse
 
 
-def _note_uses(stack: AsyncExitStack, store: KeyStore) -> UseTracker:
-    uses = UseTracker(store)
-    stack.push_async_callback(uses.close)
-    spawn(stack, uses.run())
-    return uses
-
-
 async def _watch_keys(
     stack: AsyncExitStack, store: KeyStore, records: KeyRecords[Caller], health: Health
 ) -> None:
@@ -310,9 +303,16 @@ async def _watch_keys(
 
 
 async def _keep_limits(
-    stack: AsyncExitStack, settings: Settings, limits: MemoryLimitStore, clock: Clock, health: Health
+    stack: AsyncExitStack,
+    settings: Settings,
+    limits: MemoryLimitStore,
+    clock: Clock,
+    health: Health,
+    *,
+    patience_seconds: float,
 ) -> None:
-    archive = await open_bucket_archive(settings.store)
+    """Count in this process. Before all else, because it is what refuses a second server on the same file."""
+    archive = await open_bucket_archive(settings.store, patience_seconds=patience_seconds)
     write_behind = WriteBehind(
         limits,
         archive,
@@ -334,7 +334,10 @@ async def _open_shared_limits(
     *,
     claims: Claims,
     ends: LeaseCounts,
-) -> SharedLimitStore:
+) -> SharedLimitStore | None:
+    """Open the limits in the store that servers share, if that is one."""
+    if settings.store.is_embedded:
+        return None
     shared = await open_shared_limits(
         settings.store,
         clock,

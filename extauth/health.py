@@ -12,6 +12,9 @@ from typing import Protocol
 import structlog
 
 STARTING = "starting"
+STOPPING = "stopping"
+# The part that is named once the server stops, and only then.
+_SERVER = "server"
 
 
 class Readiness(Protocol):
@@ -51,6 +54,10 @@ class Health:
             self._problems[part] = problem
             if part not in self._advisory:
                 self._on_change(part, problem)
+
+    def stop(self) -> None:
+        """Be ready no more, because the server stops: nothing that failed, so nobody hears of it."""
+        self._problems[_SERVER] = STOPPING
 
     @property
     def ready(self) -> bool:

@@ -29,6 +29,7 @@ from extauth.stores.base import (
 )
 from extauth.stores.search import Found, folded
 from extauth.stores.shadowed import Place, ShadowedCount, oldest_kept, place_among
+from extauth.throttle.memory import Kept
 from tests.fake_bans import MemoryBans
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -315,6 +316,7 @@ class MemoryArchive:
 
     def __init__(self) -> None:
         self.rows: dict[str, BucketState] = {}
+        self.leases: Sequence[Kept] = ()
         self.writes = 0
         self.closed = False
         self.failure: StoreError | None = None
@@ -334,6 +336,17 @@ class MemoryArchive:
         for bucket in forgotten:
             self.rows.pop(bucket, None)
         self.rows.update(states)
+
+    async def keep_leases(self, kept: Sequence[Kept]) -> None:
+        """Keep the leases that are held at the end of a process. See `BucketArchive`."""
+        if self.failure is not None:
+            raise self.failure
+        self.leases = kept
+
+    async def take_leases(self) -> Sequence[Kept]:
+        """Return the leases that were kept. See `BucketArchive`."""
+        taken, self.leases = self.leases, ()
+        return taken
 
     async def close(self) -> None:
         """Note that nobody may write any more."""

@@ -15,7 +15,7 @@ from extauth.completion.inbox import Inbox
 from extauth.completion.signals import Counters
 from extauth.completion.sources import Sources
 from extauth.dialects.base import Answer, RequestHead
-from extauth.server.connections import SWEEP_EVERY_SECONDS, Connections
+from extauth.server.connections import SWEEP_EVERY_SECONDS, Connections, has_unread
 from extauth.server.framing import Framing, FramingError, examine
 from extauth.server.heads import HeadCollector
 from extauth.server.refusals import Refusal, refuse
@@ -97,6 +97,7 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
         self._framing = _PLAIN
         self._body = bytearray()
         self._in_message = self._ending = self._deaf = False
+        self._draining = self._connections.draining
         self._read: list[bytes] = []  # the bodies that the parser found in one read
         self._familiar: FamiliarHead | None = None
         self._fed = 0  # bytes of the reads that ended inside this message
@@ -203,7 +204,7 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
             upgrade=parser.should_upgrade(),
         )
         # Unlike a check's, a body is read here to its end.
-        self._framing = framing._replace(last=not keep, unread=False)
+        self._framing = framing._replace(last=not keep or self._draining, unread=False)
         answer = self._unwanted(head)
         if answer is not None:
             raise _RefusedError(answer)
@@ -298,18 +299,34 @@ class CompletionProtocol(HeadCollector, asyncio.Protocol):
         limits = self._connections.limits
         waited = now - self._since
         if self._gone_by is not None or self._deaf:
-            over = now > self._gone_by if self._gone_by is not None else waited > limits.head_seconds
-            if over and self._transport is not None:
-                self._transport.abort()
+            if now > self._gone_by if self._gone_by is not None else waited > limits.head_seconds:
+                self.abort()
         elif self._in_message:
             if waited > limits.head_seconds + SWEEP_EVERY_SECONDS:
                 self._refuse(refuse(Refusal.REQUEST_TIMEOUT))
         elif waited > limits.idle_seconds:
             self._end()
 
+    def drain(self) -> None:
+        """The server stops: say so with the next answer, and close behind it."""
+        self._draining = True
+        self._familiar = None
+
+    def end_if_idle(self) -> None:
+        """Close unless a report is being read, or waits to be."""
+        transport = self._transport
+        if not (self._in_message or self._ending or transport is None or has_unread(transport)):
+            self._end()
+
     def shutdown(self) -> None:
         """Close, once what was answered is written."""
         self._end()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._ending = True
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def _from_head(head: RequestHead) -> bytes:

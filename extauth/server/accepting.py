@@ -4,6 +4,8 @@ Left to itself uvloop takes all that wait as soon as it wakes: of sixteen connec
 once, one of four workers gets fifteen, and keeps them for as long as the proxy does. Here a worker takes one
 at a time, and holds back for a moment while another one has fewer. Nobody waits for one that is busy or stuck
 for longer than that moment. `docs/workers.md` says why there is no SO_REUSEPORT.
+
+Who closes a listening socket has the kernel reset the connections that wait in it; so they are taken first.
 """
 
 from __future__ import annotations
@@ -46,21 +48,32 @@ class Acceptor:
         # Taken, and not counted among the connections yet.
         self._arriving: set[asyncio.Task[object]] = set()
         self._later: asyncio.TimerHandle | None = None
+        self._backlog = 0  # how many may wait
 
     def start(self, backlog: int) -> None:
         """Begin. Listening again does no harm where another worker has begun before."""
+        self._backlog = backlog
         self._listener.setblocking(False)
         self._listener.listen(backlog)
         self.note()
         self._loop.add_reader(self._listener, self._look)
 
     def close(self) -> None:
-        """Take no more; those that wait are left to the other workers."""
+        """Take those that wait, and no more: nobody knows whether another process would. Once is enough."""
+        if self._listener.fileno() < 0:
+            return
+        self._loop.remove_reader(self._listener)
+        for _ in range(self._backlog):
+            if not self._take():
+                break
         if self._later is not None:
             self._later.cancel()
-        self._loop.remove_reader(self._listener)
-        self._board.note(self._worker)
         self._listener.close()
+        self._board.note(self._worker)
+
+    async def settle(self) -> None:
+        """Wait until all that were taken are connections."""
+        await asyncio.gather(*self._arriving, return_exceptions=True)
 
     def note(self) -> int:
         """Tell the other workers how many connections this one has."""
@@ -85,20 +98,24 @@ class Acceptor:
         self._loop.add_reader(self._listener, self._look)
         self._take()
 
-    def _take(self) -> None:
+    def _take(self) -> bool:
+        """Take one; tell whether more may wait."""
         try:
             accepted, _ = self._listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # another worker was quicker, or the client left
+        except ConnectionAbortedError:
+            return True  # that client left
+        except (BlockingIOError, InterruptedError):
+            return False  # another worker was quicker
         except OSError:
             # Those that wait go on waiting; asking for them again and again would use the processor up.
             self._rest(RETRY_SECONDS)
-            return
+            return False
         accepted.setblocking(False)
         task: asyncio.Task[object] = self._loop.create_task(self._hand_over(accepted))
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
         self.note()
+        return True
 
     async def _hand_over(self, accepted: socket.socket) -> None:
         try:

@@ -29,6 +29,8 @@ from extauth.settings.throttle import ThrottleSettings, check_token
 _SETTING = "listen.completion"
 # How often a port is looked for that is free both for connections and for datagrams.
 _ATTEMPTS = 20
+# How long reports that are being read may take at the end, in seconds.
+_LAST_SECONDS = 1.0
 
 
 class CompletionSockets(NamedTuple):
@@ -38,8 +40,26 @@ class CompletionSockets(NamedTuple):
     datagrams: socket.socket
 
     @classmethod
-    def bind(cls, address: Address) -> CompletionSockets:
-        """Take the address. Raises ConfigError, naming the setting to change."""
+    def bind(
+        cls,
+        address: Address,
+        *,
+        listener: socket.socket | None = None,
+        datagrams: socket.socket | None = None,
+    ) -> CompletionSockets:
+        """Take the address, but for what is there already.
+
+        Raises ConfigError, naming the setting to change.
+        """
+        if listener is None and datagrams is None:
+            return cls._bind_both(address)
+        return cls(
+            listener or bind(_SETTING, address),
+            datagrams or bind(_SETTING, address.for_datagrams(), socket.SOCK_DGRAM),
+        )
+
+    @classmethod
+    def _bind_both(cls, address: Address) -> CompletionSockets:
         for attempt in range(_ATTEMPTS):
             listener = bind(_SETTING, address)
             beside = address.for_datagrams()
@@ -85,6 +105,14 @@ class CompletionListener:
     def note(self) -> None:
         """Tell the other workers how many connections this one has."""
         self._acceptor.note()
+
+    async def drain(self) -> None:
+        """Take what waits, let connections go when nothing is reported on them, then close."""
+        self._acceptor.close()
+        await self._acceptor.settle()
+        self.connections.drain()
+        await self.connections.are_gone(_LAST_SECONDS, idle_go=True)
+        self.close()
 
     def close(self) -> None:
         """Take no more, and hand over what was answered, or came as a datagram."""

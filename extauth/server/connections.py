@@ -7,6 +7,11 @@ it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import socket
+import struct
+import termios
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +19,8 @@ from email.utils import formatdate
 from typing import Protocol
 
 SWEEP_EVERY_SECONDS = 1.0
+# How often connections that drain are looked at, in seconds.
+_LOOK_EVERY_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,27 @@ class Connection(Protocol):
     def expire(self, now: float) -> None:
         """End the connection if it has been idle, slow or deaf for too long."""
         ...
+
+    def drain(self) -> None:
+        """End the connection with the next answer, and say so in it."""
+        ...
+
+    def end_if_idle(self) -> None:
+        """End the connection unless something was asked, or may have been."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        ...
+
+
+def has_unread(transport: asyncio.BaseTransport) -> bool:
+    """Tell whether something has come that was not read yet: it would be lost with the connection."""
+    inner: socket.socket | None = transport.get_extra_info("socket")
+    if inner is None or inner.fileno() < 0:
+        return False
+    (waiting,) = struct.unpack("i", fcntl.ioctl(inner.fileno(), termios.FIONREAD, b"\0" * 4))
+    return bool(waiting)
 
 
 class Outbox:
@@ -79,8 +107,12 @@ class Connections:
         self.date_line = b""
         self.accepted = 0
         self.refused: Counter[str] = Counter()
+        self.draining = False
         self._open: set[Connection] = set()
         self._turned_away: set[Connection] = set()
+        # While it drains: those that were there before, and that one of them, or the very last, has ended.
+        self._kept: set[Connection] = set()
+        self._one_ended = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -98,6 +130,54 @@ class Connections:
         """Forget a connection that has ended."""
         self._open.discard(connection)
         self._turned_away.discard(connection)
+        if self.draining and (connection in self._kept or not (self._open or self._turned_away)):
+            self._kept.discard(connection)
+            self._one_ended.set()
+
+    def drain(self) -> None:
+        """Have each connection end with its next answer."""
+        self.draining = True
+        self._kept = set(self._open)
+        for connection in self._open:
+            connection.drain()
+
+    async def rest(self, quiet: float, *, within: float) -> float:
+        """Wait until those that were there are in use no more, and return how many seconds that took.
+
+        That is: until all of them have ended, or none has for `quiet` seconds, and for `within` at most.
+        """
+        loop = asyncio.get_running_loop()
+        began = last = loop.time()
+        while self._kept and (left := min(last + quiet, began + within) - loop.time()) > 0:
+            self._one_ended.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._one_ended.wait(), left)
+                last = loop.time()
+        return loop.time() - began
+
+    async def are_gone(self, within: float, *, idle_go: bool = False) -> bool:
+        """Wait until none is left, for so many seconds at most; tell whether that is so.
+
+        Until then the idle ones go where `idle_go` says so. Only for those that drain.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while self._open or self._turned_away:
+            if idle_go:
+                for connection in tuple(self._open):
+                    connection.end_if_idle()
+            self._one_ended.clear()
+            left = deadline - loop.time()
+            if left <= 0:
+                return False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._one_ended.wait(), min(left, _LOOK_EVERY_SECONDS))
+        return True
+
+    def cut(self) -> None:
+        """Cut all that are left."""
+        for connection in (*self._open, *self._turned_away):
+            connection.abort()
 
     def sweep(self, now: float, wall_seconds: float) -> None:
         """Move the time on, renew the Date line (RFC 9110 section 6.6.1), end what has waited too long."""

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from extauth.errors import ConfigError
 from extauth.health import Health
-from extauth.server.listeners import SHUTDOWN_SECONDS
+from extauth.server.draining import LAST_SECONDS, WRITING_SECONDS, Patience
 from extauth.server.slot import Shared, Slot, State
 from extauth.settings.model import Settings
 
@@ -19,8 +19,6 @@ from extauth.settings.model import Settings
 REFRESH_SECONDS = 0.25
 # How long they may take to go by new settings before that is told, in seconds.
 SETTINGS_SECONDS = 5.0
-# How long workers may take to end, in seconds: their last checks, then their last log lines and key uses.
-END_SECONDS = SHUTDOWN_SECONDS + 3.0
 
 
 class Fleet:
@@ -63,7 +61,18 @@ class Fleet:
         for slot in self._slots:
             slot.stop()
         if self._killing is None:
-            self._killing = asyncio.get_running_loop().call_later(END_SECONDS, self._kill)
+            self._kill_within(Patience.of(self._shared.settings.listen.drain).to_drain + WRITING_SECONDS)
+
+    def hasten(self) -> None:
+        """Have workers that were told to stop answer at once what was asked, or cut it off."""
+        for slot in self._slots:
+            slot.hasten()
+        self._kill_within(LAST_SECONDS + WRITING_SECONDS)
+
+    def _kill_within(self, seconds: float) -> None:
+        if self._killing is not None:
+            self._killing.cancel()
+        self._killing = asyncio.get_running_loop().call_later(seconds, self._kill)
 
     async def close(self) -> None:
         """End what still runs, whatever came up."""

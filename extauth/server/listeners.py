@@ -1,4 +1,4 @@
-"""The listeners: how their addresses are taken, and the uvicorn servers of those for checks and admin."""
+"""The listeners: how their addresses are taken, and the uvicorn server of the one for admin."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,14 +15,15 @@ from starlette.types import ASGIApp
 from extauth.app import App
 from extauth.clock import MICROSECONDS, Clock
 from extauth.errors import ConfigError
-from extauth.server.asgi import CheckApp
+from extauth.server.accepting import Acceptor
+from extauth.server.board import Board
 from extauth.server.connections import SWEEP_EVERY_SECONDS, ConnectionLimits, Connections
 from extauth.server.protocol import CheckProtocol
 from extauth.settings.model import Address, Settings
 
 BACKLOG = 2_048
-# How long checks under way may take to finish once the server is told to stop, in seconds.
-SHUTDOWN_SECONDS = 5
+# How long requests of the admin listener may take to finish once it is told to stop, in seconds.
+_ADMIN_SECONDS = 2
 
 
 class Server(uvicorn.Server):
@@ -57,25 +57,19 @@ async def sweep(connections: Connections, clock: Clock) -> None:
         await asyncio.sleep(SWEEP_EVERY_SECONDS)
 
 
-def check_server(app: App, connections: Connections) -> Server:
-    """Return the server of the check listener."""
-
-    def connect(*, server_state: Any, **_unused: Any) -> CheckProtocol:
-        return CheckProtocol(responder=app.responder, connections=connections, server_state=server_state)
-
-    protocol: Callable[..., asyncio.Protocol] = connect
-    return Server(
-        uvicorn.Config(
-            CheckApp(app.responder),
-            http=protocol,  # type: ignore[arg-type]  # uvicorn only calls it
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
+def accept_checks(
+    listener: socket.socket, app: App, connections: Connections, *, worker: int, board: Board
+) -> Acceptor:
+    """Take connections of proxies from now on. `board` is how the workers of a server share them evenly."""
+    acceptor = Acceptor(
+        listener,
+        worker=worker,
+        board=board,
+        connections=connections,
+        connect=lambda: CheckProtocol(responder=app.responder, connections=connections),
     )
+    acceptor.start(BACKLOG)
+    return acceptor
 
 
 def admin_server(application: ASGIApp, settings: Settings) -> Server:
@@ -92,7 +86,7 @@ def admin_server(application: ASGIApp, settings: Settings) -> Server:
             access_log=False,
             server_header=False,
             timeout_keep_alive=round(settings.listen.idle_timeout.total_seconds()),
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            timeout_graceful_shutdown=_ADMIN_SECONDS,
         )
     )
 

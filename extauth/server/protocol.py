@@ -1,4 +1,4 @@
-"""HTTP/1.1 of the check listener: a protocol class for uvicorn's `http=`, on httptools.
+"""HTTP/1.1 of the check listener: an asyncio protocol on httptools.
 
 It answers in the parser's callbacks and spends nothing on ASGI's scopes, tasks and events, which cost more
 than a check does. llhttp refuses what smuggles requests (bare LF, obs-fold, two lengths, length with chunks);
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, cast
+from typing import cast
 
 import httptools
 
 from extauth.dialects.base import Answer, RequestHead
-from extauth.server.connections import SWEEP_EVERY_SECONDS, Connections
+from extauth.server.connections import SWEEP_EVERY_SECONDS, Connections, has_unread
 from extauth.server.familiar import Form, Question
 from extauth.server.framing import FramedRequest, Framing, FramingError, examine
 from extauth.server.heads import HeadCollector
@@ -35,16 +35,16 @@ _PLAIN = Framing()
 
 
 class CheckProtocol(HeadCollector, asyncio.Protocol):
-    """One connection of a proxy. See `uvicorn.Config(http=…)` for who constructs it."""
+    """One connection of a proxy."""
 
     __slots__ = (
-        "_abandon", "_active", "_answer", "_begin", "_between", "_connections", "_deaf_since", "_due",
-        "_ending", "_form", "_gone_by", "_idle_since", "_learn", "_parser", "_paused", "_pending", "_put",
-        "_queue", "_read", "_reads_on", "_refusal", "_rest", "_server_connections", "_transport",
-        "_unfinished", "_unfinished_since", "_unread", "_waits", "_whole",
+        "_abandon", "_active", "_answer", "_begin", "_between", "_connections", "_deaf_since", "_draining",
+        "_due", "_ending", "_form", "_gone_by", "_idle_since", "_learn", "_parser", "_paused", "_pending",
+        "_put", "_queue", "_read", "_reads_on", "_refusal", "_rest", "_transport", "_unfinished",
+        "_unfinished_since", "_unread", "_waits", "_whole",
     )  # fmt: skip
 
-    def __init__(self, *, responder: Responder, connections: Connections, server_state: Any) -> None:
+    def __init__(self, *, responder: Responder, connections: Connections) -> None:
         super().__init__(connections.limits)
         self._read = responder.read
         self._learn = responder.familiar.learn
@@ -53,8 +53,6 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._begin = responder.begin
         self._abandon = responder.abandon
         self._connections = connections
-        # uvicorn waits at shutdown until it is empty.
-        self._server_connections: set[Any] = server_state.connections
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)
         # The message being read.
@@ -73,6 +71,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._queue: deque[FramedRequest] = deque()
         self._refusal: Refusal | None = None  # to be written after the answers that are due
         # The life of the connection.
+        self._draining = connections.draining  # its next answer is its last, unless more was asked by then
         self._active = True
         self._idle_since = connections.now
         self._ending = False  # no further request is read
@@ -85,13 +84,11 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         # uvloop's transports are asyncio's in all but the base class.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_HIGH_WATER)
-        self._server_connections.add(self)
         if not self._connections.add(self):
             self._refuse(Refusal.TOO_MANY_CONNECTIONS)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Forget the connection; a verification under way goes on for those who ask next."""
-        self._server_connections.discard(self)
         self._connections.discard(self)
         self._transport = None
         self._ending = True
@@ -139,6 +136,12 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         self._whole = data if self._between else None
         self._between = False
+        self._feed(data)
+        self._whole = None
+        if self._draining:
+            self._go_on()
+
+    def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -152,7 +155,6 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
             self._bound_unfinished_head(data)
         else:
             self._between = data.endswith(_HEAD_END)
-        self._whole = None
 
     def pause_writing(self) -> None:
         """The peer doesn't read its answers: stop reading its requests."""
@@ -182,7 +184,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
             and b"host" in headers
             and len(headers) < _PLAIN_LINES
             and not parser.should_upgrade()
-            and not (self._repeated or self._unfinished or self._waits or self._ending)
+            and not (self._repeated or self._unfinished or self._waits or self._ending or self._draining)
         ):
             question = self._read(head)
             if isinstance(question, Question):
@@ -199,7 +201,10 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         if isinstance(answer, Answer):
             self._write(answer, question.method, framing)
         else:
-            self._wait_for(answer, question.method, framing)
+            self._waits = True
+            self._due = (question.method, framing)
+            self._pending = answer
+            self._begin(answer, self._answered)
 
     def _look_closer(self, head: RequestHead) -> None:
         """Judge a head that is not plain; then answer it, or let it wait for its turn."""
@@ -221,7 +226,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         if self._waits:
             # No more than one piece of a read can wait here, so the queue needs no bound of its own.
             self._pause_reading()
-        else:
+        elif not self._draining:  # else once it is clear which request is the last one
             self._go_on()
 
     def _go_on(self) -> None:
@@ -237,7 +242,9 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         if self._queue or self._waits or self._transport is None or self._gone_by is not None:
             return
         if self._refusal is not None:
-            self._write_refusal(self._refusal)
+            refusal, self._refusal = self._refusal, None
+            self._write(refuse(refusal), b"", Framing(last=True))
+            self._end(linger=True)
         elif self._ending:
             self._end()
         elif self._rest:
@@ -245,12 +252,6 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         else:
             self._paused = False
             self._transport.resume_reading()
-
-    def _wait_for(self, pending: Pending, method: bytes, framing: Framing) -> None:
-        self._waits = True
-        self._due = (method, framing)
-        self._pending = pending
-        self._begin(pending, self._answered)
 
     def _answered(self, answer: Answer) -> None:
         self._pending = None
@@ -266,6 +267,9 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
             self._transport.pause_reading()
 
     def _write(self, answer: Answer, method: bytes, framing: Framing) -> None:
+        if self._draining and not (self._queue or self._rest or self._in_head or self._refusal):
+            framing = framing._replace(last=True)
+            self._ending = True
         if self._transport is not None:
             self._put(self._transport, to_bytes(answer, method, framing, self._connections.date_line))
 
@@ -276,15 +280,8 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)  # what was read of it may be large
         self._begin_head()
         self._rest = b""
-        if self._waits:
-            self._refusal = refusal
-        else:
-            self._write_refusal(refusal)
-
-    def _write_refusal(self, refusal: Refusal) -> None:
-        self._refusal = None
-        self._write(refuse(refusal), b"", Framing(last=True))
-        self._end(linger=True)
+        self._refusal = refusal
+        self._go_on()
 
     def _end(self, *, linger: bool = False) -> None:
         """Close once the output is written.
@@ -320,12 +317,9 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
     def expire(self, now: float) -> None:
         """End the connection if it has been idle, slow or deaf for too long. Called by the sweep."""
         limits = self._connections.limits
-        if self._gone_by is not None:
-            if now > self._gone_by:
-                self._abort()
-        elif self._deaf_since is not None:
-            if now - self._deaf_since > limits.head_seconds:
-                self._abort()
+        if self._gone_by is not None or self._deaf_since is not None:
+            if now > (self._gone_by or (self._deaf_since or 0.0) + limits.head_seconds):
+                self.abort()
         elif self._pending is not None:
             return
         elif self._in_head:
@@ -338,13 +332,19 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         elif now - self._idle_since > limits.idle_seconds:
             self._end()
 
-    def _abort(self) -> None:
+    def drain(self) -> None:
+        """The server stops: say so with the next answer, and close behind it."""
+        self._draining = True
+        self._form = None  # what is familiar is answered at once, by which it isn't known to be the last
+
+    def end_if_idle(self) -> None:
+        """Close if nobody asked for anything; what has come and wasn't read yet is answered first."""
+        busy = self._waits or self._queue or self._rest or self._in_head or self._ending
+        if not (busy or self._transport is None or has_unread(self._transport)):
+            self._end()
+
+    def abort(self) -> None:
+        """Cut the connection."""
         self._ending = True
         if self._transport is not None:
             self._transport.abort()
-
-    def shutdown(self) -> None:
-        """Finish what was asked, then close: uvicorn calls this when the server stops."""
-        self._ending = True
-        if not self._waits:
-            self._end()

@@ -12,6 +12,7 @@ from extauth.app import App
 from extauth.configured import configure
 from extauth.errors import ConfigError
 from extauth.reload import Change, change_to, put_in_force
+from extauth.server.systemd import Notifier
 from extauth.server.watching import ConfigWatch
 from extauth.settings.load import config_file, load_from_environment
 from extauth.settings.model import Settings
@@ -25,7 +26,8 @@ async def _to_nobody(_settings: Settings) -> None:
 class Reloader:
     """Puts settings in force that have no mistake, and keeps those in force otherwise.
 
-    `hand_on` gets those that are in force now, and returns once others who are to go by them do so.
+    `hand_on` gets those that are in force now, and returns once others who are to go by them do so. The
+    `notifier` tells of the beginning and the end of each reload.
     """
 
     def __init__(
@@ -34,15 +36,18 @@ class Reloader:
         load: Callable[[], Settings],
         *,
         hand_on: Callable[[Settings], Awaitable[None]] = _to_nobody,
+        notifier: Notifier | None = None,
     ) -> None:
         self._app = app
         self._load = load
         self._hand_on = hand_on
+        self._notifier = notifier or Notifier()
         self._last = app.settings
         self._log = structlog.get_logger("extauth.config")
 
     async def reload(self) -> None:
         """Load once, and do what is to be done about it. Never raises: the server goes on as it is."""
+        self._notifier.reloading()
         try:
             # Reading and compiling take a while where there are many routes: checks go on meanwhile.
             settings = await asyncio.to_thread(self._load)
@@ -80,6 +85,7 @@ class Reloader:
     def _tell(self, outcome: ReloadOutcome, problem: str) -> None:
         self._app.reloads.count(outcome)
         self._app.health.report("config", problem)
+        self._notifier.ready()
 
 
 class ConfigSource:

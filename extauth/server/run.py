@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,17 +14,19 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
-from extauth import __version__
 from extauth.app import App, open_app
 from extauth.clock import SystemClock
 from extauth.completion.datagrams import KernelDrops
 from extauth.server.admin import admin_listener
 from extauth.server.board import Board
-from extauth.server.completion import CompletionSockets, listen_for_completions
-from extauth.server.listeners import Server, admin_server, bind, check_server, connections_for, name_of, sweep
-from extauth.server.process import on_hangup, open_lines, spawn, stop_on_signal
+from extauth.server.completion import listen_for_completions
+from extauth.server.draining import Drain, Patience, Stop, until_stopped
+from extauth.server.listeners import Server, accept_checks, admin_server, connections_for, sweep
+from extauth.server.process import on_hangup, open_lines, spawn
 from extauth.server.reloading import ConfigSource, Reloader
+from extauth.server.sockets import Sockets, announce
 from extauth.server.supervisor import supervise
+from extauth.server.systemd import Handed, Notifier, take_notifier, take_sockets
 from extauth.settings.model import Settings
 from extauth.telemetry.collector import collector_for
 
@@ -34,60 +36,54 @@ def serve(settings: Settings, *, config: Path | None = None) -> None:
 
     `config` is the file that the command line named: settings are loaded again as these were.
     """
-    uvloop.run(_serve(settings, config))
+    handed = take_sockets(os.environ, process_id=os.getpid())
+    notifier = take_notifier(os.environ)
+    uvloop.run(_serve(settings, config, handed, notifier))
 
 
-async def _serve(settings: Settings, config: Path | None) -> None:
+async def _serve(
+    settings: Settings, config: Path | None, handed: Sequence[Handed], notifier: Notifier
+) -> None:
     source = ConfigSource(config)
     on_hangup(source.watch.ask)
-    await (_serve_alone(settings, source) if settings.workers == 1 else supervise(settings, source))
+    sockets = Sockets.take(settings.listen, handed)
+    run = _serve_alone if settings.workers == 1 else supervise
+    await run(settings, source, sockets, notifier)
 
 
-async def _serve_alone(settings: Settings, source: ConfigSource) -> None:
+async def _serve_alone(
+    settings: Settings, source: ConfigSource, sockets: Sockets, notifier: Notifier
+) -> None:
     """Run all listeners in one event loop."""
     async with AsyncExitStack() as stack:
         lines = open_lines(stack, settings)
-        check_socket = bind("listen.check", settings.listen.check)
-        admin_socket = bind("listen.admin", settings.listen.admin)
-        signal_sockets = CompletionSockets.bind(settings.listen.completion)
-        app = await stack.enter_async_context(open_app(settings, lines=lines))
+        patience = Patience.of(settings.listen.drain)
+        app = await stack.enter_async_context(
+            open_app(settings, lines=lines, patience_seconds=patience.whole if sockets.check_is_held else 0.0)
+        )
         # What was made so far lives as long as the process: the collector needn't stop checks to look at it.
         gc.freeze()
         connections = connections_for(settings, app)
         spawn(stack, sweep(connections, SystemClock()))
         completion = listen_for_completions(
-            stack, settings, app, signal_sockets, worker=0, board=Board.make(1)
+            stack, settings, app, sockets.completion, worker=0, board=Board.make(1)
         )
-        app.signals.dropped = KernelDrops(signal_sockets.datagrams).total
-        spawn(stack, source.watch.run(Reloader(app, source.load).reload))
+        app.signals.dropped = KernelDrops(sockets.completion.datagrams).total
+        spawn(stack, source.watch.run(Reloader(app, source.load, notifier=notifier).reload))
         collector = collector_for(app, connections, lines, completion=completion.connections)
-        servers = {
-            check_server(app, connections): check_socket,
-            _admin_server(app, collector): admin_socket,
-        }
-        _stop_on_signal(app, servers)
-        log = structlog.get_logger("extauth")
-        log.info(
-            "started",
-            version=__version__,
-            check=name_of(check_socket),
-            admin=name_of(admin_socket),
-            completion=name_of(signal_sockets.listener),
-            pid=os.getpid(),
-        )
-        await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers.items()))
-        # Not before all checks are answered: those that wait for a slot wait for signals.
-        completion.close()
-        log.info("stopped")
-
-
-def _stop_on_signal(app: App, servers: Iterable[Server]) -> None:
-    def stop() -> None:
-        app.dashboard.close()
-        for server in servers:
-            server.should_exit = True
-
-    stop_on_signal(stop)
+        admin = _admin_server(app, collector)
+        stop = Stop.on_signal()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(admin.serve(sockets=[sockets.admin]))
+            acceptor = accept_checks(sockets.check, app, connections, worker=0, board=Board.make(1))
+            announce(sockets, sockets.names(), notifier)
+            await until_stopped(stop, app, notifier, patience)
+            drain = Drain(acceptor, connections, app.leases, patience, held=sockets.check_is_held)
+            await drain.run(stop)
+            # Not before all checks are answered: those that wait for a slot wait for signals.
+            await completion.drain()
+            admin.should_exit = True
+        structlog.get_logger("extauth").info("stopped")
 
 
 def _admin_server(app: App, collector: Collector) -> Server:

@@ -42,10 +42,14 @@ class State(enum.StrEnum):
 
 @dataclass(slots=True)
 class Shared:
-    """What all workers of a server have in common; `settings` are those in force."""
+    """What all workers of a server have in common; `settings` are those in force.
+
+    A listener that is held by somebody else outlives this server.
+    """
 
     settings: Settings
     listener: socket.socket
+    is_held: bool
     board: Board
     completion: CompletionSockets
     completion_board: Board
@@ -123,6 +127,11 @@ class Slot:
         if self._link is not None:
             self._link.end()
 
+    def hasten(self) -> None:
+        """Have the worker end without waiting for anybody."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGINT)
+
     def kill(self) -> None:
         """End the worker whatever it does."""
         if self._process is not None and self._process.returncode is None:
@@ -190,8 +199,7 @@ class Slot:
                     *safe,
                     "-m",
                     "extauth.server.worker",
-                    str(self.number),
-                    *map(str, inherited),
+                    *map(str, (self.number, int(shared.is_held), *inherited)),
                     stdin=DEVNULL,
                     pass_fds=inherited,
                     start_new_session=True,

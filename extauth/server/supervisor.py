@@ -14,42 +14,41 @@ from contextlib import AsyncExitStack
 import structlog
 from prometheus_client import CollectorRegistry
 
-from extauth import __version__
 from extauth.app import App, open_app
 from extauth.completion.datagrams import KernelDrops
 from extauth.server.admin import admin_listener
 from extauth.server.board import Board
-from extauth.server.completion import CompletionSockets
+from extauth.server.draining import Patience, Stop, until_stopped
 from extauth.server.fleet import Fleet, FleetHealth
-from extauth.server.listeners import Server, admin_server, bind, connections_for, name_of
-from extauth.server.process import open_lines, spawn, stop_on_signal
+from extauth.server.listeners import Server, admin_server, connections_for
+from extauth.server.process import open_lines, spawn
 from extauth.server.reloading import ConfigSource, Reloader
 from extauth.server.reports import SummedCollector, Totals
 from extauth.server.slot import Shared
+from extauth.server.sockets import Sockets, announce
+from extauth.server.systemd import Notifier
 from extauth.settings.model import Settings
 from extauth.telemetry.collector import collector_for
 from extauth.telemetry.lines import LineWriter
 
 
-async def supervise(settings: Settings, source: ConfigSource) -> None:
+async def supervise(settings: Settings, source: ConfigSource, sockets: Sockets, notifier: Notifier) -> None:
     """Run until SIGTERM or SIGINT. Raises ConfigError and StoreError where it or all workers can't start."""
     workers = settings.workers
     async with AsyncExitStack() as stack:
         board = Board.make(workers)
         lines = open_lines(stack, settings, turn=board.turn)
-        check_socket = bind("listen.check", settings.listen.check)
-        admin_socket = bind("listen.admin", settings.listen.admin)
-        completion = CompletionSockets.bind(settings.listen.completion)
         app = await stack.enter_async_context(open_app(settings, lines=lines, trims_audit=False))
         # Each worker would count the same drops: it is one socket.
-        app.signals.dropped = KernelDrops(completion.datagrams).total
+        app.signals.dropped = KernelDrops(sockets.completion.datagrams).total
         gc.freeze()
         totals = Totals()
         shared = Shared(
             settings=share_of(settings, processors=os.cpu_count() or 1),
-            listener=check_socket,
+            listener=sockets.check,
+            is_held=sockets.check_is_held,
             board=board,
-            completion=completion,
+            completion=sockets.completion,
             completion_board=Board.make(workers),
             totals=totals,
             stopping=asyncio.Event(),
@@ -57,19 +56,22 @@ async def supervise(settings: Settings, source: ConfigSource) -> None:
         fleet = Fleet(workers, shared)
         stack.push_async_callback(fleet.close)
         admin = _admin_server(app, fleet, totals, lines)
-        _stop_on_signal(app, fleet, admin)
-        sockets = {"check": check_socket, "admin": admin_socket, "completion": completion.listener}
-        names = {listener: name_of(socket) for listener, socket in sockets.items()}
+        names = sockets.names()
+        stop = Stop.on_signal()
+        spawn(stack, _end_on_signal(stop, fleet, app, notifier))
         await fleet.start()
 
         async def hand_on(settings: Settings) -> None:
             await fleet.go_by(share_of(settings, processors=os.cpu_count() or 1))
 
-        spawn(stack, source.watch.run(Reloader(app, source.load, hand_on=hand_on).reload))
-        log = structlog.get_logger("extauth")
-        log.info("started", version=__version__, **names, pid=os.getpid(), workers=workers)
-        await asyncio.gather(admin.serve(sockets=[admin_socket]), fleet.run())
-        log.info("stopped")
+        reloader = Reloader(app, source.load, hand_on=hand_on, notifier=notifier)
+        spawn(stack, source.watch.run(reloader.reload))
+        announce(sockets, names, notifier, workers=workers)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(admin.serve(sockets=[sockets.admin]))
+            await fleet.run()
+            admin.should_exit = True
+        structlog.get_logger("extauth").info("stopped")
 
 
 def share_of(settings: Settings, *, processors: int) -> Settings:
@@ -99,10 +101,8 @@ def _admin_server(app: App, fleet: Fleet, totals: Totals, lines: LineWriter) -> 
     )
 
 
-def _stop_on_signal(app: App, fleet: Fleet, admin: Server) -> None:
-    def stop() -> None:
-        app.dashboard.close()
-        admin.should_exit = True
-        fleet.stop()
-
-    stop_on_signal(stop)
+async def _end_on_signal(stop: Stop, fleet: Fleet, app: App, notifier: Notifier) -> None:
+    await until_stopped(stop, app, notifier, Patience.of(app.settings.listen.drain))
+    fleet.stop()
+    await stop.hastened.wait()
+    fleet.hasten()

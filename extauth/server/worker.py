@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -29,10 +30,10 @@ from extauth.server.accepting import Acceptor
 from extauth.server.board import Board
 from extauth.server.completion import CompletionListener, CompletionSockets, listen_for_completions
 from extauth.server.connections import Connections
+from extauth.server.draining import Drain, Patience, Stop
 from extauth.server.link import Link
-from extauth.server.listeners import BACKLOG, check_server, connections_for, sweep
-from extauth.server.process import on_hangup, open_lines, spawn, stop_on_signal
-from extauth.server.protocol import CheckProtocol
+from extauth.server.listeners import accept_checks, connections_for, sweep
+from extauth.server.process import on_hangup, open_lines, spawn
 from extauth.server.reports import report_of
 from extauth.settings.model import Settings
 from extauth.telemetry.collector import collector_for
@@ -61,28 +62,21 @@ class Worker:
         self._connections = connections
         self._completion = completion
         self._link = link
-        self._server = check_server(app, connections)
         self._registry = CollectorRegistry()
         self._registry.register(collector_for(app, connections, lines, completion=completion.connections))
-        self._acceptor: Acceptor | None = None
 
-    async def run(self, listener: socket.socket, board: Board, stopping: asyncio.Event) -> None:
+    async def run(self, inherited: Inherited, stop: Stop) -> None:
         """Answer checks until told to stop, then until those under way are answered."""
-        acceptor = Acceptor(
-            listener, worker=self._number, board=board, connections=self._connections, connect=self._connect
-        )
+        listener, board, held = inherited.listener, inherited.board, inherited.is_held
+        acceptor = accept_checks(listener, self._app, self._connections, worker=self._number, board=board)
+        patience = Patience.of(self._app.settings.listen.drain)
         async with asyncio.TaskGroup() as group:
-            acceptor.start(BACKLOG)
             self.report()
-            reporting = group.create_task(self._report_on(acceptor))
-            # It has no socket of its own: the acceptor gives it its connections.
-            serving = group.create_task(self._server.serve(sockets=[]))
-            await stopping.wait()
-            acceptor.close()
-            self._server.should_exit = True
-            await serving
+            reporting = group.create_task(self._report_on(acceptor, stop))
+            await stop.asked.wait()
+            await Drain(acceptor, self._connections, self._app.leases, patience, held=held).run(stop)
             # Not before: checks that wait for a slot wait for signals.
-            self._completion.close()
+            await self._completion.drain()
             reporting.cancel()
         # What was counted to the end isn't lost with the process.
         self.report()
@@ -94,22 +88,16 @@ class Worker:
             asked=asked, problems=dict(self._app.health.parts), families=report_of(self._registry)
         )
 
-    async def _report_on(self, acceptor: Acceptor) -> None:
+    async def _report_on(self, acceptor: Acceptor, stop: Stop) -> None:
         while True:
             await asyncio.sleep(REPORT_EVERY_SECONDS)
-            acceptor.note()
-            self._completion.note()
+            if not stop.asked.is_set():
+                acceptor.note()
+                self._completion.note()
             self.report()
             await self._link.flush()
 
-    def _connect(self) -> CheckProtocol:
-        return CheckProtocol(
-            responder=self._app.responder,
-            connections=self._connections,
-            server_state=self._server.server_state,
-        )
-
-    async def obey(self, stopping: asyncio.Event) -> None:
+    async def obey(self, stop: Stop) -> None:
         """Do what the supervisor says, until it says no more: then it has ended, or wants this to end."""
         try:
             async for message in self._link.messages():
@@ -120,7 +108,7 @@ class Worker:
         except EOFError:
             pass  # it ended in the middle of its settings
         finally:
-            stopping.set()
+            stop.asked.set()
 
     async def _go_by(self, settings: Settings) -> bool:
         """Go by other settings; tell whether that worked. Else a worker that begins with them is better."""
@@ -135,6 +123,7 @@ class Worker:
 class Inherited(NamedTuple):
     """What a worker has from its supervisor, beside the link to it."""
 
+    is_held: bool
     listener: socket.socket
     board: Board
     completion: CompletionSockets
@@ -144,8 +133,9 @@ class Inherited(NamedTuple):
 async def work(number: int, link: Link, inherited: Inherited) -> int:
     """Run a worker from its settings to its end; return the exit code."""
     settings = await link.take_settings()
-    stopping = asyncio.Event()
-    stop_on_signal(stopping.set)
+    stop = Stop.on_signal()
+    # By this one the supervisor hastens its workers; a terminal's Ctrl-C reaches none of them.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.hasten)
     # The supervisor says when there are other settings.
     on_hangup(lambda: None)
     async with AsyncExitStack() as stack:
@@ -169,10 +159,10 @@ async def work(number: int, link: Link, inherited: Inherited) -> int:
         connections = connections_for(settings, app)
         spawn(stack, sweep(connections, SystemClock()))
         worker = Worker(number, app, connections, lines, link, completion=completion)
-        spawn(stack, worker.obey(stopping))
+        spawn(stack, worker.obey(stop))
         log = structlog.get_logger("extauth")
         log.info("worker_started", pid=os.getpid())
-        await worker.run(inherited.listener, inherited.board, stopping)
+        await worker.run(inherited, stop)
         log.info("worker_stopped", pid=os.getpid())
     return 0
 
@@ -185,10 +175,11 @@ async def _open(
     return app, lines
 
 
-async def _begin(number: int, link: int, descriptors: Sequence[int]) -> int:
+async def _begin(number: int, is_held: int, link: int, descriptors: Sequence[int]) -> int:
     end = await Link.over(socket.socket(fileno=link))
     listener, board, signals, datagrams, signal_board = descriptors
     inherited = Inherited(
+        is_held=bool(is_held),
         listener=socket.socket(fileno=listener),
         board=Board(board),
         completion=CompletionSockets(socket.socket(fileno=signals), socket.socket(fileno=datagrams)),
@@ -199,8 +190,8 @@ async def _begin(number: int, link: int, descriptors: Sequence[int]) -> int:
 
 def main() -> None:
     """Run the worker that the arguments describe: its number, and the descriptors that it inherits."""
-    number, link, *descriptors = map(int, sys.argv[1:])
-    sys.exit(uvloop.run(_begin(number, link, descriptors)))
+    number, is_held, link, *descriptors = map(int, sys.argv[1:])
+    sys.exit(uvloop.run(_begin(number, is_held, link, descriptors)))
 
 
 if __name__ == "__main__":

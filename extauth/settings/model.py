@@ -22,6 +22,7 @@ from extauth.settings.abuse import AbuseSettings, BudgetSettings
 from extauth.settings.base import KIND, Fraction, Section, Whole, kind, mistake_at, mistakes_at
 from extauth.settings.dashboard import DashboardSettings
 from extauth.settings.docs import DocsSettings
+from extauth.settings.draining import DrainSettings
 from extauth.settings.failure import FailureSettings
 from extauth.settings.headers import HeaderSettings
 from extauth.settings.keys import (
@@ -49,6 +50,7 @@ __all__ = [
     "CredentialSettings",
     "DashboardSettings",
     "DocsSettings",
+    "DrainSettings",
     "FailureSettings",
     "HashingSettings",
     "HeaderSettings",
@@ -126,6 +128,7 @@ class ListenSettings(Section):
     max_connections: Whole = Field(
         default=10_000, ge=1, description="How many connections a listener holds at most."
     )
+    drain: DrainSettings = Field(default=DrainSettings(), description="The end of the server.")
 
     @field_validator("admin")
     @classmethod

@@ -12,6 +12,7 @@ from extauth.limits.plan import Plan, Take
 from extauth.model import Usage
 from extauth.throttle.claims import Claim
 from extauth.throttle.leases import Leases
+from extauth.throttle.memory import Kept
 from extauth.throttle.slots import Blocked
 
 
@@ -134,6 +135,14 @@ class BucketArchive(Protocol):
 
     async def write(self, states: Mapping[str, BucketState], forgotten: Collection[str]) -> None:
         """Keep these states and drop the forgotten buckets; durable once it returns."""
+        ...
+
+    async def keep_leases(self, kept: Sequence[Kept]) -> None:
+        """Keep the leases that are held at the end of a process, and no others."""
+        ...
+
+    async def take_leases(self) -> Sequence[Kept]:
+        """Return the leases that were kept, and forget them."""
         ...
 
     async def close(self) -> None:

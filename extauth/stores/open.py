@@ -48,10 +48,13 @@ async def open_shared_limits(
     )
 
 
-async def open_bucket_archive(settings: StoreSettings) -> BucketArchive:
-    """Open the archive of the memory limit store, in a file beside the keys. Raises StoreError."""
+async def open_bucket_archive(settings: StoreSettings, *, patience_seconds: float = 0.0) -> BucketArchive:
+    """Open the archive of the memory limit store, in a file beside the keys. Raises StoreError.
+
+    Another server that counts in it is waited for that long.
+    """
     archive = SqliteBucketArchive(_beside(settings, "limits"))
-    await archive.open()
+    await archive.open(patience_seconds=patience_seconds)
     return archive
 
 

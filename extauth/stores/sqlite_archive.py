@@ -6,6 +6,7 @@ a revocation.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import sqlite3
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from extauth.errors import StoreError
 from extauth.limits.algorithm import BucketState
+from extauth.stores.sqlite_leases import LEASE_SCHEMA, keep_leases, take_leases
 from extauth.stores.sqlite_thread import SqliteThread
+from extauth.throttle.memory import Kept
 
 _BUCKET_SCHEMA = (
     """
@@ -42,7 +45,12 @@ _BUCKET_SCHEMA = (
         WHERE full_us < 9007199254740992 AND clear_at_us < 9007199254740992;
     DROP TABLE amounts
     """,
+    LEASE_SCHEMA,
 )
+
+
+# How often a lock is tried that another process holds, in seconds.
+_TRY_AGAIN_SECONDS = 0.02
 
 
 class InUseError(StoreError):
@@ -60,11 +68,12 @@ class SqliteBucketArchive:
         self._lock_path = path.with_suffix(".lock")
         self._lock: int | None = None
 
-    async def open(self, *, to_count: bool = True) -> None:
+    async def open(self, *, to_count: bool = True, patience_seconds: float = 0.0) -> None:
         """Open or create the file.
 
-        Raises StoreError, and InUseError where another server counts in it: each would miss the other's half.
-        Without `to_count` it is only there to be read, whoever counts.
+        Raises StoreError, and InUseError where another server counts in it, and goes on for longer than the
+        patience lasts: each would miss the other's half. Without `to_count` it is only there to be read,
+        whoever counts.
         """
         await self._thread.open()
         if not to_count:
@@ -72,7 +81,7 @@ class SqliteBucketArchive:
         # A file of its own: closing another descriptor of the database would drop SQLite's locks on it.
         try:
             self._lock = os.open(self._lock_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            await _locked(self._lock, patience_seconds)
         except OSError as error:
             await self.close()
             if not isinstance(error, BlockingIOError):
@@ -114,9 +123,32 @@ class SqliteBucketArchive:
 
         await self._thread.transaction(replace)
 
+    async def keep_leases(self, kept: Sequence[Kept]) -> None:
+        """Keep the leases that are held at the end of a process. See `BucketArchive`."""
+        await self._thread.transaction(lambda connection: keep_leases(connection, kept))
+
+    async def take_leases(self) -> Sequence[Kept]:
+        """Return the leases that were kept. See `BucketArchive`."""
+        return await self._thread.transaction(take_leases)
+
     async def close(self) -> None:
         """Close the file, and let another server have it."""
         await self._thread.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+async def _locked(lock: int, patience_seconds: float) -> None:
+    """Take the lock; a BlockingIOError where another process holds it for too long."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if loop.time() >= deadline:
+                raise
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+        else:
+            return

@@ -1,5 +1,7 @@
 """Keeps the memory limit store's buckets in an archive: read at start, written twice a second and at the end.
 
+Leases go there at the end only: they change with each request, and end by themselves where they are lost.
+
 Half a second plus the time of a write stays under the promised one second that a kill -9 may forget.
 """
 
@@ -38,7 +40,7 @@ class WriteBehind:
         self._on_success = on_success
 
     async def restore(self) -> None:
-        """Fill the store with what the archive kept, without the buckets that are full by now.
+        """Fill the store with what the archive kept, without the buckets that are full by now: leases too.
 
         Raises StoreError.
         """
@@ -47,6 +49,7 @@ class WriteBehind:
             (bucket, (first, second, third, clear_at_us))
             for bucket, first, second, third, clear_at_us in rows
         )
+        self._store.leases.restore(await self._archive.take_leases())
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -73,6 +76,11 @@ class WriteBehind:
             self._on_success()
 
     async def close(self) -> None:
-        """Write the rest and close the archive."""
+        """Write the rest, and the requests that are in flight; close the archive."""
         await self.flush()
+        try:
+            await self._archive.keep_leases(self._store.leases.held(self._clock.now_us()))
+        except StoreError as error:
+            # They are forgotten, as if the process had been killed.
+            self._on_failure(error)
         await self._archive.close()

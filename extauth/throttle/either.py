@@ -19,6 +19,10 @@ class EitherLeases:
         """How many checks of this process wait for a slot: nobody waits for one of its own."""
         return self._shared.waiting
 
+    def refuse_waiting(self) -> None:
+        """Answer all checks that wait for a slot."""
+        self._shared.refuse_waiting()
+
     @property
     def taken(self) -> int:
         """How many leases this process has given out, of either."""

@@ -36,6 +36,10 @@ class EmbeddedLeases:
         """How many checks wait for a slot."""
         return len(self._room)
 
+    def refuse_waiting(self) -> None:
+        """Answer all checks that wait for a slot: they get one that is free now, or are refused."""
+        self._room.refuse_all()
+
     @property
     def taken(self) -> int:
         """How many leases were given out."""

@@ -20,6 +20,10 @@ class Leases(Protocol):
         """How many leases this process has given out."""
         ...
 
+    def refuse_waiting(self) -> None:
+        """Answer all checks of this process that wait for a slot: with one that is free now, or with none."""
+        ...
+
     def end(self, request_id: str, lease: str = "") -> None:
         """End a lease, without one all of the request."""
         ...

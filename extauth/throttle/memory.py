@@ -8,7 +8,7 @@ in another.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -32,6 +32,15 @@ class Ended(NamedTuple):
 
     since_us: list[int]
     freed: list[Place]
+
+
+class Kept(NamedTuple):
+    """A lease that outlives its process: its slots, each with when the lease ends there."""
+
+    name: str
+    request_id: str
+    since_us: int
+    places: Sequence[tuple[Place, int]]
 
 
 class _Held(NamedTuple):
@@ -151,6 +160,27 @@ class MemoryLeases:
         for request_id in list(takewhile(lambda early: self._early[early] <= now_us, self._early)):
             del self._early[request_id]
         return ended
+
+    def held(self, now_us: int) -> list[Kept]:
+        """Return all leases that are held."""
+        return [
+            Kept(
+                name,
+                held.request_id,
+                held.since_us,
+                [(place, self._slots[place.bucket].until(name)) for place in held.places],
+            )
+            for name, held in self._held.items()
+            if self._holds(name, now_us)
+        ]
+
+    def restore(self, kept: Iterable[Kept]) -> None:
+        """Hold what another process held before; the next sweep takes those that have ended by now."""
+        for name, request_id, since_us, places in kept:
+            for place, until_us in places:
+                self._slots[place.bucket].hold(name, until_us)
+            self._held[name] = _Held(request_id, [place for place, _ in places], since_us)
+            self._file(request_id, name)
 
     def _names(self, request_id: str, lease: str) -> list[str]:
         if lease:

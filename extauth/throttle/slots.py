@@ -127,6 +127,14 @@ class Slots:
         """Tell whether a lease is held."""
         return self._leases.get(name, 0) > now_us
 
+    def until(self, name: str) -> int:
+        """Return when a lease ends by itself; 0 where there is none."""
+        return self._leases.get(name, 0)
+
+    def hold(self, name: str, until_us: int) -> None:
+        """Have a lease until then, whether or not there is room: it was given before."""
+        self._ends.put(name, until_us)
+
     def is_empty(self, now_us: int) -> bool:
         """Tell whether nobody holds a lease and nobody waits."""
         self._expire(now_us)

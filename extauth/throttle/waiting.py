@@ -150,6 +150,11 @@ class WaitingRoom:
         if waiter is not None:
             waiter.ask()
 
+    def refuse_all(self) -> None:
+        """Have nobody wait any longer."""
+        for waiter in tuple(self.waiters.values()):
+            waiter.refuse()
+
     def oust(self, name: str) -> None:
         """Have a waiter give way to somebody who came first in another order."""
         waiter = self.waiters.get(name)

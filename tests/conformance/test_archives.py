@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from extauth.limits.algorithm import BucketState
+from extauth.model import Per
 from extauth.stores.limits import BucketArchive
+from extauth.throttle.memory import Kept
+from extauth.throttle.slots import Concurrency, Place
 from tests.stores import ARCHIVES
 
 Run = Callable[[Callable[[BucketArchive], Awaitable[None]]], None]
@@ -80,5 +83,30 @@ def test_buckets_that_are_full_by_now_are_not_loaded(run: Run) -> None:
     async def scenario(archive: BucketArchive) -> None:
         await archive.write({"full": (1, NOW - 9, 9, NOW), "almost": (1, NOW - 9, 9, NOW + 1)}, ())
         assert set(await loaded(archive)) == {"almost"}
+
+    run(scenario)
+
+
+LEASE = Kept(
+    "p-1",
+    "r-1",
+    NOW - 5,
+    [
+        (Place("key:a:concurrency", Concurrency(4, 60_000_000, 8, 500_000), "key:a", "concurrency"), NOW + 7),
+        (Place("route", Concurrency(9, 1, 0, 25, "uploads", Per.ROUTE)), 2**53 - 1),
+    ],
+)
+
+
+def test_leases_are_handed_over_once(run: Run) -> None:
+    """Exactly; whoever asks again gets none, and what is kept later takes the place of what was before."""
+
+    async def scenario(archive: BucketArchive) -> None:
+        assert list(await archive.take_leases()) == []
+        await archive.keep_leases([LEASE._replace(name="p-0")])
+        await archive.keep_leases([LEASE])
+        (lease,) = await archive.take_leases()
+        assert lease._replace(places=list(lease.places)) == LEASE
+        assert list(await archive.take_leases()) == []
 
     run(scenario)

@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from extauth.server.fleet import END_SECONDS
+from extauth.server.draining import Patience
+from extauth.settings.draining import DrainSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MANIFESTS = REPOSITORY / "deploy" / "kubernetes"
@@ -23,8 +24,8 @@ OVERLAYS = sorted(folder.name for folder in (MANIFESTS / "overlays").iterdir())
 GATEWAYS = sorted(folder.name for folder in (MANIFESTS / "gateways").iterdir())
 NAME = "app.kubernetes.io/name"
 
-# How long a process may take from SIGTERM to its end.
-DRAIN_SECONDS = END_SECONDS
+# How long a process may take from SIGTERM to its end, unless its settings say another time.
+DRAIN_SECONDS = Patience.of(DrainSettings()).whole
 # What YAML holds; nothing here changes it.
 Object = dict[str, Any]
 

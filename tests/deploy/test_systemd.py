@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from extauth.settings.load import load_settings
+from extauth.settings.model import Settings
 from tests.deploy.cluster import DRAIN_SECONDS, REPOSITORY
 
 pytestmark = pytest.mark.servers
@@ -61,6 +62,19 @@ def test_a_misspelled_line_is_found(tmp_path: Path, folder: str) -> None:
     with (tmp_path / folder / ("extauth.service" if folder == "." else "redis.conf")).open("a") as file:
         file.write("\n[Service]\nProtectSistem=strict\n")
     assert "ProtectSistem" in analyze("verify", "--man=no", str(tmp_path / "extauth.service")).stderr
+
+
+@pytest.mark.parametrize("name", ["check", "completion"])
+def test_the_sockets_have_names_that_extauth_knows(unit: Path, name: str) -> None:
+    """They are understood, belong to the service, and lie where the shipped proxies ask and report."""
+    file = UNITS / f"extauth-{name}.socket"
+    shutil.copy(file, unit.parent)
+    done = analyze("verify", "--man=no", str(unit.parent / file.name), str(unit))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    said = directives(file)
+    assert (said["FileDescriptorName"], said["Service"]) == ([name], ["extauth.service"])
+    (address,) = {*said["ListenStream"], *said.get("ListenDatagram", [])}
+    assert address == str(getattr(Settings().listen, name))
 
 
 def test_it_is_locked_in(unit: Path) -> None:

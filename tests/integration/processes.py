@@ -68,7 +68,16 @@ class Child:
         self._folder = folder
         self._ready = ready
         self._environment = None if environment is None else {**environment}
+        self._descriptors: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
+
+    def start_by(
+        self, command: Sequence[str], *, descriptors: Sequence[int], environment: Mapping[str, str]
+    ) -> None:
+        """Have another program start it from now on, which inherits these, and gets its command line."""
+        self._command = [*command, *self._command]
+        self._descriptors = tuple(descriptors)
+        self._environment = {**(self._environment or {}), **environment}
 
     def start(self) -> None:
         """Start the program and wait until it is ready; an AssertionError shows the end of its log."""
@@ -81,6 +90,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=self._descriptors,
             )
         try:
             wait_until(self._ready_or_dead, within=_READY_WITHIN, what=f"{self._command[0]} ready")
@@ -103,6 +113,12 @@ class Child:
             process.kill()
             process.wait()
 
+    def wait(self) -> int:
+        """Wait for a program that was asked to end; return its exit code."""
+        assert self._process is not None, "not running"
+        process, self._process = self._process, None
+        return process.wait(_GONE_WITHIN)
+
     def kill(self) -> None:
         """Kill the program as a crash would: it gets no chance to finish anything."""
         assert self._process is not None, "not running"
@@ -112,17 +128,18 @@ class Child:
 
     def pause(self) -> None:
         """Freeze the program: the kernel goes on accepting connections for it, but nobody answers."""
-        self._signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let a paused program go on."""
-        self._signal(signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
     def output(self) -> str:
         """Return everything the program wrote, over all its starts."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def _signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """Send the program a signal."""
         assert self._process is not None, "not running"
         self._process.send_signal(number)
 

@@ -13,7 +13,7 @@ from tests.inflight.http1 import headers_of
 from tests.waiting import eventually
 
 from .fleet import PATIENCE, Fleet
-from .node import HOST
+from .node import HOST, Node
 
 
 class Told(NamedTuple):
@@ -79,7 +79,7 @@ async def one_of_each(fleet: Fleet, key: str) -> AsyncIterator[list[Checks]]:
             await checks.close()
 
 
-def report(fleet: Fleet, request_id: str, lease: str = "-") -> None:
+def report(node: Node, request_id: str, lease: str = "-") -> None:
     """Report the end of a request by a datagram, as nginx does."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.sendto(f"extauth: rid={request_id} lease={lease}".encode(), (HOST, fleet.completion_port))
+        sender.sendto(f"extauth: rid={request_id} lease={lease}".encode(), (HOST, node.completion_port))

@@ -55,6 +55,7 @@ class Node:
                 "check": f"{HOST}:{self.check_port}",
                 "admin": f"{HOST}:{self.admin_port}",
                 "completion": f"{HOST}:{self.completion_port}",
+                **sections.pop("listen", {}),
             },
             "store": {"url": store_url},
             "keys": keys,

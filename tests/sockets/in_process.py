@@ -14,8 +14,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from uvicorn.server import ServerState
-
 from extauth.dialects.base import Answer, Dialect, RequestHead
 from extauth.model import CheckRequest
 from extauth.server.connections import ConnectionLimits, Connections
@@ -235,7 +233,6 @@ class Listener:
         self._now = 0.0
         self.connections = Connections(ConnectionLimits(**limits), now=self._now)
         self.connections.sweep(self._now, _WALL_SECONDS)
-        self._state = ServerState()
         self.loop = asyncio.new_event_loop()
         self._entered = AsyncExitStack()
         self._escaped: list[dict[str, Any]] = []
@@ -256,9 +253,7 @@ class Listener:
 
     def connect(self) -> Connection:
         """Open a connection."""
-        protocol = CheckProtocol(
-            responder=self.responder, connections=self.connections, server_state=self._state
-        )
+        protocol = CheckProtocol(responder=self.responder, connections=self.connections)
         return Connection(self, protocol, self.loop)
 
     def turn(self, callback: Callable[..., Any] | None = None, *arguments: Any) -> None:
@@ -302,9 +297,12 @@ class Listener:
             self.turn(self.connections.sweep, self._now, _WALL_SECONDS + self._now)
 
     def stop(self) -> None:
-        """Tell all connections that the server is about to stop, as uvicorn does."""
-        for protocol in list(self._state.connections):
-            self.turn(protocol.shutdown)
+        """Tell all connections that the server is about to stop."""
+        self.turn(self.connections.drain)
+
+    def let_idle_go(self) -> bool:
+        """Have the idle ones closed, as is done after a while; tell whether none is left."""
+        return self.run(self.connections.are_gone(0.0, idle_go=True))
 
 
 async def _settled() -> None:

@@ -67,3 +67,17 @@ def test_the_parts_can_be_read_but_not_changed() -> None:
     health = Health("keys")
     dict(health.parts)["keys"] = ""
     assert not health.ready
+
+
+def test_a_server_that_stops_is_not_ready() -> None:
+    """With a reason of its own, beside parts that work; nobody hears of it as of a failure."""
+    heard: list[tuple[str, str]] = []
+    health = Health("keys", on_change=lambda part, problem: heard.append((part, problem)))
+    health.report("keys")
+    heard.clear()
+    assert is_ready(health)
+    assert "server" not in health.page()["parts"]
+    health.stop()
+    assert not is_ready(health)
+    assert health.page() == {"parts": {"keys": "ok", "server": "stopping"}}
+    assert heard == []

@@ -92,3 +92,27 @@ def test_only_so_many_early_ends_are_remembered() -> None:
     assert len(leases._early) == 100_000
     leases.sweep(REMEMBERED_US + 100_099)
     assert not leases._early
+
+
+def test_leases_outlive_their_process() -> None:
+    """Held as before until they are reported by either name: neither lost nor doubled."""
+    first, second = MemoryLeases(), MemoryLeases()
+    first.take(candidate("L1"), [KEY, ROUTE], 0)
+    second.restore(first.held(7))
+    assert second.held(7) == first.held(7)
+    assert second.take(candidate("L2"), [ROUTE], 8) == Blocked(ROUTE, waits=True)
+    assert second.end("request-of-L1", "", 9) == Ended([0], [KEY, ROUTE])
+    assert second.take(candidate("L2"), [ROUTE], 10) is None
+    assert [kept.name for kept in second.held(10)] == ["L2"]
+
+
+def test_a_lease_that_ended_before_the_next_start_holds_nothing() -> None:
+    """It is forgotten as one whose end nobody reported."""
+    first, second = MemoryLeases(), MemoryLeases()
+    first.take(candidate("L1"), [KEY], 0)
+    kept = first.held(999)
+    assert first.held(1_000) == []
+    second.restore(kept)
+    assert second.take(candidate("L2"), [KEY], 1_000) is None
+    assert second.sweep(1_000) == 1
+    assert len(second) == 1

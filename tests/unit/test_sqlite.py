@@ -158,6 +158,39 @@ def test_one_server_counts_in_an_archive(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_server_that_takes_over_waits_for_the_other_one(tmp_path: Path) -> None:
+    """Where it is patient: it counts as soon as the first has gone, and not before."""
+
+    async def scenario() -> None:
+        impatient, second = (SqliteBucketArchive(tmp_path / "extauth-limits.db") for _ in range(2))
+        async with sqlite_archive(tmp_path):
+            with pytest.raises(StoreError, match="another extauth serves from this store"):
+                await impatient.open(patience_seconds=0.05)
+            opening = asyncio.create_task(second.open(patience_seconds=60))
+            await asyncio.wait({opening}, timeout=0.1)
+            assert not opening.done()
+        await opening
+        await second.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_lease_of_another_version_is_passed_over(tmp_path: Path) -> None:
+    """It is no reason not to start: a restart is when versions change."""
+
+    async def scenario() -> None:
+        file = tmp_path / "extauth-limits.db"
+        async with sqlite_archive(tmp_path):
+            pass
+        for name, places in [("a", "[]"), ("b", "7"), ("c", '[[["bucket", [1], "", ""], 5]]'), ("d", "{")]:
+            with sqlite3.connect(file) as connection:
+                connection.execute("INSERT INTO leases VALUES (?, 'r', 1, ?)", (name, places))
+        async with sqlite_archive(tmp_path) as archive:
+            assert [lease.name for lease in await archive.take_leases()] == ["a"]
+
+    asyncio.run(scenario())
+
+
 def test_a_lock_that_cannot_be_taken_is_told(tmp_path: Path) -> None:
     """For what it is, not as another server."""
     (tmp_path / "extauth-limits.lock").mkdir()

@@ -218,6 +218,15 @@ asyncio.run(main())
 """
 
 
+def test_what_cannot_be_written_at_the_end_keeps_nobody(clock: FakeClock) -> None:
+    """It is told, and the file is let go."""
+    rig = Rig(MemoryArchive(), clock)
+    rig.archive.failure = StoreError("disk full")
+    asyncio.run(rig.write_behind.close())
+    assert rig.heard == ["disk full"]
+    assert rig.archive.closed
+
+
 def test_a_kill_costs_at_most_a_second_of_counting(tmp_path: Path) -> None:
     """In the middle of counting: all but the last second's requests still count at the next start."""
     file = tmp_path / "extauth-limits.db"

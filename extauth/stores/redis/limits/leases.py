@@ -70,6 +70,10 @@ class RedisLeases:
         """How many checks wait for a slot."""
         return len(self._room)
 
+    def refuse_waiting(self) -> None:
+        """Answer all checks that wait for a slot: they get one that is free now, or are refused."""
+        self._room.refuse_all()
+
     def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim) -> None:
         """Ask for a plan and its slots; see `SharedLimitStore.ask`."""
         Waiter(self._room, plan, claim, on_told, key_id=key_id, version=version).ask()
