@@ -32,6 +32,9 @@ _ACTING = ("CacheConfig", "Lua", "Wasm", "ExternalProcessor", "DynamicModuleFilt
 _WHOLE = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "1": 10_000, "MILLION": 1_000_000, "2": 1_000_000}
 _ADDRESSES = ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%")
 
+# Causes of a retry at which the check can't have arrived.
+_UNSENT = frozenset({"connect-failure", "reset-before-request"})
+
 
 def findings_of_question(manager: Manager, facts: Facts) -> Iterator[Finding]:
     """Yield what is wrong with the check of a connection manager that has one."""
@@ -124,9 +127,31 @@ def _of_service(service: Node, facts: Facts) -> Iterator[Finding]:
         )
     elif given > facts.timeout + _LONG:
         yield Finding("check-timeout-long", timeout.where, f"the check may take {in_seconds(given)}", instead)
-    if service.get("retry_policy"):
+    yield from _of_retries(service.get("retry_policy"), facts)
+
+
+def _of_retries(retries: Node, facts: Facts) -> Iterator[Finding]:
+    """Yield what is wrong with a check that is made again: one that arrived would count twice."""
+    if not retries:
+        return
+    causes = retries.get("retry_on")
+    if not {cause.strip() for cause in causes.text.split(",")} <= _UNSENT:
         yield Finding(
-            "check-retried", service.get("retry_policy").where, "a check is repeated", "no retry_policy"
+            "check-retried",
+            causes.where,
+            "a check that was sent may be repeated",
+            f"retry_on: {','.join(sorted(_UNSENT))}",
+        )
+    # Envoy takes it for the longest time of one attempt, too.
+    longest = retries.get("retry_back_off", "max_interval")
+    attempt = timedelta(milliseconds=longest.milliseconds or 0)
+    if longest and attempt < facts.shortest_timeout:
+        yield Finding(
+            "check-timeout",
+            longest.where,
+            f"one attempt may take {in_seconds(attempt)}; the store's deadline and the longest wait are "
+            f"{in_seconds(facts.shortest_timeout)} together",
+            f"max_interval: {in_seconds(facts.timeout)}",
         )
 
 
