@@ -94,10 +94,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def test_it_starts_answers_and_ends(server: Server) -> None:
     """Each listener answers what is its own, SIGTERM ends it well, and all it says is JSON."""
-    began = time.monotonic()
+    # How soon is measured by `make bench`.
     server.start()
-    # The promise is one second; twice that keeps the test honest on a machine that is busy.
-    assert time.monotonic() - began < 2
     assert [server.status(server.admin, path) for path in ("/livez", "/readyz", "/metrics", "/envoy/x")] == [
         200,
         200,
