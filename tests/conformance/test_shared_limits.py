@@ -341,7 +341,7 @@ def test_what_is_not_asked_about_is_kept(run: Run) -> None:
 
 def test_strings_end_when_all_is_clear(run: Run) -> None:
     """Nothing of a client that came once stays in Redis."""
-    brief = Limit("brief", 5, 1, 20_000)
+    brief = Limit("brief", 5, 1, 500_000)
 
     async def scenario(shared: Shared) -> None:
         await shared.take(plan_of(brief, brief._replace(name="other", per=Per.ALL)))
