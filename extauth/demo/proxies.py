@@ -82,7 +82,7 @@ def shipped(proxy: str, *, package: Path) -> Path:
     """
     candidates = (package / "proxies" / proxy, package.parent / proxy)
     for folder in candidates:
-        if _configurations(folder):
+        if configurations(folder):
             return folder
     raise DemoError(f"the configuration of {proxy} is neither in {candidates[0]} nor in {candidates[1]}")
 
@@ -110,14 +110,15 @@ def _nginx(path: str, directory: Path, ports: Ports) -> Program:
     )
 
 
-def _configurations(folder: Path) -> list[Path]:
+def configurations(folder: Path) -> list[Path]:
+    """Return the files of a shipped folder that are configuration."""
     return [*folder.glob("*.yaml"), *folder.glob("*.conf")]
 
 
 def _copy(proxy: str, directory: Path, ports: Ports) -> Path:
     folder = directory / proxy
     folder.mkdir(exist_ok=True)
-    for file in _configurations(shipped(proxy, package=Path(extauth.__file__).parent)):
+    for file in configurations(shipped(proxy, package=Path(extauth.__file__).parent)):
         text = with_ports(file.read_text(encoding="utf-8"), ports, file=str(file))
         (folder / file.name).write_text(text, encoding="utf-8")
     return folder
