@@ -20,7 +20,7 @@ TEST_PROCESSES ?= 2
 IN_PROCESSES := --numprocesses $(TEST_PROCESSES) --dist loadfile
 # What runs several servers at once, and is told what a deadline is by the real clock, waits most of its time: it runs after
 # what computes all of its.
-APART := tests/nodes tests/redis tests/inflight tests/browser
+APART := tests/nodes tests/redis tests/inflight tests/browser tests/stack
 
 # Each port of the demo can be given: make demo ENVOY_PORT=18080
 DEMO_OPTIONS = \
@@ -40,6 +40,15 @@ help: ## List the targets
 .PHONY: demo
 demo: $(INSTALLED)demo demo-packages ## Run extauth, Envoy, nginx and a sample API here, with curl lines to paste
 	@exec $(VENV)/bin/extauth demo $(DEMO_OPTIONS)
+
+# Compose builds the image where there is none, and asks for the others.
+.PHONY: demo-stack
+demo-stack: ## Run two extauth on a Redis behind Envoy and nginx in containers, and show what they answer
+	@deploy/stack.sh demo
+
+.PHONY: stop-stack
+stop-stack: ## Stop what demo-stack started; its keys stay
+	@deploy/stack.sh down
 
 .PHONY: test
 test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
@@ -138,19 +147,23 @@ lock: $(VENV)/bin/pip ## Pin the newest versions of all dependencies, with their
 	"$$folder/venv/bin/pip" install --quiet --disable-pip-version-check uv
 	compile() {
 	  "$$folder/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-header pyproject.toml "$$@" >/dev/null
+	    --no-emit-index-url --no-header "$$@" >/dev/null
 	}
-	compile --group demo --group dev --group bench --group release --output-file "$$folder/all.txt"
-	for group in run demo dev bench release; do
+	compile pyproject.toml --group build --group demo --group dev --group bench --group release --output-file "$$folder/all.txt"
+	for group in run build demo dev bench release; do
 	  cp "$$folder/all.txt" "$(PINS)/$$group.txt"
-	  if [ "$$group" = run ]; then groups=(); else groups=(--group "$$group"); fi
-	  compile "$${groups[@]}" --output-file "$(PINS)/$$group.txt"
+	  case "$$group" in
+	    run) wanted=(pyproject.toml) ;;
+	    build) wanted=(--group build) ;;
+	    *) wanted=(pyproject.toml --group "$$group") ;;
+	  esac
+	  compile "$${wanted[@]}" --output-file "$(PINS)/$$group.txt"
 	done
 	if grep -n '://' $(PINS)/*.txt; then echo 'No pin may name an address.' >&2; exit 1; fi
 
 .PHONY: clean
 clean: ## Remove what make made: virtual environment, demo, caches
-	@rm -rf $(VENV) .demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@rm -rf $(VENV) .demo dist deploy/wheels .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Without ensurepip, which Debian has in a package of its own, `venv` fails and leaves an environment without pip.
@@ -193,6 +206,8 @@ test-packages:
 	@$(DEBIAN)
 	need nginx haproxy wrk curl jq redis-server openssl nodejs chromium
 	command -v systemd-analyze >/dev/null || install_packages systemd
+	if ! docker info >/dev/null 2>&1 && ! command -v dockerd >/dev/null; then install_packages docker.io; fi
+	if ! docker compose version >/dev/null 2>&1; then need docker-compose; fi
 
 .PHONY: bench-packages
 bench-packages:
@@ -202,8 +217,8 @@ bench-packages:
 
 # Shell functions for Debian's packages. `need` takes programs whose packages have the same name.
 #
-# Debian starts a server as soon as its package is there. An nginx, an HAProxy or a Redis that is installed here only to be a
-# program is stopped and taken out of the boot at once; one that was there before is never touched.
+# Debian starts a server as soon as its package is there. An nginx, an HAProxy, a Redis or a Docker that is installed here only to
+# be a program is stopped and taken out of the boot at once; one that was there before is never touched.
 SUDO := sudo
 define DEBIAN
 PATH=$$PATH:/usr/sbin
@@ -232,7 +247,10 @@ install_packages() {
   fi
   rm "$$log"
   for package in "$$@"; do
-    case "$$package" in nginx | haproxy | redis-server) leave_off "$$package" ;; esac
+    case "$$package" in
+      nginx | haproxy | redis-server) leave_off "$$package" ;;
+      docker.io) leave_off docker; leave_off containerd ;;
+    esac
   done
 }
 apt_install() {

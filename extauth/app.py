@@ -31,7 +31,6 @@ from extauth.keys.hashing import SecretHasher
 from extauth.keys.presented import TextReader
 from extauth.keys.records import KeyRecords
 from extauth.keys.rehash import Rehasher
-from extauth.keys.searching import complete_search
 from extauth.keys.service import KeyService
 from extauth.keys.shadows import ShadowTracker
 from extauth.keys.uses import UseTracker
@@ -49,6 +48,7 @@ from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import CheckCounts
 from extauth.telemetry.recorder import Recorder
 from extauth.telemetry.reloads import ReloadCounts
+from extauth.tending import tend
 from extauth.throttle.claims import Claims
 from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
@@ -132,19 +132,8 @@ async def open_app(
         )
         counts = CheckCounts(DIALECTS)
         recorder = _recorder(stack, settings, counts, lines, parts)
-        trimming = _tend(stack, settings, management.store, clock, alone=trims_audit)
+        trimming = tend(stack, settings, management.store, clock, alone=trims_audit)
         yield _put_together(settings, parts, health, recorder, counts, records=records, trimming=trimming)
-
-
-def _tend(
-    stack: AsyncExitStack, settings: Settings, store: KeyStore, clock: Clock, *, alone: bool
-) -> AuditTrimming:
-    """Do what one process does for all that share its store, if it is the one."""
-    trimming = AuditTrimming(store, clock, settings.audit.retention)
-    if alone:
-        spawn(stack, trimming.run())
-        spawn(stack, complete_search(store))
-    return trimming
 
 
 def _put_together(

@@ -1,6 +1,7 @@
 """The sample API behind the proxies: it answers with what it received, to show what an upstream learns.
 
-Run as `python -m extauth.demo.upstream PORT`. It decides nothing: whatever arrives was allowed.
+Run as `python -m extauth.demo.upstream PORT [HOST]`, by default on 127.0.0.1. It decides nothing: whatever
+arrives was allowed.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ async def _answer(request: Request) -> Response:
 if __name__ == "__main__":
     uvicorn.run(
         sample_api(),
-        host="127.0.0.1",
+        host=sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1",  # noqa: PLR2004 - the port, and then the host
         port=int(sys.argv[1]),
         log_level="warning",
         access_log=False,

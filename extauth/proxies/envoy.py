@@ -72,8 +72,7 @@ def _address(address: Address) -> str:
 
 def _check(facts: Facts) -> dict[str, str]:
     shipped = 'uri: "http://extauth.internal", cluster: extauth, timeout: '
-    timeout = in_seconds(facts.timeout)
-    return {f"{shipped}1s ": f"{shipped}{timeout} ", "max_interval: 1s": f"max_interval: {timeout}"}
+    return {f"{shipped}1s ": f"{shipped}{in_seconds(facts.timeout)} "}
 
 
 def _reports(facts: Facts) -> dict[str, str]:

@@ -32,8 +32,8 @@ _ACTING = ("CacheConfig", "Lua", "Wasm", "ExternalProcessor", "DynamicModuleFilt
 _WHOLE = {"HUNDRED": 100, "TEN_THOUSAND": 10_000, "1": 10_000, "MILLION": 1_000_000, "2": 1_000_000}
 _ADDRESSES = ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%")
 
-# Causes of a retry at which the check can't have arrived.
-_UNSENT = frozenset({"connect-failure", "reset-before-request"})
+# Causes of a retry that a slow extauth is none of.
+_BROKEN = frozenset({"connect-failure", "refused-stream", "reset", "reset-before-request"})
 
 
 def findings_of_question(manager: Manager, facts: Facts) -> Iterator[Finding]:
@@ -131,16 +131,16 @@ def _of_service(service: Node, facts: Facts) -> Iterator[Finding]:
 
 
 def _of_retries(retries: Node, facts: Facts) -> Iterator[Finding]:
-    """Yield what is wrong with a check that is made again: one that arrived would count twice."""
+    """Yield what is wrong with a check that is made again."""
     if not retries:
         return
     causes = retries.get("retry_on")
-    if not {cause.strip() for cause in causes.text.split(",")} <= _UNSENT:
+    if not {cause.strip() for cause in causes.text.split(",")} <= _BROKEN:
         yield Finding(
             "check-retried",
             causes.where,
-            "a check that was sent may be repeated",
-            f"retry_on: {','.join(sorted(_UNSENT))}",
+            "a check is repeated for more than a connection that broke",
+            "retry_on: connect-failure,reset",
         )
     # Envoy takes it for the longest time of one attempt, too.
     longest = retries.get("retry_back_off", "max_interval")
