@@ -50,7 +50,7 @@ class Service:
         self._changes = changes or {}
         self._module = module
         self._config = folder / "extauth.yaml"
-        self._check_port, self._admin_port = free_ports(2)
+        self._check_port, self.admin_port, self.completion_port = free_ports(3)
         # JSON is YAML too.
         self._config.write_text(json.dumps(self._settings(), indent=2))
 
@@ -75,8 +75,8 @@ class Service:
         return {
             "listen": {
                 "check": f"{HOST}:{self._check_port}",
-                "admin": f"{HOST}:{self._admin_port}",
-                "completion": f"{HOST}:0",
+                "admin": f"{HOST}:{self.admin_port}",
+                "completion": f"{HOST}:{self.completion_port}",
             },
             "store": {"url": f"sqlite:///{self._folder / 'extauth.db'}"},
             "routes": [
@@ -118,7 +118,7 @@ class Service:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{self._admin_port}/readyz", timeout=1) as answer:
+            with urllib.request.urlopen(f"http://{HOST}:{self.admin_port}/readyz", timeout=1) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False

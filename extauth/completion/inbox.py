@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from extauth.completion.lines import read_done
-from extauth.completion.otlp import OtlpReader
+from extauth.completion.otlp import OtlpReader, read_otlp
 from extauth.completion.signals import Counters, Reading, Signal, SignalSink, signals_of
 
 # How many readings are worked off before others have their turn.
@@ -58,26 +58,22 @@ class Inbox:
         signals: list[Signal] = []
         left = _AT_ONCE
         while left > 0 and (self._waiting or self._rest):
-            signal = None if self._rest else self._next()
-            if signal is None:
-                left -= self._read_on(left, signals)
-            else:
-                signals.append(signal)
-                left -= 1
+            left -= self._read_on(left, signals) if self._rest else self._read_next(signals)
         if signals:
             self._sink.take(signals)
 
-    def _next(self) -> Signal | None:
-        """Turn to the next body; return its signal where it is a familiar one."""
+    def _read_next(self, signals: list[Signal]) -> int:
+        """Turn to the next body, and return how many readings that were."""
         body, otlp = self._waiting.popleft()
         self._bytes -= len(body)
-        if otlp:
-            signal = self._otlp.recall(body)
-            if signal is not None:
-                self._counters.otlp += 1
-                return signal
-        self._rest = (self._otlp.read(body) if otlp else read_done(body), otlp)
-        return None
+        readings = self._otlp.recall(body) if otlp else None
+        if readings is None:
+            self._rest = (read_otlp(body) if otlp else read_done(body), otlp)
+            return 0
+        found = signals_of(readings, self._counters)
+        self._counters.otlp += len(found)
+        signals += found
+        return max(1, len(readings))
 
     def _read_on(self, most: int, signals: list[Signal]) -> int:
         """Go on with a body, and return how many readings that were, at least one."""

@@ -1,29 +1,38 @@
-"""How the bytes of an OTLP request lie that has one record, as Envoy sends one for each request that ends.
+"""How the bytes of OTLP log records lie, as Envoy sends one for each request that ends.
 
-From one such body to the next only values change, and where they are as long as before, all else stands where
-it stood. A layout says what must stand where, and where the values are: reading those costs a fifth of
-parsing. That is exact, because all tags and lengths of protobuf's wire format stand outside of the values.
+From one such record to the next only values change, and where they are as long as before, all else stands
+where it stood. A layout says what must stand where, and where the values are: reading those costs a fraction
+of parsing, however many records there are in a request. That is exact, because all tags and lengths of
+protobuf's wire format stand outside of the values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from extauth.completion.signals import LONGEST_ID, LONGEST_LEASE
 
 # Tags of what is looked into (opentelemetry/proto/{collector/logs,logs,common}/v1): field * 8 + wire type.
-_RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORDS = 0x0A, 0x12, 0x12
+_RESOURCE_LOGS, _RESOURCE, _SCOPE_LOGS, _SCOPE, _LOG_RECORDS = 0x0A, 0x0A, 0x12, 0x0A, 0x12
 _TIMES = frozenset({0x09, 0x59})  # time_unix_nano, observed_time_unix_nano
 _ATTRIBUTES, _KEY, _VALUE, _STRING = 0x32, 0x0A, 0x12, 0x0A
 _FIXED64, _LENGTH = 1, 2
 _MORE = 0x80  # of a number: this bit of a byte says that another one follows
-_LONGEST_BODY = 1_024
+_LONGEST_NUMBER = 3  # bytes: lengths up to 2 MiB
+_LONGEST_RECORD = 1_024
 _LONGEST = {b"rid": LONGEST_ID, b"lease": LONGEST_LEASE, b"status": 3, b"us": 14}
 # The attributes whose values are read, in the order in which they stand; a record may lack the last two.
 _NAMES = (b"rid", b"lease", b"status", b"us")
 _MOST_ALIKE = 4
+# How many bytes tell which layouts may fit, and how many forms are kept.
+_BEGINNING = 3
+_MOST_FORMS = 1_024
+# How many bytes of a body its frame is known by.
+_FRAME = 8
+
+_Form = TypeVar("_Form")
 
 
 class _Span(NamedTuple):
@@ -36,22 +45,25 @@ class _UnusualError(Exception):
 
 
 class Layout:
-    """What one body had outside of its values, and where its values were."""
+    """What one record had outside of its values, tag and length included, and where its values were."""
 
-    __slots__ = ("_fixed", "_parts", "_values", "progress")
+    __slots__ = ("_fixed", "_parts", "_values", "progress", "size")
 
     def __init__(
-        self, body: bytes, values: dict[bytes, _Span], others: list[_Span], *, progress: bool
+        self, field: bytes, values: dict[bytes, _Span], others: list[_Span], *, progress: bool
     ) -> None:
         chosen = sorted(values.values())
-        self._parts = Struct(_format(sorted([*chosen, *others]), len(body), inside="x", outside="s"))
-        self._values = Struct(_format(chosen, len(body), inside="s", outside="x"))
-        self._fixed = self._parts.unpack(body)
+        self._parts = Struct(_format(sorted([*chosen, *others]), len(field), inside="x", outside="s"))
+        self._values = Struct(_format(chosen, len(field), inside="s", outside="x"))
+        self._fixed = self._parts.unpack(field)
         self.progress = progress
+        self.size = len(field)
 
-    def values(self, body: bytes) -> tuple[bytes, ...] | None:
-        """Return the values of a body that is as long, if it is like this one."""
-        return self._values.unpack(body) if self._parts.unpack(body) == self._fixed else None
+    def values(self, body: bytes, at: int) -> tuple[bytes, ...] | None:
+        """Return the values of the record that begins there, if it is like this one and ends in the body."""
+        if at + self.size > len(body) or self._parts.unpack_from(body, at) != self._fixed:
+            return None
+        return self._values.unpack_from(body, at)
 
 
 def _format(spans: list[_Span], size: int, *, inside: str, outside: str) -> str:
@@ -63,51 +75,111 @@ def _format(spans: list[_Span], size: int, *, inside: str, outside: str) -> str:
     return f"={''.join(parts)}{size - at}{outside}"
 
 
+# Whether a request still runs, its id and lease, perhaps with status and duration; and where its record ends.
+Recalled = tuple[bool, tuple[bytes, ...], int]
+
+
 class Layouts:
-    """The layouts that were seen."""
+    """The layouts that were seen, and where records begin in bodies."""
 
     def __init__(self) -> None:
-        self._by_size: dict[int, list[Layout]] = {}
+        self._by_beginning: dict[bytes, list[Layout]] = {}
+        # By the beginning of a body, its length and where the first record begins.
+        self._frames: dict[bytes, tuple[int, int]] = {}
 
-    def recall(self, body: bytes) -> tuple[bool, tuple[bytes, ...]] | None:
-        """Return whether the request still runs, and its id and lease, perhaps with status and duration.
+    def first(self, body: bytes) -> int | None:
+        """Return where the first record begins of a body that has nothing but records from there on.
 
-        None where it must be parsed.
+        None where it must be parsed as a whole.
         """
-        for layout in self._by_size.get(len(body), ()):
-            values = layout.values(body)
+        size, start = self._frames.get(body[:_FRAME], (-1, 0))
+        if size == len(body):
+            return start
+        try:
+            start = _first(body)
+        except (_UnusualError, IndexError):
+            return None
+        if start <= _FRAME:
+            # All that was looked at stands there.
+            _keep(self._frames, body[:_FRAME], (len(body), start))
+        return start
+
+    def recall(self, body: bytes, at: int) -> Recalled | None:
+        """Return what the record says that begins there; None where it must be parsed."""
+        for layout in self._by_beginning.get(body[at : at + _BEGINNING], ()):
+            values = layout.values(body, at)
             if values is not None:
-                return layout.progress, values
+                return layout.progress, values, at + layout.size
         return None
 
-    def learn(self, body: bytes, *, progress: bool) -> None:
-        """Remember the layout of a body that was parsed, and that has one record, which is a signal."""
-        if len(body) > _LONGEST_BODY:
+    def learn(self, body: bytes, at: int, end: int, *, progress: bool) -> None:
+        """Remember the layout of a record that was parsed, and that is a signal; it stands there."""
+        if end - at > _LONGEST_RECORD:
             return
+        field = body[at:end]
         try:
-            values, others = _look(body)
+            values, others = _look(field)
         except (_UnusualError, IndexError):
             return
-        alike = self._by_size.setdefault(len(body), [])
         if tuple(sorted(values, key=values.__getitem__)) in (_NAMES, _NAMES[:2]):
-            alike.insert(0, Layout(body, values, others, progress=progress))
+            alike = self._by_beginning.get(field[:_BEGINNING], [])
+            alike.insert(0, Layout(field, values, others, progress=progress))
             del alike[_MOST_ALIKE:]
+            _keep(self._by_beginning, field[:_BEGINNING], alike)
 
 
-def _look(body: bytes) -> tuple[dict[bytes, _Span], list[_Span]]:
+def _keep(forms: dict[bytes, _Form], beginning: bytes, form: _Form) -> None:
+    if len(forms) >= _MOST_FORMS:
+        # Proxies send few: what is sent still is soon here again.
+        forms.clear()
+    forms[beginning] = form
+
+
+def record_at(body: bytes, at: int) -> tuple[int, int] | None:
+    """Return where the record that begins there has its content, and its end; None for another field."""
+    try:
+        if body[at] != _LOG_RECORDS:
+            return None
+        size, start = _number(body, at + 1)
+    except (_UnusualError, IndexError):
+        return None
+    return (start, start + size) if start + size <= len(body) else None
+
+
+def _first(body: bytes) -> int:
+    """Return where the first record begins, after which all is records of the one scope there is."""
+    resource = _last(body, 0, _RESOURCE_LOGS, before=None)
+    scope = _last(body, resource, _SCOPE_LOGS, before=_RESOURCE)
+    if scope < len(body) and body[scope] == _SCOPE:
+        size, start = _number(body, scope + 1)
+        scope = start + size
+    if scope > len(body):
+        raise _UnusualError
+    return scope
+
+
+def _last(body: bytes, at: int, wanted: int, *, before: int | None) -> int:
+    """Return where the field begins inside that ends with the body; another one may stand before it."""
+    size, start = _number(body, at + 1)
+    if body[at] == before and start + size < len(body):
+        at = start + size
+        size, start = _number(body, at + 1)
+    if body[at] != wanted or start + size != len(body):
+        raise _UnusualError
+    return start
+
+
+def _look(field: bytes) -> tuple[dict[bytes, _Span], list[_Span]]:
     """Return where the values are that are read, and where all is that may change beside them."""
-    whole = _Span(0, len(body))
-    resource = _only(body, whole, _RESOURCE_LOGS)
-    scope = _only(body, resource, _SCOPE_LOGS)
-    record = _only(body, scope, _LOG_RECORDS)
+    record = _only(field, _Span(0, len(field)), _LOG_RECORDS)
     values: dict[bytes, _Span] = {}
     others: list[_Span] = []
-    for tag, span in _fields(body, record):
+    for tag, span in _fields(field, record):
         if tag in _TIMES:
             others.append(span)
         elif tag == _ATTRIBUTES:
-            name = body[slice(*_only(body, span, _KEY))]
-            value = _only(body, _only(body, span, _VALUE), _STRING)
+            name = field[slice(*_only(field, span, _KEY))]
+            value = _only(field, _only(field, span, _VALUE), _STRING)
             if name in values:
                 raise _UnusualError
             if name in _LONGEST:
@@ -135,7 +207,7 @@ def _fields(body: bytes, within: _Span) -> Iterator[tuple[int, _Span]]:
         if tag & 7 == _FIXED64:
             size = 8
         elif tag & 7 == _LENGTH:
-            size, at = _varint(body, at)
+            size, at = _number(body, at)
         else:
             raise _UnusualError
         if tag >= _MORE or at + size > within.end:
@@ -144,12 +216,12 @@ def _fields(body: bytes, within: _Span) -> Iterator[tuple[int, _Span]]:
         at += size
 
 
-def _varint(body: bytes, at: int) -> tuple[int, int]:
-    """Return a number of up to 14 bits, and where it ends."""
-    low = body[at]
-    if low < _MORE:
-        return low, at + 1
-    high = body[at + 1]
-    if high >= _MORE:
-        raise _UnusualError
-    return low - _MORE + (high << 7), at + 2
+def _number(body: bytes, at: int) -> tuple[int, int]:
+    """Return a number of so many bytes at most, and where it ends."""
+    number = 0
+    for place in range(_LONGEST_NUMBER):
+        byte = body[at + place]
+        number |= (byte & (_MORE - 1)) << 7 * place
+        if byte < _MORE:
+            return number, at + place + 1
+    raise _UnusualError

@@ -6,7 +6,7 @@ import errno
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from extauth.clock import SystemClock
 from extauth.completion.datagrams import DatagramReader
 from extauth.completion.http import CompletionProtocol, Intake
 from extauth.completion.inbox import Inbox
+from extauth.completion.signals import Signal, SignalSink
 from extauth.completion.sources import Sources
 from extauth.errors import ConfigError
 from extauth.server.accepting import Acceptor
@@ -23,6 +24,7 @@ from extauth.server.board import Board
 from extauth.server.connections import Connections
 from extauth.server.listeners import BACKLOG, bind, limits_of, sweep
 from extauth.server.process import spawn
+from extauth.server.pulse import Pulse
 from extauth.settings.model import Address, Settings
 from extauth.settings.throttle import ThrottleSettings, check_token
 
@@ -76,6 +78,19 @@ class CompletionSockets(NamedTuple):
         raise AssertionError("the last attempt raises")
 
 
+class Beating:
+    """Takes signals for another sink, and has the pulse beat while they come (a `SignalSink`)."""
+
+    def __init__(self, sink: SignalSink, pulse: Pulse) -> None:
+        self._take = sink.take
+        self._quicken = pulse.quicken
+
+    def take(self, signals: Sequence[Signal]) -> None:
+        """Take signals."""
+        self._quicken()
+        self._take(signals)
+
+
 class CompletionListener:
     """Takes signals until it is closed. `board` is how the workers of a server share connections evenly."""
 
@@ -84,14 +99,17 @@ class CompletionListener:
     ) -> None:
         sources = Sources(settings.throttle.sources)
         self.connections = Connections(limits_of(settings), now=time.monotonic())
+        self._pulse = Pulse(board, worker)
+        app.leases.bear_with(self._pulse.is_late)
+        sink = Beating(app.releases, self._pulse)
         self._intake = Intake(
-            inbox=Inbox(app.releases, app.signals),
+            inbox=Inbox(sink, app.signals),
             connections=self.connections,
             sources=sources,
             counters=app.signals,
             token=token_of(settings.throttle),
         )
-        self._datagrams = DatagramReader(sockets.datagrams, app.releases, sources, app.signals)
+        self._datagrams = DatagramReader(sockets.datagrams, sink, sources, app.signals)
         self._acceptor = Acceptor(
             sockets.listener,
             worker=worker,
@@ -121,6 +139,7 @@ class CompletionListener:
             self._acceptor.close()
             self._datagrams.close()
             self._intake.close()
+            self._pulse.close()
 
 
 def listen_for_completions(

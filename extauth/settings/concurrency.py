@@ -57,7 +57,7 @@ class ConcurrencySettings(Section):
         ge=0,
         le=_MOST_WAITING,
         description=(
-            "How many more may wait until one of them ends. Without a queue a request waits 25 ms at most, "
+            "How many more may wait until one of them ends. Without a queue a request waits for about 25 ms, "
             "because a client's next request may overtake the report that its last one has ended."
         ),
     )
@@ -93,4 +93,5 @@ class ConcurrencySettings(Section):
             queue=self.queue or self.max,
             wait_us=wait // _MICROSECOND,
             per=Per(self.per),
+            is_grace=not self.queue,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from extauth.throttle.claims import Claim
 from extauth.throttle.embedded import EmbeddedLeases
 from extauth.throttle.leases import Leases
@@ -28,12 +30,21 @@ class EitherLeases:
         """How many leases this process has given out, of either."""
         return self._shared.taken + self._local.taken
 
-    def end(self, request_id: str, lease: str = "") -> None:
-        """End a lease, without one all of the request."""
-        known = len(self._local) > 0 and self._local.end_known(request_id, lease)
+    def bear_with(self, is_late: Callable[[], bool]) -> None:
+        """Have graces last longer while this is so; of its own slots nobody waits for any."""
+        self._shared.bear_with(is_late)
+
+    def end_all(self, ended: Sequence[tuple[str, str]]) -> None:
+        """End leases. See `Leases`."""
+        if len(self._local):
+            ended = [one for one in ended if not self._has_ended_here(*one)]
+        if ended:
+            self._shared.end_all(ended)
+
+    def _has_ended_here(self, request_id: str, lease: str) -> bool:
+        known = self._local.end_known(request_id, lease)
         # A request may have leases in both; a lease is in one.
-        if not (known and lease):
-            self._shared.end(request_id, lease)
+        return known and bool(lease)
 
     def renew(self, request_id: str, lease: str = "") -> None:
         """Have leases of a request that still runs last longer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from extauth.clock import Clock
 from extauth.limits.plan import Plan
@@ -11,6 +11,7 @@ from extauth.stores.limits import OnTold, Taken
 from extauth.stores.memory import MemoryLimitStore
 from extauth.throttle.claims import Claim
 from extauth.throttle.counts import LeaseCounts
+from extauth.throttle.memory import Ended
 from extauth.throttle.slots import Place
 from extauth.throttle.waiting import Waiter, WaitingRoom
 
@@ -51,25 +52,32 @@ class EmbeddedLeases:
         Waiter(self._room, plan, claim, on_told).stay(taken, taken.blocked)
         self._oust(taken)
 
-    def end(self, request_id: str, lease: str = "") -> None:
-        """End a lease, without one all of the request."""
-        if not self.end_known(request_id, lease):
-            self._counts.unknown += 1
+    def bear_with(self, is_late: Callable[[], bool]) -> None:
+        """Have graces last longer while this is so. See `Leases`."""
+        self._room.is_late = is_late
+
+    def end_all(self, ended: Sequence[tuple[str, str]]) -> None:
+        """End leases. See `Leases`."""
+        now_us, all_ended, unknown = self._now_us(), Ended([], []), 0
+        for request_id, lease in ended:
+            if not self._leases.end_into(all_ended, request_id, lease, now_us):
+                unknown += 1
+        self._counts.unknown += unknown
+        self._have_ended(all_ended, now_us)
 
     def end_known(self, request_id: str, lease: str) -> bool:
-        """Do the same; tell whether there was any, for it to be looked for elsewhere."""
-        ages_us = self._end(request_id, lease)
-        for age_us in ages_us:
-            self._counts.note_age(age_us)
-        self._counts.by_signal += len(ages_us)
-        return bool(ages_us)
-
-    def _end(self, request_id: str, lease: str) -> list[int]:
-        """Return how old the leases were that ended now."""
+        """End one; tell whether there was any, for it to be looked for elsewhere."""
         now_us = self._now_us()
-        ended, freed = self._leases.end(request_id, lease, now_us)
-        self._call(freed)
-        return [now_us - since_us for since_us in ended]
+        ended = self._leases.end(request_id, lease, now_us)
+        self._have_ended(ended, now_us)
+        return bool(ended.since_us)
+
+    def _have_ended(self, ended: Ended, now_us: int) -> None:
+        """Count ends that were reported, and call who may have the slots."""
+        for since_us in ended.since_us:
+            self._counts.note_age(now_us - since_us)
+        self._counts.by_signal += len(ended.since_us)
+        self._call(ended.freed)
 
     def renew(self, request_id: str, lease: str = "") -> None:
         """Have leases of a request that still runs last longer."""
@@ -102,7 +110,9 @@ class EmbeddedLeases:
 
     def let_go(self, claim: Claim, lease: str) -> None:
         """End a lease of which nobody learnt. See `Desk`."""
-        self._counts.by_disconnect += len(self._end(claim.request_id, lease))
+        ended = self._leases.end(claim.request_id, lease, self._now_us())
+        self._counts.by_disconnect += len(ended.since_us)
+        self._call(ended.freed)
 
     def _oust(self, taken: Taken) -> None:
         if taken.blocked is not None and taken.blocked.ousted is not None:

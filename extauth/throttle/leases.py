@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from extauth.throttle.claims import Claim
@@ -24,12 +25,16 @@ class Leases(Protocol):
         """Answer all checks of this process that wait for a slot: with one that is free now, or with none."""
         ...
 
-    def end(self, request_id: str, lease: str = "") -> None:
-        """End a lease, without one all of the request."""
+    def end_all(self, ended: Sequence[tuple[str, str]]) -> None:
+        """End the lease of each of these requests, which are named with it; with an empty one all it has."""
         ...
 
     def renew(self, request_id: str, lease: str = "") -> None:
         """Have leases of a request that still runs last longer."""
+        ...
+
+    def bear_with(self, is_late: Callable[[], bool]) -> None:
+        """Have checks wait longer for their client's own report while that may be late."""
         ...
 
     def let_go(self, claim: Claim, lease: str) -> None:

@@ -122,18 +122,35 @@ class MemoryLeases:
 
     def end(self, request_id: str, lease: str, now_us: int) -> Ended:
         """End a lease, without one all of the request. What is unknown, or ended before, frees nothing."""
+        ended = Ended([], [])
+        self.end_into(ended, request_id, lease, now_us)
+        return ended
+
+    def end_into(self, ended: Ended, request_id: str, lease: str, now_us: int) -> bool:
+        """Do the same, and add what has ended to what did before; tell whether anything has."""
+        before = len(ended.since_us)
+        if lease:
+            self._end_one(lease, now_us, ended)
+            return len(ended.since_us) > before
         names = self._names(request_id, lease)
-        if not (lease or names):
+        if not names:
             self._early[request_id] = now_us + REMEMBERED_US
             if len(self._early) > _MOST_REMEMBERED:
                 del self._early[next(iter(self._early))]
-        # Those that have ended by themselves are left to the sweep, which counts them.
-        found = [(name, self._held[name]) for name in names if self._holds(name, now_us)]
-        freed: list[Place] = []
-        for name, held in found:
-            self._forget(name)
-            freed += [place for place in held.places if self._slots[place.bucket].let_go(name)]
-        return Ended([held.since_us for _, held in found], freed)
+        for name in names:
+            self._end_one(name, now_us, ended)
+        return len(ended.since_us) > before
+
+    def _end_one(self, name: str, now_us: int, ended: Ended) -> None:
+        held = self._held.get(name)
+        # One that has ended by itself is left to the sweep, which counts it.
+        if held is None or not self._holds(name, now_us):
+            return
+        self._forget(name)
+        ended.since_us.append(held.since_us)
+        for place in held.places:
+            if self._slots[place.bucket].let_go(name):
+                ended.freed.append(place)
 
     def renew(self, request_id: str, lease: str, now_us: int) -> None:
         """Have leases of a request that still runs last longer."""
@@ -189,8 +206,10 @@ class MemoryLeases:
         return [filed] if isinstance(filed, str) else list(filed)
 
     def _holds(self, name: str, now_us: int) -> bool:
-        places = self._held.get(name, _NOTHING).places
-        return any(self._slots[place.bucket].holds(name, now_us) for place in places)
+        for place in self._held.get(name, _NOTHING).places:
+            if self._slots[place.bucket].holds(name, now_us):
+                return True
+        return False
 
     def _forget(self, name: str) -> None:
         request_id = self._held.pop(name, _NOTHING).request_id

@@ -18,7 +18,8 @@ from extauth.throttle.queue import FairQueue
 class Concurrency(NamedTuple):
     """How many requests may be in flight at once, and how many more may wait for how long (microseconds).
 
-    `lease_us` is how long a request is taken to be in flight whose end nobody reports.
+    `lease_us` is how long a request is taken to be in flight whose end nobody reports. `is_grace` says that
+    they wait only because the report of a client's own last request may be late.
     """
 
     most: int
@@ -27,6 +28,7 @@ class Concurrency(NamedTuple):
     wait_us: int
     name: str = "concurrency"
     per: Per = Per.KEY
+    is_grace: bool = False
 
 
 class Place(NamedTuple):
@@ -109,7 +111,8 @@ class Slots:
 
     def let_go(self, name: str) -> bool:
         """End a lease, or the wait for one; tell whether there was a lease. Nothing is freed twice."""
-        self.queue.leave(name)
+        if self._waiting:
+            self.queue.leave(name)
         return self._ends.drop(name)
 
     def renew(self, name: str, limit: Concurrency, now_us: int) -> None:

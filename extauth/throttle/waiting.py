@@ -7,24 +7,27 @@ it has waited long enough.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from extauth.clock import MICROSECONDS
 from extauth.limits.plan import Plan
 from extauth.stores.limits import OnTold, Taken, Told
 from extauth.throttle.claims import Claim
-from extauth.throttle.slots import Blocked
+from extauth.throttle.slots import Blocked, Concurrency
 
 # How much of the wait begins only once the loop gets round to it, in seconds.
 _TAIL_SECONDS = 0.0125
+# How often a grace is begun at most, while reports may be late that have come or are about to.
+MOST_GRACES = 10
 
 
 class Waiter:
     """One check, from its first question to its answer; `told` gets what the store says to each."""
 
     __slots__ = (
-        "_again", "_asking", "_last", "_refusal", "_room", "_timer", "claim", "key_id", "on_told", "plan",
-        "version",
+        "_again", "_asking", "_last", "_refusal", "_room", "_timer", "_waits", "claim", "key_id", "on_told",
+        "plan", "version",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +48,7 @@ class Waiter:
         self.key_id = key_id
         self.version = version
         self._timer: asyncio.TimerHandle | None = None
+        self._waits = 0  # how often it began to wait
         self._asking = False
         self._again = False  # it was called while its question was under way
         self._last = False  # it has waited long enough
@@ -76,16 +80,20 @@ class Waiter:
         """Wait to be called, no longer than the limit says that has no slot."""
         self._refusal = told._replace(blocked=blocked._replace(waits=False))
         if self._timer is None:
-            seconds = blocked.place.limit.wait_us / MICROSECONDS
-            tail = min(seconds / 2, _TAIL_SECONDS)
-            # In two steps: after a standstill of the loop a signal may be there and not be read yet.
-            self._timer = asyncio.get_running_loop().call_later(seconds - tail, self._nearly_enough, tail)
+            self._wait(blocked.place.limit)
             self.claim.on_gone = self._gone
             self._room.waiters[self.claim.name] = self
         if self.claim.gone:
             self._gone()
         elif self._again or self._last:
             self.ask()
+
+    def _wait(self, limit: Concurrency) -> None:
+        seconds = limit.wait_us / MICROSECONDS
+        tail = min(seconds / 2, _TAIL_SECONDS)
+        self._waits += 1
+        # In two steps: after a standstill of the loop a signal may be there and not be read yet.
+        self._timer = asyncio.get_running_loop().call_later(seconds - tail, self._nearly_enough, tail)
 
     def refuse(self) -> None:
         """Hear that somebody else has the place in the queue."""
@@ -96,8 +104,20 @@ class Waiter:
         self._timer = asyncio.get_running_loop().call_later(tail, self._enough)
 
     def _enough(self) -> None:
-        self._last = True
+        limit = self._bears_with()
+        if limit is None:
+            self._last = True
+        else:
+            self._wait(limit)
         self.ask()
+
+    def _bears_with(self) -> Concurrency | None:
+        """Return the limit for which it waits once more, as its client's report may be late; else None."""
+        assert self._refusal is not None  # it is seated
+        assert self._refusal.blocked is not None
+        limit = self._refusal.blocked.place.limit
+        ends = self._last or not limit.is_grace or self._waits >= MOST_GRACES
+        return None if ends or not self._room.is_late() else limit
 
     def _gone(self) -> None:
         # While a question is under way, its answer comes first.
@@ -135,10 +155,14 @@ class Desk(Protocol):
 
 
 class WaitingRoom:
-    """All waiters of this process, by the name of their claim."""
+    """All waiters of this process, by the name of their claim.
+
+    `is_late` tells whether reports may be late: then a grace lasts longer.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+        self.is_late: Callable[[], bool] = lambda: False
         self.waiters: dict[str, Waiter] = {}
 
     def __len__(self) -> int:

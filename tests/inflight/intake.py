@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from extauth.completion.lines import read_json, read_line, signal
-from extauth.completion.otlp import OtlpReader
+from extauth.completion.otlp import read_otlp
 from extauth.completion.signals import Reading, Signal, Unread
 
 from .http1 import HOST, Listener, Request, answer
@@ -36,7 +36,6 @@ class Intake(asyncio.DatagramProtocol):
         self.unread: list[bytes] = []
         self.ignored: list[bytes] = []
         self.listeners: list[Callable[[Signal], None]] = []
-        self._reader = OtlpReader()
 
     async def start(self) -> None:
         """Listen."""
@@ -73,7 +72,7 @@ class Intake(asyncio.DatagramProtocol):
             return b"HTTP/1.1 204 x\r\n\r\n"
         assert (request.method, request.target) == ("POST", "/v1/logs")
         assert request.headers["content-type"] == "application/x-protobuf"
-        self._take(self._reader.read(request.body), request.body)
+        self._take(read_otlp(request.body), request.body)
         await asyncio.sleep(self.delay)
         return answer(200, {"content-type": "application/x-protobuf"})
 

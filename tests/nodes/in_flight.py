@@ -10,6 +10,9 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from tests.inflight.http1 import headers_of
+from tests.integration.processes import wait_until
+from tests.redis import slots
+from tests.redis.server import RedisServer
 from tests.waiting import eventually
 
 from .fleet import PATIENCE, Fleet
@@ -83,3 +86,13 @@ def report(node: Node, request_id: str, lease: str = "-") -> None:
     """Report the end of a request by a datagram, as nginx does."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(f"extauth: rid={request_id} lease={lease}".encode(), (HOST, node.completion_port))
+
+
+def key_in_use(fleet: Fleet, redis: RedisServer) -> str:
+    """Make a key, and use it for the first time, which takes long; nothing is left of that."""
+    key = str(fleet.create_key()["key"])
+    lease = fleet.ask(key).headers["x-extauth-lease"]
+    fleet.close()
+    report(fleet, "r-first", lease)
+    wait_until(lambda: slots.held(redis) == 0, within=PATIENCE, what="it has ended")
+    return key

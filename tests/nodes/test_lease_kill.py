@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import wait_until
 from tests.redis import slots
 from tests.redis.server import RedisServer, running
 from tests.waiting import eventually
 
 from .fleet import PATIENCE, Fleet, served
-from .in_flight import Told, one_of_each, report
+from .in_flight import Told, key_in_use, one_of_each, report
 
 WAIT = 1.5
 LIMIT = {"max": 1, "queue": 4, "wait": f"{WAIT * 1_000:.0f}ms"}
@@ -42,13 +41,8 @@ def fleet(tmp_path: Path, redis: RedisServer) -> Iterator[Fleet]:
 
 @pytest.fixture
 def key(fleet: Fleet, redis: RedisServer) -> str:
-    """Make a key, and use it for the first time, which takes long."""
-    key = str(fleet.create_key()["key"])
-    lease = fleet.ask(key).headers["x-extauth-lease"]
-    fleet.close()
-    report(fleet, "r-first", lease)
-    wait_until(lambda: slots.held(redis) == 0, within=PATIENCE, what="it has ended")
-    return key
+    """Make a key that was used before."""
+    return key_in_use(fleet, redis)
 
 
 def test_what_a_killed_worker_let_in_is_ended_by_another(fleet: Fleet, redis: RedisServer, key: str) -> None:

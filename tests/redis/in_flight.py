@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,13 @@ __all__ = ["LEASE", "InFlight", "server_on", "settled"]
 
 @asynccontextmanager
 async def server_on(
-    redis: RedisServer, folder: Path, *, key: str = "", url: str = "", **concurrency: Any
+    redis: RedisServer,
+    folder: Path,
+    *,
+    key: str = "",
+    url: str = "",
+    routes: Sequence[dict[str, Any]] = (),
+    **concurrency: Any,
 ) -> AsyncIterator[InFlight]:
     """Give a server with this limit in its tier, and a key: a new one unless it is given."""
     sections: dict[str, Any] = {
@@ -26,6 +32,7 @@ async def server_on(
         "keys": {"peppers": ["a pepper of these tests, long enough for one"]},
         "tiers": {"default": {"rates": [RATE], "concurrency": concurrency}},
         "failure": {"deadline": "100ms"},
+        **({"routes": [*routes]} if routes else {}),
     }
     async with open_world(folder, clock=SystemClock(), **sections) as world:
         text = key or (await world.create_key()).text
@@ -38,5 +45,5 @@ async def server_on(
 
 async def settled(service: InFlight) -> None:
     """Wait until everything that was reported is done, also what has to be tried again."""
-    errands = service.world.app.leases._shared._errands  # type: ignore[attr-defined]  # nothing else tells
-    await eventually(lambda: not errands._due and not errands._undone)
+    leases = service.world.app.leases._shared  # type: ignore[attr-defined]  # nothing else tells
+    await eventually(lambda: leases._errands.is_idle and leases._ends.is_idle)

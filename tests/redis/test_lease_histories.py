@@ -104,9 +104,9 @@ class Both:
         if step.what == "leave" and claim.name not in of.told:
             claim.leave()
         elif step.what == "end" and lease:
-            of.leases.end(claim.request_id, lease)
+            of.leases.end_all([(claim.request_id, lease)])
         elif step.what == "end by id":
-            of.leases.end(claim.request_id)
+            of.leases.end_all([(claim.request_id, "")])
         elif step.what == "renew" and lease:
             of.leases.renew(claim.request_id, lease)
         elif step.what == "renew by id":

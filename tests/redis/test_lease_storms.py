@@ -65,9 +65,9 @@ class Storm:
                 if how == "renewed":
                     leases.renew(claim.request_id, told.lease)
                 if how in {"lease", "both", "renewed"}:
-                    leases.end(claim.request_id, told.lease)
+                    leases.end_all([(claim.request_id, told.lease)])
                 if how in {"id", "both"}:
-                    leases.end(claim.request_id)
+                    leases.end_all([(claim.request_id, "")])
             else:
                 await asyncio.sleep(0.005)
 

@@ -185,7 +185,7 @@ def test_a_check_whose_client_left_waits_for_no_slot(leave: str) -> None:
         listener.run(eventually(lambda: rig.leases.waiting == 0))
         staying.send(check)
         listener.run(eventually(lambda: rig.leases.waiting == 1))
-        listener.turn(lambda: rig.leases.end("r-1"))
+        listener.turn(lambda: rig.leases.end_all([("r-1", "")]))
         listener.run(eventually(lambda: staying.statuses() == [200]))
     rig.hasher.close()
 

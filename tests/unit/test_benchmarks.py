@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,11 @@ from benchmarks.ratios import TARGETS, Extras, Spread, Target, ratios, spread, v
 from benchmarks.run import series_of
 from benchmarks.servers import Server, clean_environment
 from benchmarks.service import DecisionLog, Keys, forge
+from benchmarks.signal_load import Ended, line, log_request
+from benchmarks.signals import Meter
+from extauth.completion.lines import read_line
+from extauth.completion.otlp import OtlpReader, read_otlp
+from extauth.completion.signals import Signal
 from extauth.errors import SecretMismatchError
 from extauth.keys.token import Peppers, mint_key, parse_key
 
@@ -402,3 +409,33 @@ def test_settings_of_the_environment_do_not_reach_servers(monkeypatch: pytest.Mo
     monkeypatch.setenv("EXTAUTH_LOG__LEVEL", "error")
     monkeypatch.setenv("extauth_config", "/elsewhere.yaml")
     assert not [name for name in clean_environment() if name.upper().startswith("EXTAUTH_")]
+
+
+def test_reports_are_read_as_those_of_a_proxy() -> None:
+    """As signals with their lease, whole: else what is measured is how they are not read."""
+    told = [Ended(b"r-%d" % number, b"a-%d.1.2.b~c" % number, 1_234) for number in range(3)]
+    expected = [Signal(f"r-{number}", f"a-{number}.1.2.b~c", False, 200, 1_234) for number in range(3)]
+    request = log_request(told, 5)
+    head, _, chunks = request.partition(b"\r\n\r\n")
+    size, _, body = chunks.removesuffix(b"\r\n0\r\n\r\n").partition(b"\r\n")
+    assert head.startswith(b"POST /v1/logs HTTP/1.1\r\n")
+    assert (len(body), list(read_otlp(body)), OtlpReader().recall(body)) == (
+        int(size, 16),
+        expected,
+        expected,
+    )
+    # nginx tells milliseconds.
+    assert [read_line(line(one)) for one in told] == [one._replace(duration_us=1_000) for one in expected]
+
+
+def test_a_clock_of_another_process_tells_what_it_used() -> None:
+    """All of it, and no more once it stands still."""
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        meter = Meter(child.pid)
+        used = meter.used_us()
+        assert used > 0
+        assert meter.used_us() == used
+        child.communicate(b"\n")

@@ -123,13 +123,13 @@ def test_a_lease_is_ended_where_it_is_and_counted_once() -> None:
     shared.take("S1", "S2")
     local.take("L1", "L2", "L3")
     for name in ("S1", "L1"):
-        either.end(f"request-of-{name}", name)
-        either.end(f"request-of-{name[0]}2")
+        either.end_all([(f"request-of-{name}", name)])
+        either.end_all([(f"request-of-{name[0]}2", "")])
     assert (shared.in_flight, local.in_flight, counts.by_signal) == (0, 1, 4)
     unknown = counts.unknown
-    either.end("request-of-L3", "L3")
+    either.end_all([("request-of-L3", "L3")])
     assert (local.in_flight, counts.unknown) == (0, unknown)
-    either.end("request-of-L3", "L3")
+    either.end_all([("request-of-L3", "L3")])
     assert counts.unknown == unknown + 1
 
 
@@ -202,7 +202,7 @@ def test_a_standstill_of_the_loop_makes_nobody_wait_in_vain() -> None:
             time.sleep(2 * limit.wait_us / MICROSECONDS)
 
         with reads, writes, begins, starter:
-            loop.add_reader(reads, lambda: ends.end(reads.recv(9).decode()))
+            loop.add_reader(reads, lambda: ends.end_all([(reads.recv(9).decode(), "")]))
             loop.add_reader(begins, stand_still)
             starter.send(b"!")
             taken = await told

@@ -47,8 +47,10 @@ def test_all_of_it_arrives() -> None:
 
 
 def test_without_a_queue_only_late_reports_are_waited_for() -> None:
-    """As many as there can be, `max`, for 25 ms."""
-    assert concurrency(max=4) == Concurrency(most=4, lease_us=MINUTE, queue=4, wait_us=25 * MS, per=Per.KEY)
+    """As many as there can be, `max`, for 25 ms, which may be begun anew."""
+    expected = Concurrency(most=4, lease_us=MINUTE, queue=4, wait_us=25 * MS, per=Per.KEY, is_grace=True)
+    assert concurrency(max=4) == expected
+    assert not concurrency(max=4, queue=1).is_grace
 
 
 def test_a_queue_waits_half_a_second_unless_it_says() -> None:

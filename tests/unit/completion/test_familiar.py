@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,8 +14,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from extauth.completion.familiar import FamiliarHead
-from extauth.completion.layouts import Layouts
-from extauth.completion.otlp import OtlpReader
+from extauth.completion.otlp import OtlpReader, read_otlp
 from extauth.completion.signals import Counters, Reading, Signal, Unread
 from tests.sockets.in_process import Transport
 
@@ -57,81 +58,178 @@ def upstream(found: dict[str, str]) -> tuple[int, int]:
     return int(status), {"7": 7, "8": 8, "12": 12, "1.5": 2}.get(duration, 0)
 
 
-@given(st.lists(RECORDS, min_size=2, max_size=12))
-def test_bodies_are_read_as_their_schema_says(records: list[dict[str, str]]) -> None:
-    """The whole schema and the part that is read here agree, and so do parsing a body and recalling it."""
-    reader, layouts = OtlpReader(), Layouts()
+# As Envoy 1.40 sent two records: of a request with a lease, and of one whose client left before its check.
+ENVOYS_BATCH = base64.b64decode(
+    "CowDCgAShwMSiQIJkIrne4Vg7BgyLQoDcmlkEiYKJDU5MGEyNThlLWE1ZDMtNGMwNi04MDgyLTZmMjA3ZmY5ODY3ODKZAQoF"
+    "bGVhc2USjwEKjAE1YzEzMDAxY2ZjODAtMi4xNzk1OTE2NDc3ODczLjYwMDAwLlpYaDBZWFYwYURwN1MxRjFSSE50ZG1KcFZF"
+    "ZFRmVHB6Ykc5MGN6cGpiMjVqZFhKeVpXNWplUX5TMUYxUkhOdGRtSnBWRWRUQ21Oc2FXVnVkQzB4Q21SbFptRjFiSFFLWkdW"
+    "bVlYVnNkQTIXCgR0eXBlEg8KDURvd25zdHJlYW1FbmQyDwoGc3RhdHVzEgUKAzUwMzIJCgJ1cxIDCgEtEnkJQG1agIVg7Bgy"
+    "LQoDcmlkEiYKJDc1YTY0OTNmLWY0ODEtNDY5ZS1hOGQ4LWMxZDFkMDYwYTQ5NTIMCgVsZWFzZRIDCgEtMhcKBHR5cGUSDwoN"
+    "RG93bnN0cmVhbUVuZDINCgZzdGF0dXMSAwoBMDIJCgJ1cxIDCgEt"
+)
+
+BATCHES = st.lists(st.lists(RECORDS, max_size=4), min_size=1, max_size=6)
+
+
+def batch(records: Sequence[Mapping[str, str]], *, time: int = 1, resource: bool = True) -> bytes:
+    """Return several records in one request, as Envoy sends them."""
+    request = ExportLogsServiceRequest()
+    logs = request.resource_logs.add()
+    if resource:
+        logs.resource.SetInParent()
+    scope = logs.scope_logs.add()
     for number, attributes in enumerate(records):
-        body = export(number, **attributes)
-        parsed = list(reader.read(body))
-        assert parsed == by_the_book(body)
-        recalled = layouts.recall(body)
-        if recalled is not None:
-            progress, values = recalled
-            told = ("rid", "lease", "status", "us")[: len(values)]
-            assert [value.decode() for value in values] == [attributes[name] for name in told]
-            assert progress == (attributes["type"] == "DownstreamPeriodic")
-        if isinstance(parsed[0], Signal):
-            layouts.learn(body, progress=parsed[0].progress)
+        record = scope.log_records.add(time_unix_nano=time + number)
+        for key, value in attributes.items():
+            record.attributes.add(key=key).value.string_value = value
+    return request.SerializeToString()
 
 
-@given(st.lists(RECORDS, min_size=2, max_size=8))
-def test_what_is_recalled_is_what_would_be_parsed(records: list[dict[str, str]]) -> None:
-    """With whatever was learnt from the bodies before."""
+@given(BATCHES, st.booleans())
+def test_bodies_are_read_as_their_schema_says(batches: list[list[dict[str, str]]], resource: bool) -> None:  # noqa: FBT001 - drawn
+    """The whole schema and the part that is read here agree, and so does what is recalled of any record."""
     reader = OtlpReader()
-    for number, attributes in enumerate(records * 8):
-        body = export(number, **attributes)
-        recalled = reader.recall(body)
-        assert recalled is None or [recalled] == by_the_book(body)
-        list(reader.read(body))
+    for number, records in enumerate(batches * 8):
+        body = batch(records, time=number, resource=resource)
+        expected = by_the_book(body)
+        assert list(read_otlp(body)) == expected
+        assert reader.recall(body) == expected
 
 
-def test_signals_of_one_proxy_are_recalled() -> None:
+@given(BATCHES)
+def test_records_of_other_shape_are_parsed(batches: list[list[dict[str, str]]]) -> None:
+    """In several scopes or resources, or with something behind them, a body says the same."""
+    reader = OtlpReader()
+    for records in batches * 4:
+        several = batch(records) + batch(records)
+        assert reader.recall(several) is None
+        request = ExportLogsServiceRequest.FromString(batch(records))
+        scopes = request.resource_logs[0].scope_logs
+        scopes[0].scope.name = "a"
+        assert reader.recall(request.SerializeToString()) == by_the_book(request.SerializeToString())
+        scopes[0].schema_url = "u"
+        scopes.add().CopyFrom(scopes[0])
+        for body in (request.SerializeToString(), several):
+            recalled = reader.recall(body)
+            assert recalled in (None, by_the_book(body))
+            assert list(read_otlp(body)) == by_the_book(body)
+
+
+END = {"rid": "r1", "lease": "L1", "type": "DownstreamEnd", "dur": "7"}
+
+
+def learnt_from(*records: Mapping[str, str]) -> OtlpReader:
+    """Return a reader that knows how records like these lie."""
+    reader = OtlpReader()
+    for record in records:
+        for _ in range(8):
+            reader.recall(batch([record]))
+    reader.parsed = 0
+    return reader
+
+
+def test_records_of_one_proxy_are_recalled_in_batches_of_any_size() -> None:
     """After some were parsed others needn't be, whatever their ids, times and results: it would be slow."""
-    reader = OtlpReader()
-    for number in range(8):
-        list(reader.read(export(number, rid=f"r{number}", lease="L0", type="DownstreamEnd", dur="7")))
-    body = export(2**60, rid="r9", lease="L1", type="DownstreamEnd", dur="8")
-    assert reader.recall(body) == Signal("r9", "L1", progress=False)
-    for other in ({"lease": "L"}, {"type": "DownstreamXXX"}, {"rid": "r\n"}, {"rid": "é"}):
-        changed = {"rid": "r9", "lease": "L1", "type": "DownstreamEnd", "dur": "8"} | other
-        assert reader.recall(export(2**60, **changed)) is None
+    reader = learnt_from(END)
+    for size in (1, 2, 7, 300):
+        records = [
+            {**END, "rid": f"s{number % 10}", "lease": f"M{number % 10}", "dur": "8"}
+            for number in range(size)
+        ]
+        expected = [Signal(record["rid"], record["lease"], progress=False) for record in records]
+        assert reader.recall(batch(records, time=2**60)) == expected
+    assert reader.parsed == 0
+
+
+def test_a_strange_record_is_parsed_alone() -> None:
+    """Those before and behind it are recalled all the same."""
+    for other in (
+        {"lease": "L"},
+        {"type": "DownstreamXXX"},
+        {"rid": "r\n"},
+        {"rid": "é"},
+        {"rid": "-", "x": ""},
+    ):
+        reader = learnt_from(END)
+        records = [END, {**END, **other}, END]
+        assert reader.recall(batch(records)) == by_the_book(batch(records))
+        assert reader.parsed == 1
+
+
+def test_a_body_that_is_torn_is_unreadable_as_a_whole() -> None:
+    """As the decoder has it: no record of it counts, whichever is broken."""
+    reader = learnt_from(END)
+    body = batch([END, END])
+    broken = body.replace(b"\x12\x02L1", b"\x12\x7fL1").replace(b"\n\x02L1", b"\n\x7fL1")
+    torn = batch([END, {"rid": "r", "x\x00": ""}]).replace(b"x\x00", b"\xff\xff")
+    for other in (torn, broken[:-1], body[:-1]):
+        assert list(read_otlp(other)) == [Unread.UNREADABLE]
+        assert reader.recall(other) in (None, [Unread.UNREADABLE])
+    assert reader.recall(torn) == [Unread.UNREADABLE]
 
 
 def test_what_the_upstream_did_is_recalled_too() -> None:
     """As Envoy tells it: behind id, lease and kind; a report without a status tells of nothing."""
-    reader = OtlpReader()
     told = {"rid": "r", "lease": "L~w", "type": "DownstreamEnd", "status": "200", "us": "1234"}
-    for _ in range(8):
-        list(reader.read(export(1, **told)))
-    other = export(2, **{**told, "rid": "s", "status": "404", "us": "5678"})
-    assert reader.recall(other) == Signal("s", "L~w", False, 404, 5_678)
-    nothing = export(2, **{**told, "status": "000"})
-    assert reader.recall(nothing) == Signal("r", "L~w", False, 0, 0)
+    reader = learnt_from(told)
+    other = {**told, "rid": "s", "status": "404", "us": "5678"}
+    assert reader.recall(batch([other])) == [Signal("s", "L~w", False, 404, 5_678)]
+    assert reader.recall(batch([{**told, "status": "000"}])) == [Signal("r", "L~w", False, 0, 0)]
+    assert reader.parsed == 0
 
 
 def test_a_hyphen_is_no_id_though_it_is_as_long() -> None:
     """Proxies write it where there is none: no lease, but also no request."""
-    reader = OtlpReader()
-    for _ in range(8):
-        list(reader.read(export(1, rid="r", lease="L", type="DownstreamEnd")))
-    assert reader.recall(export(1, rid="r", lease="-", type="DownstreamEnd")) == Signal(
-        "r", "", progress=False
-    )
-    assert reader.recall(export(1, rid="-", lease="L", type="DownstreamEnd")) is None
+    reader = learnt_from({"rid": "r", "lease": "L", "type": "DownstreamEnd"})
+    read = reader.recall(batch([{"rid": "r", "lease": "-", "type": "DownstreamEnd"}]))
+    assert read == [Signal("r", "", progress=False)]
+    assert reader.parsed == 0
+    read = reader.recall(batch([{"rid": "-", "lease": "L", "type": "DownstreamEnd"}]))
+    assert read == [Unread.UNREADABLE]
 
 
-@given(st.binary(max_size=60), st.integers(0, 60), st.binary(max_size=3))
-def test_bytes_of_any_kind_are_parsed_as_before(junk: bytes, place: int, patch: bytes) -> None:
-    """A body with other bytes somewhere is either read as its parser reads it, or not recalled."""
+def learnt_from_envoy() -> OtlpReader:
+    """Return a reader that needs to parse nothing of the batch that Envoy sent."""
     reader = OtlpReader()
-    body = export(1, rid="r1", lease="L1", type="DownstreamEnd", path="/x")
-    for _ in range(8):
-        list(reader.read(body))
-    assert reader.recall(body) is not None
-    for other in (junk, body[:place] + patch + body[place + len(patch) :]):
+    while True:
+        before = reader.parsed
+        assert reader.recall(ENVOYS_BATCH) == by_the_book(ENVOYS_BATCH)
+        if reader.parsed == before:
+            return reader
+
+
+def test_a_batch_of_envoy_with_any_other_byte_in_it_is_read_as_the_decoder_reads_it() -> None:
+    """Each of its bytes is each other byte once: tags, lengths, values, whatever stands there."""
+    reader = learnt_from_envoy()
+    body = bytearray(ENVOYS_BATCH)
+    for place, byte in enumerate(ENVOYS_BATCH):
+        for other in range(256):
+            body[place] = other
+            changed = bytes(body)
+            recalled = reader.recall(changed)
+            assert recalled is None or recalled == list(read_otlp(changed)), (place, other)
+        body[place] = byte
+
+
+PLACES = st.integers(0, len(ENVOYS_BATCH))
+EDITS = st.lists(
+    st.tuples(PLACES, st.integers(0, 40), st.binary(max_size=4) | PLACES), min_size=1, max_size=3
+)
+
+
+@given(EDITS, st.binary(max_size=60))
+def test_a_batch_of_envoy_that_was_cut_anyhow_is_read_as_the_decoder_reads_it(
+    edits: list[tuple[int, int, bytes | int]], junk: bytes
+) -> None:
+    """Some bytes left out, others put in, parts of it repeated; or bytes of any kind."""
+    reader = learnt_from_envoy()
+    body = ENVOYS_BATCH
+    for place, lost, patch in edits:
+        put_in = patch if isinstance(patch, bytes) else ENVOYS_BATCH[patch:]
+        body = body[:place] + put_in + body[place + lost :]
+    for other in (body, junk):
         recalled = reader.recall(other)
-        assert recalled is None or [recalled] == list(reader.read(other))
+        assert recalled is None or recalled == list(read_otlp(other))
 
 
 HEAD = b"POST /v1/logs HTTP/1.1\r\nhost: a\r\n"

@@ -37,7 +37,7 @@ from extauth.stores.redis.limits.asking import (
     violations,
 )
 from extauth.stores.redis.limits.calls import calls_for
-from extauth.stores.redis.limits.errands import Errand
+from extauth.stores.redis.limits.endings import packed
 from extauth.stores.redis.limits.leases import RedisLeases, Way
 from extauth.stores.redis.limits.line import Answered, heard
 from extauth.stores.redis.limits.node import Address, Dialling
@@ -46,6 +46,7 @@ from extauth.stores.redis.limits.servers import ClusterServers
 from extauth.stores.redis.limits.store import (
     MOST_AT_ONCE,
     Waiting,
+    end_program,
     errand_program,
     hand_out,
     report_of,
@@ -79,11 +80,17 @@ class ClusterLimitStore:
         self._deadline = deadline_seconds
         self._now_us = clock.now_us
         self._take = take_program()
-        self._end = errand_program()
+        self._errand, self._end = errand_program(), end_program()
         self._waiting: defaultdict[int, list[Waiting]] = defaultdict(list)
         self._several: set[asyncio.Task[None]] = set()
         self._violations = Violations(self._report)
-        way = Way(ask=self._ask_for_slots, run=self._run_errands, slot=slot_of, is_cluster=True)
+        way = Way(
+            ask=self._ask_for_slots,
+            run=lambda slot, errands, answered: self._servers.run(slot, self._errand, errands, answered),
+            end=lambda slot, ends, answered: self._servers.run(slot, self._end, [packed(ends)], answered),
+            slot=slot_of,
+            is_cluster=True,
+        )
         self.leases = RedisLeases(way, clock, ends)
         self._calls = calls_for(self.leases, self._servers.any_of_them(), process)
 
@@ -103,6 +110,7 @@ class ClusterLimitStore:
         """Let go of all connections."""
         self._violations.close()
         await end(*self._several)
+        await self.leases.settle()
         await self._calls.close()
         await self._servers.close()
 
@@ -193,9 +201,6 @@ class ClusterLimitStore:
 
     def _run(self, slot: int, asked: Sequence[Question], answered: Answered) -> None:
         self._servers.run(slot, self._take, [gathered(asked)], answered)
-
-    def _run_errands(self, slot: int, errands: Sequence[Errand], answered: Answered) -> None:
-        self._servers.run(slot, self._end, errands, answered)
 
     async def _take_in_turn(
         self, plan: Plan, parts: tuple[Part, ...], on_told: OnTold, lease: str = ""

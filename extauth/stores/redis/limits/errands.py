@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from extauth.errors import StoreError
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits.line import Answered
 from extauth.stores.redis.limits.wire import bulk
 
-# How many errands one call of the script holds.
+# How many errands one call of a script holds.
 _MOST_AT_ONCE = 128
-# When those that Redis didn't do are tried again, and how many wait for that at most.
-_AGAIN_AFTER_SECONDS = 0.5
+# When those that Redis didn't do are tried again: soon, as it may only have been late, then after ever longer
+# rests. And how many wait for that at most.
+_AGAIN_AFTER_SECONDS = 0.05
+_LONGEST_REST_SECONDS = 0.5
 _MOST_KEPT = 100_000
 
 OnSaid = Callable[[str], None]
-Run = Callable[[int, Sequence["Errand"], Answered], None]
+
+
+class _Keyed(Protocol):
+    @property
+    def key(self) -> str:
+        """One of its keys, which are all in one slot."""
+        ...
+
+
+What = TypeVar("What", bound=_Keyed)
+Run = Callable[[int, Sequence[What], Answered], None]
+# What each errand of a call is told, by the reply.
+Words = Callable[[bytes], Iterable[str]]
 
 
 class Errand(NamedTuple):
@@ -58,45 +72,70 @@ def ignore(_said: str) -> None:
     """Nobody needs to know."""
 
 
-class _Due(NamedTuple):
-    what: Errand
+def lines(reply: bytes) -> Sequence[str]:
+    """Return what `leases.lua` says to each errand."""
+    return reply.decode().split("\n")
+
+
+class Due(NamedTuple, Generic[What]):
+    """An errand; `on_said` gets what Redis says, nothing where it couldn't be done `until` then."""
+
+    what: What
     on_said: OnSaid
     until: float
 
 
-class Errands:
-    """Has Redis do errands; `slot` tells where a key is, `run` runs those of one slot."""
+class Errands(Generic[What]):
+    """Has Redis do errands; `slot` tells where a key is, `run` runs those of one slot.
 
-    def __init__(self, run: Run, slot: Callable[[str], int]) -> None:
+    `words` reads what the reply says to each of them.
+    """
+
+    def __init__(self, run: Run[What], slot: Callable[[str], int], words: Words) -> None:
         self._run = run
         self._slot = slot
-        self._due: defaultdict[int, list[_Due]] = defaultdict(list)
-        self._undone: list[_Due] = []
+        self._words = words
+        self._due: list[Due[What]] = []
+        self._undone: list[Due[What]] = []
+        self._rest = _AGAIN_AFTER_SECONDS
 
-    def send(self, what: Errand, on_said: OnSaid = ignore, *, for_seconds: float = 0.0) -> None:
-        """Do it in the next turn; `on_said` gets what Redis says, nothing where it couldn't be done.
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be done, or tried again."""
+        return not self._due and not self._undone
 
-        It is tried for so many seconds.
-        """
+    def send(self, what: What, on_said: OnSaid = ignore, *, for_seconds: float = 0.0) -> None:
+        """Do it in the next turn; see `Due`. It is tried for so many seconds."""
         loop = asyncio.get_running_loop()
-        self._enqueue(_Due(what, on_said, loop.time() + for_seconds))
-
-    def _enqueue(self, due: _Due) -> None:
         if not self._due:
-            asyncio.get_running_loop().call_soon(self._run_all)
-        self._due[self._slot(due.what.key)].append(due)
+            loop.call_soon(self._do_due)
+        self._due.append(Due(what, on_said, loop.time() + for_seconds))
 
-    def _run_all(self) -> None:
-        errands, self._due = self._due, defaultdict(list)
-        for slot, of_slot in errands.items():
+    def _do_due(self) -> None:
+        due, self._due = self._due, []
+        self.do(due)
+
+    def do(self, errands: Iterable[Due[What]]) -> None:
+        """Do many at once, without waiting for more."""
+        for slot, of_slot in self._by_slot(errands).items():
             for start in range(0, len(of_slot), _MOST_AT_ONCE):
                 batch = of_slot[start : start + _MOST_AT_ONCE]
-                self._run(slot, [due.what for due in batch], partial(self._hand_out, batch))
+                self._call(slot, batch, partial(self._hand_out, batch))
 
-    def _hand_out(self, batch: Sequence[_Due], reply: bytes | StoreError) -> None:
+    def _by_slot(self, errands: Iterable[Due[What]]) -> Mapping[int, list[Due[What]]]:
+        by_slot: defaultdict[int, list[Due[What]]] = defaultdict(list)
+        for due in errands:
+            by_slot[self._slot(due.what.key)].append(due)
+        return by_slot
+
+    def _call(self, slot: int, batch: Sequence[Due[What]], answered: Answered) -> None:
+        self._run(slot, [due.what for due in batch], answered)
+
+    def _hand_out(self, batch: Sequence[Due[What]], reply: bytes | StoreError) -> None:
         if not isinstance(reply, StoreError):
-            for due, line in zip(batch, reply.decode().split("\n"), strict=True):
-                due.on_said(line)
+            self._rest = _AGAIN_AFTER_SECONDS
+            for due, said in zip(batch, self._words(reply), strict=True):
+                due.on_said(said)
             return
         loop = asyncio.get_running_loop()
         for due in batch:
@@ -104,10 +143,60 @@ class Errands:
                 due.on_said("")
                 continue
             if not self._undone:
-                loop.call_later(_AGAIN_AFTER_SECONDS, self._do_again)
+                loop.call_later(self._rest, self._do_again)
+                self._rest = min(2 * self._rest, _LONGEST_REST_SECONDS)
             self._undone.append(due)
 
     def _do_again(self) -> None:
         undone, self._undone = self._undone, []
-        for due in undone:
-            self._enqueue(due)
+        self.do(undone)
+
+
+class ErrandsInTurn(Errands[What]):
+    """Has one call under way at a time for each slot; what comes meanwhile goes together in the next one.
+
+    So the more there is to do, the less each costs, and nothing waits longer than for one answer.
+    """
+
+    def __init__(self, run: Run[What], slot: Callable[[str], int], words: Words) -> None:
+        super().__init__(run, slot, words)
+        self._queues: dict[int, deque[Due[What]]] = {}  # of the slots that are asked
+        self._settled: asyncio.Future[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """See `Errands`."""
+        return not self._queues and super().is_idle
+
+    async def settle(self) -> None:
+        """Wait until all that was sent is answered; what Redis doesn't do is not waited for."""
+        self._do_due()
+        while self._queues:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
+
+    def do(self, errands: Iterable[Due[What]]) -> None:
+        """Do many, as soon as what was asked before is answered."""
+        for slot, of_slot in self._by_slot(errands).items():
+            queue = self._queues.get(slot)
+            if queue is not None:
+                queue.extend(of_slot)
+            else:
+                self._queues[slot] = deque(of_slot)
+                self._ask(slot)
+
+    def _ask(self, slot: int) -> None:
+        queue = self._queues[slot]
+        batch = [queue.popleft() for _ in range(min(len(queue), _MOST_AT_ONCE))]
+        self._call(slot, batch, partial(self._answered, slot, batch))
+
+    def _answered(self, slot: int, batch: Sequence[Due[What]], reply: bytes | StoreError) -> None:
+        try:
+            self._hand_out(batch, reply)
+        finally:
+            if self._queues[slot]:
+                asyncio.get_running_loop().call_soon(self._ask, slot)
+            else:
+                del self._queues[slot]
+        if self._settled is not None and not self._queues and not self._settled.done():
+            self._settled.set_result(None)

@@ -16,7 +16,18 @@ from extauth.stores.limits import OnTold, Taken, Told
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits import tokens
 from extauth.stores.redis.limits.asking import slot_bases
-from extauth.stores.redis.limits.errands import Errands, Run, errand, ignore
+from extauth.stores.redis.limits.endings import Ending
+from extauth.stores.redis.limits.errands import (
+    Due,
+    Errand,
+    Errands,
+    ErrandsInTurn,
+    OnSaid,
+    Run,
+    errand,
+    ignore,
+    lines,
+)
 from extauth.stores.redis.limits.line import heard
 from extauth.throttle.claims import Claim
 from extauth.throttle.counts import LeaseCounts
@@ -29,8 +40,8 @@ _MILLISECOND_US = 1_000
 _FOUND_WITHIN_SECONDS = 60.0
 # How long the end of a request is remembered that holds no lease.
 _REMEMBERED_MS = REMEMBERED_US // _MILLISECOND_US
-# What errands say that freed nothing, and those that Redis didn't do.
-_NOTHING = frozenset(("", "0"))
+# What ends say that freed a slot; they say nothing where Redis didn't do them.
+_FREED = "1"
 
 
 class Waits(Protocol):
@@ -43,13 +54,14 @@ class Waits(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """The way to Redis. `ask` takes plans, `run` runs errands of a slot, which `slot` tells of a key.
+    """The way to Redis. `ask` takes plans, `run` and `end` do errands of a slot, which `slot` tells of a key.
 
     `is_cluster` says that not all keys are in one place: what belongs to a request is filed apart.
     """
 
     ask: Waits
-    run: Run
+    run: Run[Errand]
+    end: Run[Ending]
     slot: Callable[[str], int]
     is_cluster: bool
 
@@ -61,7 +73,8 @@ class RedisLeases:
         self._way = way
         self._now_us = clock.now_us
         self._room = WaitingRoom(self)
-        self._errands = Errands(way.run, way.slot)
+        self._errands = Errands(way.run, way.slot, lines)
+        self._ends = ErrandsInTurn(way.end, way.slot, self._freed)
         self._counts = counts
         self.taken = 0  # leases that this process has given out
 
@@ -122,20 +135,55 @@ class RedisLeases:
         """Strike a waiter off. See `Desk`."""
         for bases in self._by_slot(slot_bases(waiter.plan.places)):
             lasts = max(place.limit.lease_us for place in waiter.plan.places) / MICROSECONDS
-            self._errands.send(errand("end", waiter.claim.name, bases), for_seconds=lasts)
+            self._ends.send(Ending(waiter.claim.name, bases), for_seconds=lasts)
 
     def let_go(self, claim: Claim, lease: str) -> None:
         """End a lease of which nobody learnt. See `Desk`."""
-        self._end(claim.request_id, lease, self._count_left)
+        self._end_now([(claim.request_id, lease)], self._count_left)
 
-    def end(self, request_id: str, lease: str = "") -> None:
-        """End a lease, without one all of the request."""
-        if lease:
-            self._end(request_id, lease, self._count_ended)
-        else:
-            self._find(
-                request_id, lambda found: self._end(request_id, found, self._count_ended), has_ended=True
-            )
+    async def settle(self) -> None:
+        """Have what was reported until now end, if Redis answers."""
+        await self._ends.settle()
+
+    def bear_with(self, is_late: Callable[[], bool]) -> None:
+        """Have graces last longer while this is so. See `Leases`."""
+        self._room.is_late = is_late
+
+    def end_all(self, ended: Sequence[tuple[str, str]]) -> None:
+        """End leases. See `Leases`."""
+        with_lease = [one for one in ended if one[1]]
+        self._end_now(with_lease, self._count_ended)
+        if len(with_lease) == len(ended):
+            return
+        for request_id, lease in ended:
+            if not lease:
+                self._find(request_id, partial(self._end_found, request_id), has_ended=True)
+
+    def _end_found(self, request_id: str, lease: str) -> None:
+        self._end_now([(request_id, lease)], self._count_ended)
+
+    def _end_now(self, ended: Sequence[tuple[str, str]], count: Callable[[int, str], None]) -> None:
+        now = asyncio.get_running_loop().time()
+        due: list[Due[Ending]] = []
+        for request_id, lease in ended:
+            known = tokens.decode(lease)
+            if known is None:
+                self._counts.unknown += 1
+                continue
+            name, since_ms, lease_ms, bases = known
+            until = now + lease_ms / 1_000
+            on_said: OnSaid = partial(count, since_ms)
+            for ending in self._endings(name, bases, lease[len(name) :], layout.leases_of(request_id)):
+                due.append(tuple.__new__(Due, (ending, on_said, until)))
+                # Of a lease with slots in several places the first counts.
+                on_said = ignore
+        self._ends.do(due)
+
+    def _endings(self, name: str, bases: tuple[str, ...], rest: str, filed: str) -> Sequence[Ending]:
+        """Return what it takes to end a lease."""
+        if not self._way.is_cluster:
+            return (tuple.__new__(Ending, (name, bases, rest, filed)),)
+        return [*(Ending(name, some) for some in self._by_slot(bases)), Ending(name, (), rest, filed)]
 
     async def in_flight(self, places: Sequence[Place]) -> dict[str, int]:
         """Return how many requests are in flight, by the bucket of their place. Raises StoreError."""
@@ -143,7 +191,7 @@ class RedisLeases:
         for place in places:
             base = layout.slots_of(place.subject, place.field)
             run = partial(self._way.run, self._way.slot(base), [errand("count", "", [base])])
-            found[place.bucket] = int((await heard(run)).partition(b" ")[0])
+            found[place.bucket] = int(await heard(run))
         return found
 
     def renew(self, request_id: str, lease: str = "") -> None:
@@ -171,22 +219,6 @@ class RedisLeases:
         what = errand("find", "", request_id=request_id, last_ms=_REMEMBERED_MS if has_ended else 0)
         self._errands.send(what, found, for_seconds=_FOUND_WITHIN_SECONDS)
 
-    def _end(self, request_id: str, lease: str, count: Callable[[int, str], None]) -> None:
-        known = tokens.decode(lease)
-        if known is None:
-            self._counts.unknown += 1
-            return
-        on_said = partial(count, known.since_ms)
-        slots = self._by_slot(known.bases)
-        send = partial(self._errands.send, for_seconds=known.lease_ms / 1_000)
-        if not self._way.is_cluster:
-            send(errand("end", known.name, *slots, lease=lease, request_id=request_id), on_said)
-            return
-        for number, bases in enumerate(slots):
-            # Of a lease with slots in several places the first counts.
-            send(errand("end", known.name, bases), on_said if number == 0 else ignore)
-        send(errand("end", known.name, lease=lease, request_id=request_id))
-
     def _renew(self, request_id: str, lease: str) -> None:
         known = tokens.decode(lease)
         if known is None:
@@ -196,25 +228,24 @@ class RedisLeases:
         filed = errand("renew", "", lease=lease, request_id=request_id, last_ms=known.lease_ms)
         self._errands.send(filed)
 
-    def _count_ended(self, since_ms: int, said: str) -> None:
-        freed = self._count_expired(said)
-        if freed == "0":
-            self._counts.unknown += 1
-        elif freed:
-            self._counts.by_signal += 1
-            self._counts.note_age(self._now_us() - since_ms * _MILLISECOND_US)
-
-    def _count_left(self, _since_ms: int, said: str) -> None:
-        self._counts.by_disconnect += self._count_expired(said) not in _NOTHING
-
-    def _count_expired(self, said: str) -> str:
-        """Return how many slots were freed, as an errand says it."""
-        freed, _, expired = said.partition(" ")
-        self._counts.by_expiry += int(expired or 0)
+    def _freed(self, reply: bytes) -> str:
+        """Return what `ends.lua` says of each, having counted the leases that had ended by themselves."""
+        freed, _, expired = reply.decode().partition(" ")
+        self._counts.by_expiry += int(expired)
         return freed
 
-    def _by_slot(self, bases: Sequence[str]) -> list[list[str]]:
+    def _count_ended(self, since_ms: int, said: str) -> None:
+        if said == _FREED:
+            self._counts.by_signal += 1
+            self._counts.note_age(self._now_us() - since_ms * _MILLISECOND_US)
+        elif said:
+            self._counts.unknown += 1
+
+    def _count_left(self, _since_ms: int, said: str) -> None:
+        self._counts.by_disconnect += said == _FREED
+
+    def _by_slot(self, bases: Sequence[str]) -> list[tuple[str, ...]]:
         grouped: defaultdict[int, list[str]] = defaultdict(list)
         for base in bases:
             grouped[self._way.slot(base)].append(base)
-        return list(grouped.values())
+        return [tuple(some) for some in grouped.values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -87,6 +88,9 @@ def _locator(settings: StoreSettings) -> Callable[[], Awaitable[Address]]:
             address: Address = await sentinel.discover_master(url.service)
         except RedisError as error:
             raise StoreError(f"no Sentinel knows the master: {error}") from error
+        finally:
+            # They are asked for new connections only: nothing is kept open to them meanwhile, or at the end.
+            await asyncio.gather(*(one.aclose() for one in sentinel.sentinels))
         return address
 
     return master

@@ -28,9 +28,9 @@ from extauth.stores.redis.limits.asking import (
     violations,
 )
 from extauth.stores.redis.limits.calls import calls_for
-from extauth.stores.redis.limits.errands import Errand
+from extauth.stores.redis.limits.endings import packed
 from extauth.stores.redis.limits.leases import RedisLeases, Way
-from extauth.stores.redis.limits.line import Answered, Program, heard
+from extauth.stores.redis.limits.line import Answered, Program, Words, heard
 from extauth.stores.redis.limits.node import Dialling, Node
 from extauth.stores.redis.limits.telling import blocked, looked_at, refused, seen, taken, violated
 from extauth.stores.redis.limits.violations import Violations
@@ -57,8 +57,17 @@ def take_program() -> Program:
 
 def errand_program() -> Program:
     """Return the script that does errands, with the slots."""
+    return _with_slots("leases")
+
+
+def end_program() -> Program:
+    """Return the script that ends leases, with the slots."""
+    return _with_slots("ends")
+
+
+def _with_slots(name: str) -> Program:
     slots = _function("local slots = (function()", _text("slots"))
-    return Program(f"{slots})()\n{_text('leases')}")
+    return Program(f"{slots})()\n{_text(name)}")
 
 
 def _function(head: str, body: str) -> str:
@@ -121,10 +130,16 @@ class RedisLimitStore:
         self._node = node
         self._now_us = clock.now_us
         self._take = take_program()
-        self._end = errand_program()
+        self._errand, self._end = errand_program(), end_program()
         self._waiting: list[Waiting] = []
         self._violations = Violations(lambda plan, count: self._enqueue(report_of(plan, count)))
-        way = Way(ask=self._ask_for_slots, run=self._run_errands, slot=lambda _key: 0, is_cluster=False)
+        way = Way(
+            ask=self._ask_for_slots,
+            run=lambda _slot, errands, answered: self._do(self._errand, errands, answered),
+            end=lambda _slot, endings, answered: self._do(self._end, [packed(endings)], answered),
+            slot=lambda _key: 0,
+            is_cluster=False,
+        )
         self.leases = RedisLeases(way, clock, ends)
         self._calls = calls_for(self.leases, dialling, process)
 
@@ -135,6 +150,7 @@ class RedisLimitStore:
     async def close(self) -> None:
         """Let go of the connection."""
         self._violations.close()
+        await self.leases.settle()
         await self._calls.close()
         await self._node.close()
 
@@ -178,9 +194,9 @@ class RedisLimitStore:
         asked = named(asked, claim.name, plan.client, lease, claim.request_id)
         self._enqueue(tuple.__new__(Waiting, (plan, asked, on_told)))
 
-    def _run_errands(self, _slot: int, errands: Sequence[Errand], answered: Answered) -> None:
+    def _do(self, program: Program, errands: Sequence[Words], answered: Answered) -> None:
         try:
-            self._node.run(self._end, errands, answered)
+            self._node.run(program, errands, answered)
         except StoreError as error:
             answered(error)
 

@@ -1,8 +1,8 @@
--- Ends leases and waits, has leases last longer, files them under their requests, and counts them.
+-- Does small things about leases, many at once: renews them, files them under their request, finds and counts them.
 --
 -- `slots` stands before this text. ARGV holds for each errand
---   what to do: `end`, `renew`, `file`, `find` or `count`
---   the name of the lease, or of who waits
+--   what to do: `renew`, `file`, `find` or `count`
+--   the name of the lease
 --   the whole lease as proxies report it, empty where it is not filed here
 --   how many milliseconds from now the lease ends by itself; for `find` how many an end is remembered, 0 where it only
 --     looks
@@ -10,13 +10,12 @@
 -- KEYS holds for each of them the beginning of the limits' keys, then, where the whole lease is given, the set of the
 -- request's leases. `find` has that set alone.
 --
--- The reply is text, a line for each errand: how many slots were freed, and behind a blank how many leases of their limits
--- had ended by themselves; for `count` how many are held; for `find` the
--- leases, separated by spaces; for `file` `ended` if the request's end was reported before.
+-- The reply is text, a line for each errand: for `count` how many are held; for `find` the leases, separated by spaces; for
+-- `file` `ended` if the request's end was reported before.
 --
 -- A client may leave so early that the end of its request is reported before the check has taken a slot. So where `find`
 -- finds nothing for an end it notes that for a while, and who comes then gets no slot.
-local call, format = redis.call, string.format
+local call = redis.call
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local said, key = {}, 1
@@ -25,18 +24,15 @@ local ENDED = '!'
 for at = 1, #ARGV, 5 do
   local what, name, lease = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local last_ms, count = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  local freed, expired, words = 0, 0, nil
+  local held, words = 0, ''
   for place = key, key + count - 1 do
     local base = KEYS[place]
-    local waiting, over = slots.expire(base, now_us)
-    expired = expired + over
-    if what == 'end' then
-      if slots.let_go(base, name, waiting) then freed = freed + 1 end
-      if waiting > 0 then slots.call_next(base) end
-    elseif what == 'renew' then
+    slots.expire(base, now_us)
+    if what == 'renew' then
       slots.renew(base, name, now_us + last_ms * 1000)
     elseif what == 'count' then
-      freed = freed + call('ZCARD', base .. ':leases')
+      held = held + call('ZCARD', base .. ':leases')
+      words = held
     end
   end
   key = key + count
@@ -49,20 +45,16 @@ for at = 1, #ARGV, 5 do
     words = table.concat(found, ' ')
     key = key + 1
   elseif lease ~= '' then
-    if what == 'end' then
-      call('SREM', KEYS[key], lease)
+    if what == 'file' and call('SISMEMBER', KEYS[key], ENDED) == 1 then
+      words = 'ended'
     else
-      if what == 'file' and call('SISMEMBER', KEYS[key], ENDED) == 1 then
-        words = 'ended'
-      else
-        if what == 'file' then call('SADD', KEYS[key], lease) end
-        -- A lease of the same request may last longer.
-        call('PEXPIRE', KEYS[key], math.max(last_ms, call('PTTL', KEYS[key])))
-      end
+      if what == 'file' then call('SADD', KEYS[key], lease) end
+      -- A lease of the same request may last longer.
+      call('PEXPIRE', KEYS[key], math.max(last_ms, call('PTTL', KEYS[key])))
     end
     key = key + 1
   end
-  said[#said + 1] = words or format('%d %d', freed, expired)
+  said[#said + 1] = words
 end
 
 return table.concat(said, '\n')
