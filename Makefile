@@ -204,7 +204,7 @@ demo-packages:
 .PHONY: test-packages
 test-packages:
 	@$(DEBIAN)
-	need nginx haproxy wrk curl jq redis-server openssl nodejs chromium
+	need nginx haproxy wrk curl jq redis-server openssl nodejs chromium prometheus
 	command -v systemd-analyze >/dev/null || install_packages systemd
 	if ! docker info >/dev/null 2>&1 && ! command -v dockerd >/dev/null; then install_packages docker.io; fi
 	if ! docker compose version >/dev/null 2>&1; then need docker-compose; fi
@@ -217,8 +217,8 @@ bench-packages:
 
 # Shell functions for Debian's packages. `need` takes programs whose packages have the same name.
 #
-# Debian starts a server as soon as its package is there. An nginx, an HAProxy, a Redis or a Docker that is installed here only to
-# be a program is stopped and taken out of the boot at once; one that was there before is never touched.
+# Debian starts a server as soon as its package is there. An nginx, an HAProxy, a Redis, a Prometheus or a Docker that is installed here
+# only to be a program is stopped and taken out of the boot at once; one that was there before is never touched.
 SUDO := sudo
 define DEBIAN
 PATH=$$PATH:/usr/sbin
@@ -248,7 +248,7 @@ install_packages() {
   rm "$$log"
   for package in "$$@"; do
     case "$$package" in
-      nginx | haproxy | redis-server) leave_off "$$package" ;;
+      nginx | haproxy | redis-server | prometheus) leave_off "$$package" ;;
       docker.io) leave_off docker; leave_off containerd ;;
     esac
   done

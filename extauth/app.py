@@ -6,10 +6,10 @@ what follows from the settings, and changes with them, in `configured.py`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
 
 import structlog
 
@@ -18,7 +18,7 @@ from extauth.abuse.monitor import AbuseMonitor
 from extauth.admin.api import AdminApi
 from extauth.callers import Caller
 from extauth.clock import Clock, SystemClock
-from extauth.compiled import DIALECTS, planner
+from extauth.compiled import planner
 from extauth.completion.signals import Counters
 from extauth.configured import Configured, Parts, compiler, configure, dashboard
 from extauth.dashboard.app import Dashboard
@@ -32,10 +32,10 @@ from extauth.keys.presented import TextReader
 from extauth.keys.records import KeyRecords
 from extauth.keys.rehash import Rehasher
 from extauth.keys.service import KeyService
-from extauth.keys.shadows import ShadowTracker
 from extauth.keys.uses import UseTracker
 from extauth.keys.watcher import KeyWatcher, StoreProbe
 from extauth.management import KeyManagement, open_key_management, open_usage
+from extauth.recording import Recording, open_recording, running
 from extauth.server.process import spawn
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
@@ -54,9 +54,6 @@ from extauth.throttle.counts import LeaseCounts
 from extauth.throttle.leases import Leases
 from extauth.throttle.opening import open_leases
 from extauth.throttle.releases import Releases
-from extauth.usage.opening import count_usage
-
-AnyTracker = TypeVar("AnyTracker", UseTracker, ShadowTracker)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,6 +82,7 @@ class App:
     reloads: ReloadCounts
     releases: Releases
     signals: Counters
+    traced: Counter[str]
 
 
 @asynccontextmanager
@@ -118,7 +116,7 @@ async def open_app(
         parts = Parts(
             management=management,
             keys=_key_directory(stack, settings, management, records, abuse, clock=clock),
-            uses=_running(stack, UseTracker(management.store)),
+            uses=running(stack, UseTracker(management.store)),
             usage=await stack.enter_async_context(open_usage(settings.store)),
             limits=limits,
             shared=shared,
@@ -130,32 +128,31 @@ async def open_app(
             abuse=abuse,
             clock=clock,
         )
-        counts = CheckCounts(DIALECTS)
-        recorder = _recorder(stack, settings, counts, lines, parts)
+        recording = open_recording(stack, settings, lines, parts)
         trimming = tend(stack, settings, management.store, clock, alone=trims_audit)
-        yield _put_together(settings, parts, health, recorder, counts, records=records, trimming=trimming)
+        yield _put_together(settings, parts, health, recording, records=records, trimming=trimming)
 
 
 def _put_together(
     settings: Settings,
     parts: Parts,
     health: Health,
-    recorder: Recorder,
-    counts: CheckCounts,
+    recording: Recording,
     *,
     records: KeyRecords[Caller],
     trimming: AuditTrimming,
 ) -> App:
+    recorder = recording.recorder
     # Held by nobody else: it is gone once other settings are in force.
     made = configure(settings, parts)
     admin, reloads = AdminApi(gate=made.gate, services=made.services), ReloadCounts(parts.clock)
     return App(
         settings=settings,
         parts=parts,
-        responder=_responder(settings, parts, made, recorder),
+        responder=_responder(settings, parts, made, recording),
         health=health,
         recorder=recorder,
-        counts=counts,
+        counts=recording.counts,
         hasher=parts.management.hasher,
         limits=parts.limits,
         leases=parts.leases,
@@ -171,45 +168,19 @@ def _put_together(
             parts.leases, on_upstream=None if recorder.usage is None else recorder.usage.see_upstream
         ),
         signals=Counters(),
+        traced=recording.tracing.checks,
     )
 
 
-def _responder(settings: Settings, parts: Parts, made: Configured, recorder: Recorder) -> Responder:
-    return Responder(
+def _responder(settings: Settings, parts: Parts, made: Configured, recording: Recording) -> Responder:
+    return recording.tracing.responder(
         checker=made.checker,
         dialects=made.dialects,
-        recorder=recorder,
+        recorder=recording.recorder,
         clock=parts.clock,
         max_checks=settings.throttle.max_checks,
         queued=lambda: parts.leases.waiting,
     )
-
-
-def _recorder(
-    stack: AsyncExitStack, settings: Settings, counts: CheckCounts, lines: LineWriter, parts: Parts
-) -> Recorder:
-    recorder = Recorder(
-        counts=counts,
-        lines=lines,
-        clock=parts.clock,
-        level=settings.log.level,
-        allowed_sample=settings.log.allowed_sample,
-        uses=parts.uses,
-        shadows=_running(stack, ShadowTracker(parts.management.store)),
-        usage=count_usage(stack, parts.usage, parts.claims, parts.clock) if settings.usage.enabled else None,
-        keys=settings.keys.cache.records,
-    )
-    # Decisions that are noted and not yet counted count as uses too, as usage, and as refusals in shadow.
-    stack.callback(recorder.flush)
-    lines.add_source(recorder.flush)
-    return recorder
-
-
-def _running(stack: AsyncExitStack, tracker: AnyTracker) -> AnyTracker:
-    """Have it write what it notes, until the stack is left."""
-    stack.push_async_callback(tracker.close)
-    spawn(stack, tracker.run())
-    return tracker
 
 
 async def _open_records(

@@ -22,6 +22,7 @@ from extauth.keys.directory import KeyDirectory, Rejection
 from extauth.limits.plan import PLAIN_CHARGE, Plan
 from extauth.limits.spent import Spent
 from extauth.model import ApiKey, CheckRequest, Code, Decision
+from extauth.parts import part
 from extauth.patience import Patience
 from extauth.routes import Access, Route, RouteTable
 from extauth.stores.limits import LimitStore, OnTold, Queue, SharedLimitStore, Taken, Told
@@ -49,6 +50,11 @@ class Asked(NamedTuple):
     foreseen: Decision | None = None
     claim: Claim | None = None
     taken: Taken | None = None
+
+    @property
+    def part(self) -> str:
+        """What it waits for, as traces call it."""
+        return "store" if self.taken is None else "slot"
 
 
 class Checker:
@@ -318,7 +324,8 @@ class Checker:
                 caller = self._recompile(caller)
             decision = self.decide(request, self._now_us(), caller, claim)
             if isinstance(decision, Asked):
-                told = await self._hear(decision, patience)
+                with part(decision.part):
+                    told = await self._hear(decision, patience)
                 decision = self.conclude(decision, told, self._now_us())
             if decision is not None:
                 return decision

@@ -20,6 +20,7 @@ from extauth.settings.model import Settings, StoreSettings
 from extauth.settings.routing import parse_own_limits
 from extauth.stores import open as opening
 from extauth.stores.base import KeyStore
+from extauth.stores.facts import StoreFacts
 from extauth.stores.open import open_key_store, open_usage_store
 from extauth.stores.states import LimitStates
 from extauth.stores.usage import UsageStore
@@ -43,6 +44,11 @@ async def open_store(settings: StoreSettings) -> AsyncIterator[KeyStore]:
         yield store
     finally:
         await store.close()
+
+
+async def look_at_store(settings: StoreSettings, *, clock: Clock) -> StoreFacts:
+    """Look at the store without changing anything, not even to make its file. Raises StoreError."""
+    return await opening.look_at_store(settings, clock)
 
 
 @asynccontextmanager

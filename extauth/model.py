@@ -91,6 +91,7 @@ class CheckRequest(NamedTuple):
     `credential` is the key text that the client presented, or None. `credential_headers` are the lower-case
     names of the request headers that it stood in, so that a proxy can remove them before the upstream.
     `ambiguous` is set where the dialect saw that two readings are possible, whatever the rules say.
+    `trace` is what stood in `traceparent` (W3C Trace Context), unread, empty where nothing did.
     """
 
     dialect: str
@@ -100,6 +101,7 @@ class CheckRequest(NamedTuple):
     client_ip: str
     request_id: str
     ambiguous: Code | None = None
+    trace: bytes = b""
 
 
 # The period of a limit that begins anew with each month.

@@ -36,6 +36,7 @@ NEEDS_RESTART = frozenset(
         "throttle.token_file",
         "log.file",
         "usage",
+        "tracing",
     }
 )
 # All else. A field that is in neither is a mistake that a test finds.

@@ -8,7 +8,7 @@
 local HOST, PORT = "127.0.0.1", 8086
 local PATIENCE_S = 60
 
-local ASKED = { "host", "authorization", "x-api-key", "x-request-id", "x-forwarded-proto" }
+local ASKED = { "host", "authorization", "x-api-key", "x-request-id", "x-forwarded-proto", "traceparent" }
 local IDENTITY = { "x-auth-key-id", "x-auth-user-id", "x-auth-scopes", "x-auth-tier" }
 local LIMITS = {
   "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit", "ratelimit-policy", "deprecation", "sunset",

@@ -13,6 +13,7 @@ from extauth.cli.bans import bans_group
 from extauth.cli.completion import completion_command
 from extauth.cli.config import config_group
 from extauth.cli.demo import demo_command
+from extauth.cli.doctor import doctor_command
 from extauth.cli.explain import explain_command
 from extauth.cli.keys.group import keys_group
 from extauth.cli.limits import limits_group
@@ -47,6 +48,7 @@ root.add_command(usage_command)
 root.add_command(pepper_group)
 root.add_command(migrate_command)
 root.add_command(config_group)
+root.add_command(doctor_command)
 root.add_command(proxy_command)
 root.add_command(demo_command)
 root.add_command(completion_command)

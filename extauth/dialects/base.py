@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 # The values that change from one check of a proxy to the next, raw: the original target, the credential, the
-# client's address, the request id. Empty where the request has none.
+# client's address, the request id, the trace context. Empty where the request has none.
 Variable = Sequence[bytes]
 
 

@@ -86,6 +86,7 @@ class RequestReader:
             if not request_id or len(request_id) > LONGEST_REQUEST_ID
             else request_id.decode("latin-1"),
             ambiguous or two,
+            get(b"traceparent", b""),
         )
         # Once a check: the named tuple's own constructor takes twice as long.
         return tuple.__new__(CheckRequest, fields)
@@ -95,8 +96,8 @@ class RequestReader:
 
         `like` lacks the credential and the id, and the address where that is among the values.
         """
-        dialect, like_target, _, places, like_ip, _, ambiguous = like
-        target, credential, client_ip, request_id = values
+        dialect, like_target, _, places, like_ip, _, ambiguous, _ = like
+        target, credential, client_ip, request_id, trace = values
         path, _, query = target.partition(b"?")
         if len(request_id) > LONGEST_REQUEST_ID or (query and self._query_parameter):
             return None
@@ -116,6 +117,7 @@ class RequestReader:
             client_ip.decode("latin-1") or like_ip,
             request_id.decode("latin-1"),
             ambiguous,
+            trace,
         )
         return tuple.__new__(CheckRequest, fields)
 

@@ -26,6 +26,7 @@ from extauth.keys.token import looks_like_key
 from extauth.limits import token_bucket
 from extauth.limits.algorithm import BucketState
 from extauth.model import ApiKey, Limit
+from extauth.parts import part
 from extauth.patience import Patience
 
 # How long a text that was refused is refused without looking at it again, in microseconds.
@@ -211,7 +212,9 @@ class KeyDirectory(Generic[Entry]):
             flight = self._flights[digest] = asyncio.create_task(self._compare(candidate, digest, entry.key))
             flight.add_done_callback(lambda _: self._flights.pop(digest, None))
         # A client that leaves must not end the verification that others wait for.
-        if rejection := await asyncio.shield(flight):
+        with part("argon2"):
+            rejection = await asyncio.shield(flight)
+        if rejection is not None:
             return rejection
         # The key may have changed while argon2 was at work.
         now = self._at_hand(candidate.key_id) or await self._reader_of_records(patience)(candidate.key_id)

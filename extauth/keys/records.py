@@ -17,6 +17,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from extauth.bounded import BoundedCache
 from extauth.errors import StoreError
 from extauth.model import ApiKey
+from extauth.parts import part
 from extauth.patience import Patience
 from extauth.stores.base import KeyStore
 
@@ -89,7 +90,8 @@ class KeyRecords(Generic[Entry]):
         patience = patience or Patience(LONGEST_LOAD_SECONDS)
         if not self._store.is_shared:
             return self.at_hand(key_id) or await self._load(key_id, patience)
-        version = await patience.wait_for(self._versions.wanted(key_id))
+        with part("store"):
+            version = await patience.wait_for(self._versions.wanted(key_id))
         if version == 0:
             return ABSENT
         entry = self._entries.get(key_id) or self._older(key_id)
@@ -177,7 +179,8 @@ class KeyRecords(Generic[Entry]):
         if load is None:
             load = self._loads[key_id] = asyncio.create_task(self._read(key_id))
             load.add_done_callback(partial(self._loaded, key_id))
-        return await patience.wait_for(load)
+        with part("store"):
+            return await patience.wait_for(load)
 
     def _loaded(self, key_id: str, load: asyncio.Task[Entry | Absent]) -> None:
         if self._loads.get(key_id) is load:

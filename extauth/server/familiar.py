@@ -1,8 +1,9 @@
 """Heads of a familiar form, which needn't be parsed again.
 
-From one check of a proxy to the next only four values change: target, key, client address and request id.
-Cut out of a head, they leave the same bytes each time, its skeleton. Where llhttp and the dialect have read
-that skeleton before, only the four values are new, and reading them costs a third of parsing the head.
+From one check of a proxy to the next only a few values change: target, key, client address, request id and,
+where there is one, trace context. Cut out of a head, they leave the same bytes each time, its skeleton. Where
+llhttp and the dialect have read that skeleton before, only these values are new, and reading them costs a
+third of parsing the head.
 
 That is exact. A skeleton is learnt only where reading it again by these rules gives what the dialect read;
 then values are taken only if they are made of characters that mean nothing to HTTP or to a dialect. Whatever
@@ -26,10 +27,11 @@ from extauth.model import CheckRequest
 _CREDENTIAL_LINES = (b"\nauthorization: bearer ", b"\nx-api-key: ")
 _ADDRESS_LINE = b"\nx-extauth-client-ip: "
 _ID_LINE = b"\nx-request-id: "
+_TRACE_LINE = b"\ntraceparent: "
 # Lines that hold secrets. One that is not cut out would be kept, so such a head is parsed each time.
 _SECRET_LINES = (b"\nauthorization:", b"\nx-api-key:", b"\nproxy-authorization:", b"\ncookie:")
 _HEAD_END = b"\r\n\r\n"
-# What key, address and id may hold beside letters and digits.
+# What key, address, id and trace context may hold beside letters and digits.
 _HARMLESS = b"-_.:"
 # A proxy orders and spells its lines in one way: with a key in either header, and without.
 _MOST_FORMS = 32
@@ -40,7 +42,7 @@ LEARN_EVERY = 8
 # send many different heads must not cause that.
 PATTERN_AFTER = 256
 # What values are made of in a pattern: the target's is looked at again by the dialect.
-_CLASSES = (rb"([!-~]+)", *[rb"([A-Za-z0-9_.:-]+)"] * 3)
+_CLASSES = (rb"([!-~]+)", *[rb"([A-Za-z0-9_.:-]+)"] * 4)
 
 
 class Question(NamedTuple):
@@ -53,7 +55,7 @@ class Question(NamedTuple):
 
 # What stands before a value, what ends it, and which value it is: a position in `Variable`.
 _Place = tuple[bytes, bytes, int]
-_TARGET, _CREDENTIAL, _ADDRESS, _ID = range(4)
+_TARGET, _CREDENTIAL, _ADDRESS, _ID, _TRACE = range(5)
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ class Form:
         self._skeletons = skeletons
         self._pattern_after = pattern_after
         kinds = [which for _, _, which in places]
-        missing = [which for which in (_TARGET, _CREDENTIAL, _ADDRESS, _ID) if which not in kinds]
+        missing = [which for which in (_TARGET, _CREDENTIAL, _ADDRESS, _ID, _TRACE) if which not in kinds]
         # The groups of a pattern in the order of `Variable`; those of missing values are empty.
         self._groups = tuple(1 + (kinds + missing).index(which) for which in range(len(kinds + missing)))
         # Has the values of the skeleton that got one last, and matches nothing else.
@@ -129,7 +131,10 @@ class Form:
         dialect, request, _ = question
         credential = values[_CREDENTIAL]
         like = request._replace(
-            credential=None, request_id="", client_ip="" if values[_ADDRESS] else request.client_ip
+            credential=None,
+            request_id="",
+            client_ip="" if values[_ADDRESS] else request.client_ip,
+            trace=b"",
         )
         # The same key may stand in the query too.
         if dialect.read_again(like, values) != request or (credential and credential in values[_TARGET]):
@@ -140,7 +145,7 @@ class Form:
     def _cut(self, read: bytes) -> tuple[tuple[object, ...], Variable] | None:
         """Return the skeleton of a head and the values cut out of it; None where they look unusual."""
         skeleton: list[object] = [self]
-        values = [b"", b"", b"", b""]
+        values = [b"", b"", b"", b"", b""]
         rest = read
         for before, after, which in self._places:
             part, _, rest = rest.partition(before)
@@ -193,10 +198,12 @@ def _places_in(read: bytes, dialect: Dialect) -> tuple[_Place, ...] | None:
     """Return where the values stand in a head; None where a secret stands elsewhere, or that is unclear."""
     lowered = read.lower()
     found = []
-    lines = [(_ADDRESS_LINE, _ADDRESS), (_ID_LINE, _ID), *((line, _CREDENTIAL) for line in _CREDENTIAL_LINES)]
+    lines = [(_ADDRESS_LINE, _ADDRESS), (_ID_LINE, _ID), (_TRACE_LINE, _TRACE)]
+    lines += [(line, _CREDENTIAL) for line in _CREDENTIAL_LINES]
     for line, which in lines:
         at = lowered.find(line)
-        if at >= 0:
+        # Some proxies send an empty line where there is no trace: that is the same each time.
+        if at >= 0 and not (which == _TRACE and lowered.startswith(line + b"\r", at)):
             found.append((at, read[at : at + len(line)], b"\r", which))
     before, after = dialect.target_place
     at = lowered.find(before)

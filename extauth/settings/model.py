@@ -39,6 +39,7 @@ from extauth.settings.rates import QuotaSettings, RateSettings
 from extauth.settings.routing import Method, RouteSettings, TierSettings
 from extauth.settings.store import StoreSettings
 from extauth.settings.throttle import ThrottleSettings
+from extauth.settings.tracing import TracingSettings
 from extauth.settings.values import Address, Duration, parse_address
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "StoreSettings",
     "ThrottleSettings",
     "TierSettings",
+    "TracingSettings",
     "UsageSettings",
 ]
 
@@ -259,6 +261,7 @@ class Settings(Section):
     headers: HeaderSettings = Field(default=HeaderSettings(), description="Headers of answers.")
     log: LogSettings = Field(default=LogSettings(), description="Log lines.")
     usage: UsageSettings = Field(default=UsageSettings(), description="How much is used, by whom and where.")
+    tracing: TracingSettings = Field(default=TracingSettings(), description="Traces, for OpenTelemetry.")
     docs: DocsSettings = Field(default=DocsSettings(), description="The pages for consumers of the API.")
     docs_url: Annotated[str, AfterValidator(grammar.check_docs_url), kind("URL")] | None = Field(
         default=None,

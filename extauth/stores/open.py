@@ -8,12 +8,15 @@ from pathlib import Path
 from extauth.clock import Clock
 from extauth.settings.model import StoreSettings
 from extauth.stores.base import KeyStore
+from extauth.stores.facts import StoreFacts
 from extauth.stores.limits import BucketArchive, SharedLimitStore
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
+from extauth.stores.sqlite_look import look_at_files
 from extauth.stores.sqlite_states import ArchivedLimits, open_archived_limits
 from extauth.stores.sqlite_usage import SqliteUsageStore
 from extauth.stores.usage import NoUsage, UsageStore
+from extauth.tasks import in_thread
 from extauth.throttle.counts import LeaseCounts
 
 
@@ -29,6 +32,15 @@ async def open_key_store(settings: StoreSettings) -> KeyStore:
     shared = RedisKeyStore(settings)
     await shared.open()
     return shared
+
+
+async def look_at_store(settings: StoreSettings, clock: Clock) -> StoreFacts:
+    """Look at the store without changing anything. Raises StoreError."""
+    if settings.is_embedded:
+        return await in_thread(lambda: look_at_files(settings.path))
+    from extauth.stores.redis.look import look_at_redis  # noqa: PLC0415 - see above
+
+    return await look_at_redis(settings, clock)
 
 
 async def open_shared_limits(

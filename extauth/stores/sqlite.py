@@ -30,6 +30,7 @@ from extauth.stores.search import Found
 from extauth.stores.shadowed import ShadowedCount
 from extauth.stores.sqlite_bans import drop_ban, put_bans, put_offenders, read_bans, read_offenders
 from extauth.stores.sqlite_lists import audit_page, key_page
+from extauth.stores.sqlite_look import PEPPERS
 from extauth.stores.sqlite_rows import (
     AUDIT_COLUMNS,
     CHANGED_COLUMNS,
@@ -165,8 +166,7 @@ class SqliteKeyStore:
 
     async def peppers(self) -> Mapping[str, int]:
         """Return how many living keys need which pepper. See `KeyStore`."""
-        query = "SELECT pepper_id, count(*) FROM keys WHERE revoked_at IS NULL GROUP BY pepper_id"
-        return dict(await self._thread.transaction(lambda connection: connection.execute(query).fetchall()))
+        return dict(await self._thread.transaction(lambda connection: connection.execute(PEPPERS).fetchall()))
 
     async def note_uses(self, uses: Sequence[KeyUse]) -> None:
         """Note when keys were used. See `KeyStore`."""

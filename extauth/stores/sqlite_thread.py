@@ -77,7 +77,7 @@ class SqliteThread:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"{self._path}: {_told(error)}") from error
+            raise StoreError(f"{self._path}: {told(error)}") from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -120,7 +120,7 @@ class SqliteThread:
             self._connection = None
 
 
-def _told(error: sqlite3.Error | OSError) -> str:
+def told(error: sqlite3.Error | OSError) -> str:
     """Say what is wrong in words for operators."""
     if isinstance(error, FileExistsError):
         # Where a folder is made, that is said of a file.

@@ -93,6 +93,7 @@ def _by_label(app: App, connections: Connections) -> Iterable[LabelledReading]:
 
     faults, degraded, shadowed = app.counts.faults, app.counts.degraded, app.counts.shadowed
     unasked = "Checks decided without the store, by what decided."
+    traced = "Traced checks, by what became of their spans."
     in_shadow = "Requests that a limit in shadow would have refused."
     before = "Requests refused before they could be checks."
     return (
@@ -100,6 +101,7 @@ def _by_label(app: App, connections: Connections) -> Iterable[LabelledReading]:
         LabelledReading("extauth_faults_total", "Faults that nobody foresaw.", "listener", faults.items),
         LabelledReading("extauth_degraded_checks_total", unasked, "decided", degraded.items),
         LabelledReading("extauth_shadow_refusals_total", in_shadow, "limit", shadowed.items),
+        LabelledReading("extauth_traced_checks_total", traced, "outcome", app.traced.items),
     )
 
 

@@ -22,6 +22,9 @@ from extauth.model import OUTCOMES, Code
 DURATION_BOUNDS_US = (
     10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
 )  # fmt: skip
+# How many limits in shadow are counted by name in a process, and what all further ones are counted under.
+MOST_LIMITS = 100
+OTHER_LIMITS = "other"
 
 
 class DialectCounts:
@@ -52,6 +55,11 @@ class CheckCounts:
         # By the name of the limit in shadow, and by what was decided without the store.
         self.shadowed: Counter[str] = Counter()
         self.degraded: Counter[str] = Counter()
+
+    def count_shadowed(self, limit: str) -> None:
+        """Count a refusal of a limit in shadow, whose name may be one that a single key's own limit has."""
+        is_known = limit in self.shadowed or len(self.shadowed) < MOST_LIMITS
+        self.shadowed[limit if is_known else OTHER_LIMITS] += 1
 
 
 class Reading(NamedTuple):

@@ -24,6 +24,7 @@ from extauth.keys.uses import UseTracker
 from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome, Target
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import DURATION_BOUNDS_US, CheckCounts
+from extauth.tracing.context import read_context
 from extauth.usage.tracker import UsageTracker
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -108,7 +109,7 @@ class Recorder:
         write, targets, keys, whys = self._write_line, self._targets, self._keys, self._whys
         routes, addresses, uses = self._routes, self._addresses, self._uses
         for request, decision, started_us, decided_us in noted:
-            dialect, target, _, _, client_ip, request_id, _ = request
+            dialect, target, _, _, client_ip, request_id, _, trace = request
             code, key, key_id, route, _, _, violated, _, _, reason, shadowed, degraded, _ = decision
             counts, starts = self._dialects[dialect]
             duration_us = decided_us - started_us if decided_us > started_us else 0
@@ -137,14 +138,14 @@ class Recorder:
                 addresses[client_ip],
                 _masked(request_id),
                 duration_us,
-                whys[reason, violated, shadowed, degraded],
+                whys[reason, violated, shadowed, degraded] + (_trace_field(trace) if trace else b""),
             )
             write(_LINE % fields)
 
     def _count_rare(self, decision: Decision, decided_us: int) -> None:
         shadowed, degraded = decision.shadowed, decision.degraded
         for name in shadowed:
-            self._counts.shadowed[name] += 1
+            self._counts.count_shadowed(name)
         if degraded:
             # What a server's share of a limit would have refused says nothing about the limit.
             self._counts.degraded[degraded] += 1
@@ -163,6 +164,11 @@ class Recorder:
         self._log.error(
             "fault", request_id=mask_keys(request.request_id), dialect=request.dialect, exc_info=fault
         )
+
+
+def _trace_field(trace: bytes) -> bytes:
+    context = read_context(trace)
+    return b"" if context is None else b',"trace_id":"%b"' % context.trace_id.hex().encode()
 
 
 def _masked(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -38,6 +39,9 @@ PROXIES = {
         "X-Extauth-Client-Ip: {address}\r\nX-Request-Id: {number}\r\n\r\n"
     ),
 }
+
+
+TRACED = f"X-API-Key: {{}}\r\nTraceparent: 00-{'a' * 32}-{'b' * 16}-01\r\n"
 
 
 class Both:
@@ -139,6 +143,28 @@ def test_only_the_first_head_of_a_form_is_parsed(
     assert written.count(b"HTTP/1.1 ") == len(reads)
 
 
+def test_the_trace_of_a_head_is_no_reason_to_parse_it(
+    both: Both, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that traces sends another context each time; an empty line is the same each time."""
+    line = f"X-API-Key: {both.key}\r\nTraceparent: {{}}\r\n"
+    traces = [f"00-{number:032x}-{number:016x}-0{number % 2}" for number in range(1, 6)]
+    heads = [both.head(proxy, key=line.format(trace)) for trace in traces]
+    empty = both.head(proxy, key=line.format(""))
+    both.answers(both.familiar, heads[0], empty)
+    parsed = both.count_parsed(monkeypatch)
+    connection = both.familiar.connect()
+    connection.send(heads[0])
+    both.rig.lines.taken.clear()
+    connection.send(*heads)
+    both.rig.recorder.flush()
+    assert len(parsed) <= 1
+    lines = [json.loads(line) for line in both.rig.lines.taken]
+    assert [line["trace_id"] for line in lines[-5:]] == [trace[3:35] for trace in traces]
+    for odd in ("x y", "a,b", traces[0].upper(), "é"):
+        both.assert_alike(heads[0], both.head(proxy, key=line.format(odd)), empty, heads[1], empty)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -234,7 +260,9 @@ _PIECES = st.sampled_from(
         b"\r\n", b"\n", b"\r", b" ", b"\t", b"\0", b",", b":", b"\xe9", b"x-request-id: r-9\r\n",
         b"content-length: 1\r\n", b"transfer-encoding: chunked\r\n", b"connection: close\r\n",
         b"cookie: a=b\r\n", b"host: other\r\n",
-        b"x-extauth-client-ip: 10.0.0.1\r\n", b"authorization: Bearer x\r\n", b"X-API-Key: y\r\n", b"A", b"/",
+        b"x-extauth-client-ip: 10.0.0.1\r\n",
+        b"traceparent: 00-1\r\n", b"traceparent: \r\n",
+        b"authorization: Bearer x\r\n", b"X-API-Key: y\r\n", b"A", b"/",
     ]
 )  # fmt: skip
 
@@ -267,7 +295,7 @@ def test_a_head_that_comes_often_is_not_cut_any_more(proxy: str, monkeypatch: py
 @settings(max_examples=600)
 @given(
     proxy=st.sampled_from(list(PROXIES)),
-    line=st.sampled_from(["Authorization: Bearer {}\r\n", "X-API-Key: {}\r\n"]),
+    line=st.sampled_from(["Authorization: Bearer {}\r\n", "X-API-Key: {}\r\n", TRACED]),
     changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6), _PIECES), max_size=3),
     times=st.integers(1, 2),
 )

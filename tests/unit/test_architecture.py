@@ -88,6 +88,7 @@ TOP = (
     "extauth.app",
     "extauth.management",
     "extauth.telemetry",
+    "extauth.tracing",
     "extauth.demo",
     "extauth.proxies",
 )

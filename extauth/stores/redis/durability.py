@@ -42,8 +42,8 @@ class Persistence:
 async def weakest_persistence(link: RedisLink) -> Persistence:
     """Ask all servers that hold keys, and return what the least careful one does. Raises StoreError."""
     if not isinstance(link.client, RedisCluster):
-        return await _persistence(link, None)
-    found = [await _persistence(link, node) for node in link.client.get_primaries()]
+        return await persistence_of(link, None)
+    found = [await persistence_of(link, node) for node in link.client.get_primaries()]
     return min(found, key=lambda one: one.strength)
 
 
@@ -89,7 +89,8 @@ def _of_a_crash(persistence: Persistence) -> str:
     )
 
 
-async def _persistence(link: RedisLink, node: Any) -> Persistence:
+async def persistence_of(link: RedisLink, node: Any) -> Persistence:
+    """Ask one server of a cluster, or with None the single one. Raises StoreError."""
     try:
         told = dict(await link.ask(node, "INFO", "persistence"))
         version = dict(await link.ask(node, "INFO", "server")).get("redis_version")
@@ -99,16 +100,17 @@ async def _persistence(link: RedisLink, node: Any) -> Persistence:
     number = _VERSION.match(str(version))
     return Persistence(
         appends=None if appends is None else str(appends) == "1",
-        policy=await _policy(link, node),
+        policy=await setting_of(link, node, "appendfsync"),
         can_wait=number is not None and (int(number[1]), int(number[2])) >= _WITH_WAITAOF,
     )
 
 
-async def _policy(link: RedisLink, node: Any) -> str | None:
+async def setting_of(link: RedisLink, node: Any, name: str) -> str | None:
+    """Return a value of a server's own configuration; None where it doesn't tell. Raises StoreError."""
     try:
-        reply = await link.ask(node, "CONFIG", "GET", "appendfsync")
+        reply = await link.ask(node, "CONFIG", "GET", name)
     except RefusedError:
         # Managed services forbid it.
         return None
     flat = [*reply] if isinstance(reply, list) else [part for pair in reply.items() for part in pair]
-    return from_flat(flat).get("appendfsync")
+    return from_flat(flat).get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import orjson
@@ -30,6 +30,16 @@ _MOST_UNLISTED = 20
 _At: TypeAlias = tuple[float, str]
 # Gives the places of keys behind one, at most so many.
 _Source: TypeAlias = Callable[[_At | None, int], Awaitable[Sequence[_At]]]
+
+
+async def count_by_pepper(link: RedisLink) -> Mapping[str, int]:
+    """Return how many keys that are not revoked need which pepper. Raises StoreError."""
+    (pepper_ids,) = await link.read(("SMEMBERS", layout.PEPPERS))
+    if not pepper_ids:
+        return {}
+    ordered = sorted(pepper_ids)
+    counts = await link.read(*(("SCARD", layout.keys_of_pepper(one)) for one in ordered))
+    return {pepper_id: count for pepper_id, count in zip(ordered, counts, strict=True) if count}
 
 
 class KeyLists:

@@ -34,7 +34,7 @@ from extauth.stores.redis.durability import sentence, weakest_persistence
 from extauth.stores.redis.fields import from_fields
 from extauth.stores.redis.journal import Journal
 from extauth.stores.redis.link import RedisLink
-from extauth.stores.redis.listing import KeyLists
+from extauth.stores.redis.listing import KeyLists, count_by_pepper
 from extauth.stores.redis.purging import purge
 from extauth.stores.redis.search import complete_words, search_keys
 from extauth.stores.redis.shadowed import add_shadowed, read_shadowed
@@ -118,12 +118,7 @@ class RedisKeyStore:
 
     async def peppers(self) -> Mapping[str, int]:
         """Return how many keys that are not revoked need which pepper. See `KeyStore`."""
-        (pepper_ids,) = await self._link.read(("SMEMBERS", layout.PEPPERS))
-        if not pepper_ids:
-            return {}
-        ordered = sorted(pepper_ids)
-        counts = await self._link.read(*(("SCARD", layout.keys_of_pepper(one)) for one in ordered))
-        return {pepper_id: count for pepper_id, count in zip(ordered, counts, strict=True) if count}
+        return await count_by_pepper(self._link)
 
     async def note_uses(self, uses: Sequence[KeyUse]) -> None:
         """Note when keys were used. See `KeyStore`."""

@@ -147,7 +147,7 @@ func (m *middleware) ask(req *http.Request, id string) (*http.Response, []byte, 
 		"User-Agent":         {""},
 	}
 	// All lines of them: two are refused.
-	copyLines(check.Header, req.Header, []string{"Authorization", "X-Api-Key", "X-Forwarded-Proto"})
+	copyLines(check.Header, req.Header, []string{"Authorization", "X-Api-Key", "X-Forwarded-Proto", "Traceparent"})
 	if address, _, err := net.SplitHostPort(req.RemoteAddr); err == nil {
 		check.Header.Set("X-Extauth-Client-Ip", address)
 	}

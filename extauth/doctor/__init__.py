@@ -1,0 +1,1 @@
+"""Looks an installation over, and says what is to be mended: one file an examination."""

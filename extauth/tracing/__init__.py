@@ -1,0 +1,1 @@
+"""Traces of checks, for OpenTelemetry: each joins the trace in which the proxy asked."""
