@@ -42,5 +42,6 @@ def _read(name: str, request_id: str, since_us: int, places: str) -> Kept | None
 
 
 def _place(bucket: str, limit: list[Any], subject: str, field: str) -> Place:
-    most, lease_us, queue, wait_us, name, per = limit
-    return Place(bucket, Concurrency(most, lease_us, queue, wait_us, name, Per(per)), subject, field)
+    most, lease_us, queue, wait_us, name, per, is_grace = limit
+    concurrency = Concurrency(most, lease_us, queue, wait_us, name, Per(per), is_grace=is_grace)
+    return Place(bucket, concurrency, subject, field)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import signal
 import socket
@@ -14,6 +15,8 @@ from pathlib import Path
 _READY_WITHIN = 15.0
 _GONE_WITHIN = 10.0
 _POLL = 0.02
+# As many processes may run tests at once.
+_SHARES = 8
 
 
 def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> None:
@@ -28,9 +31,10 @@ def free_ports(count: int) -> list[int]:
     """Return distinct free TCP ports of the loopback interface.
 
     They lie below the range from which Linux takes the ports of outgoing connections: a program that was
-    stopped for a while finds its port still free.
+    stopped for a while finds its port still free. Each process that runs tests has its own share of them.
     """
-    candidates = random.sample(range(20_000, 32_000), 1_000)
+    share = range(20_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_000, _SHARES)
+    candidates = random.SystemRandom().sample(share, 500)
     return list(itertools.islice(filter(_is_free, candidates), count))
 
 
