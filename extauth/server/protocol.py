@@ -70,7 +70,6 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._waits = False  # what comes now has to wait for its turn
         self._queue: deque[FramedRequest] = deque()
         self._refusal: Refusal | None = None  # to be written after the answers that are due
-        # The life of the connection.
         self._draining = connections.draining  # its next answer is its last, unless more was asked by then
         self._active = True
         self._idle_since = connections.now
@@ -93,6 +92,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         self._transport = None
         self._ending = True
         self._queue.clear()
+        del self._parser  # it refers back to this: without it both are gone at once
         self._abandon(self._pending)
 
     def eof_received(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -21,6 +20,7 @@ from extauth.server.admin import admin_listener
 from extauth.server.board import Board
 from extauth.server.completion import listen_for_completions
 from extauth.server.draining import Drain, Patience, Stop, until_stopped
+from extauth.server.garbage import LongLived
 from extauth.server.listeners import Server, accept_checks, admin_server, connections_for, sweep
 from extauth.server.process import on_hangup, open_lines, spawn
 from extauth.server.reloading import ConfigSource, Reloader
@@ -61,8 +61,9 @@ async def _serve_alone(
         app = await stack.enter_async_context(
             open_app(settings, lines=lines, patience_seconds=patience.whole if sockets.check_is_held else 0.0)
         )
-        # What was made so far lives as long as the process: the collector needn't stop checks to look at it.
-        gc.freeze()
+        long_lived = LongLived()
+        long_lived.begin()
+        spawn(stack, long_lived.run())
         connections = connections_for(settings, app)
         spawn(stack, sweep(connections, SystemClock()))
         completion = listen_for_completions(

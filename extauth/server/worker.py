@@ -8,7 +8,6 @@ The supervisor starts it as `python -m extauth.server.worker`, with the numbers 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -31,6 +30,7 @@ from extauth.server.board import Board
 from extauth.server.completion import CompletionListener, CompletionSockets, listen_for_completions
 from extauth.server.connections import Connections
 from extauth.server.draining import Drain, Patience, Stop
+from extauth.server.garbage import LongLived
 from extauth.server.link import Link
 from extauth.server.listeners import accept_checks, connections_for, sweep
 from extauth.server.process import on_hangup, open_lines, spawn
@@ -155,7 +155,9 @@ async def work(number: int, link: Link, inherited: Inherited) -> int:
             link.send(failed=problems)
             await link.flush()
             return 1
-        gc.freeze()
+        long_lived = LongLived()
+        long_lived.begin()
+        spawn(stack, long_lived.run())
         connections = connections_for(settings, app)
         spawn(stack, sweep(connections, SystemClock()))
         worker = Worker(number, app, connections, lines, link, completion=completion)

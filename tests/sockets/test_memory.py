@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from extauth.bounded import BoundedCache
+from extauth.server.protocol import CheckProtocol
 from tests.waiting import eventually
 from tests.world import World, open_world, settings_in
 
@@ -90,3 +91,24 @@ def test_a_million_wrong_keys_and_paths_fill_no_memory(flood: _Flood) -> None:
     assert len(caches) >= 3
     for cache in caches:
         assert cache.held <= 2 * cache._size
+
+
+def test_a_connection_that_was_lost_is_gone_at_once() -> None:
+    """Without the collector, which looks for what lived long as seldom as it can."""
+    with Listener() as listener:
+        connection = listener.connect()
+        connection.send(b"GET /envoy/a HTTP/1.1\r\nhost: a\r\n\r\n")
+        gc.collect()
+        gc.disable()
+        try:
+            before = _open_connections()
+            connection.transport.abort()
+            listener.turn(lambda: None)
+            del connection
+            assert (before, _open_connections()) == (1, 0)
+        finally:
+            gc.enable()
+
+
+def _open_connections() -> int:
+    return sum(isinstance(thing, CheckProtocol) for thing in gc.get_objects())
