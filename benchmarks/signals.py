@@ -84,9 +84,10 @@ CONTENDERS = (*FORMS, *(ON_REDIS + name for name in FORMS))
 
 @dataclass(slots=True)
 class Used:
-    """CPU time of the server for checks without a lease, and for reports; of how many of each."""
+    """CPU time of the server for checks without a lease, with one, and for reports; of how many of each."""
 
     check_us: float = 0.0
+    leased_us: float = 0.0
     report_us: float = 0.0
     count: int = 0
 
@@ -94,6 +95,11 @@ class Used:
     def ratio(self) -> float:
         """A report's, of a check's."""
         return self.report_us / self.check_us
+
+    @property
+    def leased_ratio(self) -> float:
+        """That of a check with a lease which is ended by its report, of one without."""
+        return self.leased_us / self.check_us
 
 
 class Meter:
@@ -132,7 +138,9 @@ def measure(side: Side, send: Send, shape: int, checks: int, numbers: count[int]
         began = meter.used_us()
         side.checks.ask([plain.numbered(number) for number in some])
         used.check_us += meter.used_us() - began
+        began = meter.used_us()
         ended = leased(counted, some, side.checks)
+        used.leased_us += meter.used_us() - began
         began = meter.used_us()
         send(side, ended)
         used.report_us += meter.used_us() - began
@@ -221,10 +229,12 @@ def _row(contender: str, shape: str, all_used: Sequence[Used]) -> str:
     ratio = _spread(used.ratio for used in all_used)
     check = _spread(used.check_us / used.count for used in all_used)
     report = _spread(used.report_us / used.count for used in all_used)
+    lease = _spread(used.leased_ratio for used in all_used)
     verdict = "met" if round(ratio.median, 2) <= BOUND else "MISSED"
     return (
         f"{contender:26}{shape:8}{verdict:8}{ratio.median:.2f} ({ratio.least:.2f}..{ratio.greatest:.2f})"
         f"   check {check.median:.1f} µs, report {report.median:.1f} µs"
+        f"   with a lease {lease.median:.2f} ({lease.least:.2f}..{lease.greatest:.2f})"
     )
 
 
