@@ -58,9 +58,14 @@ async def _serve_alone(
     async with AsyncExitStack() as stack:
         lines = open_lines(stack, settings)
         patience = Patience.of(settings.listen.drain)
-        app = await stack.enter_async_context(
-            open_app(settings, lines=lines, patience_seconds=patience.whole if sockets.check_is_held else 0.0)
+        # Before anything is opened: whoever is told to stop meanwhile lets go of it in order.
+        stop = Stop.on_signal()
+        opening = open_app(
+            settings, lines=lines, patience_seconds=patience.whole if sockets.check_is_held else 0.0
         )
+        app = await stop.unless_asked(stack.enter_async_context(opening))
+        if app is None:
+            return
         # What was made so far lives as long as the process: the collector needn't stop checks to look at it.
         gc.freeze()
         connections = connections_for(settings, app)
@@ -72,7 +77,6 @@ async def _serve_alone(
         spawn(stack, source.watch.run(Reloader(app, source.load, notifier=notifier).reload))
         collector = collector_for(app, connections, lines, completion=completion.connections)
         admin = _admin_server(app, collector)
-        stop = Stop.on_signal()
         async with asyncio.TaskGroup() as group:
             group.create_task(admin.serve(sockets=[sockets.admin]))
             acceptor = accept_checks(sockets.check, app, connections, worker=0, board=Board.make(1))
