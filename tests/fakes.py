@@ -343,10 +343,11 @@ class MemoryArchive:
             raise self.failure
         self.leases = kept
 
-    async def take_leases(self) -> Sequence[Kept]:
+    async def kept_leases(self) -> Sequence[Kept]:
         """Return the leases that were kept. See `BucketArchive`."""
-        taken, self.leases = self.leases, ()
-        return taken
+        if self.failure is not None:
+            raise self.failure
+        return self.leases
 
     async def close(self) -> None:
         """Note that nobody may write any more."""

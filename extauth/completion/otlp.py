@@ -23,6 +23,8 @@ _VISIBLE = bytes(range(0x21, 0x7F))
 _LEARN_EVERY = 8
 # Longer bodies are read as they are worked off, some records at a time: all at once would hold up checks.
 _LONGEST_AT_ONCE = 128 * 1024
+# And bodies with more records that have to be parsed: a short body can hold tens of thousands.
+_MOST_PARSED_AT_ONCE = 512
 _STATUSES = {b"%d" % status: status for status in range(100, 600)}
 _LONGEST_DURATION = 14  # digits
 # How many values a familiar record has: request and lease; then what the upstream did.
@@ -92,6 +94,7 @@ class OtlpReader:
         if at is None:
             return None
         readings: list[Reading] = []
+        most = self.parsed + _MOST_PARSED_AT_ONCE
         while at < end:
             recalled = layouts.recall(body, at)
             if recalled is not None and (signal := _recalled(recalled)) is not None:
@@ -99,7 +102,7 @@ class OtlpReader:
                 at = recalled[2]
                 continue
             place = record_at(body, at)
-            if place is None:
+            if place is None or self.parsed >= most:
                 return None
             try:
                 readings.append(self._parse_one(body, at, place))

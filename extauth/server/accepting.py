@@ -73,7 +73,9 @@ class Acceptor:
 
     async def settle(self) -> None:
         """Wait until all that were taken are connections."""
-        await asyncio.gather(*self._arriving, return_exceptions=True)
+        if self._arriving:
+            # Unlike `gather` this leaves them alone where whoever waits is in a hurry and waits no longer.
+            await asyncio.wait(self._arriving)
 
     def note(self) -> int:
         """Tell the other workers how many connections this one has."""

@@ -33,6 +33,8 @@ _SETTING = "listen.completion"
 _ATTEMPTS = 20
 # How long reports that are being read may take at the end, in seconds.
 _LAST_SECONDS = 1.0
+# How long connections are kept on which nothing more ends: a report may be on its way, in seconds.
+_LINGER_SECONDS = 0.1
 
 
 class CompletionSockets(NamedTuple):
@@ -129,7 +131,8 @@ class CompletionListener:
         self._acceptor.close()
         await self._acceptor.settle()
         self.connections.drain()
-        await self.connections.are_gone(_LAST_SECONDS, idle_go=True)
+        took = await self.connections.rest(_LINGER_SECONDS, within=_LAST_SECONDS)
+        await self.connections.are_gone(max(_LAST_SECONDS - took, 0.0), idle_go=True)
         self.close()
 
     def close(self) -> None:

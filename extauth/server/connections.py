@@ -135,9 +135,9 @@ class Connections:
             self._one_ended.set()
 
     def drain(self) -> None:
-        """Have each connection end with its next answer."""
+        """Have each connection end with its next answer; again: those that came since the last rest, too."""
         self.draining = True
-        self._kept = set(self._open)
+        self._kept = self._open - self._kept
         for connection in self._open:
             connection.drain()
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import NamedTuple
+from collections.abc import Coroutine
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
@@ -20,7 +21,10 @@ from extauth.server.connections import Connections
 from extauth.server.process import stop_on_signal
 from extauth.server.systemd import Notifier
 from extauth.settings.model import DrainSettings
+from extauth.tasks import end
 from extauth.throttle.leases import Leases
+
+Result = TypeVar("Result")
 
 # How long answers may take to those that wait for a slot no longer, in seconds.
 LAST_SECONDS = 1.0
@@ -50,6 +54,16 @@ class Stop:
         """Ask, and leave no time."""
         self.asked.set()
         self.hastened.set()
+
+    async def unless_asked(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        """Do some work to its end; None where the process is to stop before that, which breaks it off."""
+        task, asked = asyncio.create_task(work), asyncio.create_task(self.asked.wait())
+        await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if task.done():
+            return task.result()
+        await end(task)
+        return None
 
     async def wait(self, seconds: float) -> None:
         """Wait so long, but not for those in a hurry."""
@@ -136,4 +150,7 @@ class Drain:
         patience = self._patience
         took = await self._connections.rest(patience.linger, within=patience.timeout)
         await self._close()
+        # Those that came meanwhile: a check may be on its way on a connection that was taken a moment ago.
+        self._connections.drain()
+        took += await self._connections.rest(patience.linger, within=max(patience.timeout - took, 0.0))
         await self._connections.are_gone(max(patience.timeout - took, 0.0), idle_go=True)

@@ -19,6 +19,8 @@ ACTIVE_MS = 1_000
 LATE_MS = 10
 # For how long after that the server counts as late: what held it up holds up its proxy as well.
 REMEMBERED_MS = 1_000
+# What seems longer ago is yet to come.
+_LONGEST_MS = 0x7FFFFFFF
 
 
 def _milliseconds() -> int:
@@ -75,5 +77,9 @@ class Pulse:
 
 
 def _since(then_ms: int, now_ms: int) -> int:
-    """Return how long ago that was; the board has 32 bits of a time."""
-    return (now_ms - then_ms) & 0xFFFFFFFF
+    """Return how long ago that was; the board has 32 bits of a time.
+
+    Another worker may have beaten since `now_ms` was read: that is no time ago.
+    """
+    since_ms = (now_ms - then_ms) & 0xFFFFFFFF
+    return 0 if since_ms > _LONGEST_MS else since_ms

@@ -58,9 +58,14 @@ async def _serve_alone(
     async with AsyncExitStack() as stack:
         lines = open_lines(stack, settings)
         patience = Patience.of(settings.listen.drain)
-        app = await stack.enter_async_context(
-            open_app(settings, lines=lines, patience_seconds=patience.whole if sockets.check_is_held else 0.0)
+        # Before anything is opened: whoever is told to stop meanwhile lets go of it in order.
+        stop = Stop.on_signal()
+        opening = open_app(
+            settings, lines=lines, patience_seconds=patience.whole if sockets.check_is_held else 0.0
         )
+        app = await stop.unless_asked(stack.enter_async_context(opening))
+        if app is None:
+            return
         long_lived = LongLived()
         long_lived.begin()
         spawn(stack, long_lived.run())
@@ -73,7 +78,6 @@ async def _serve_alone(
         spawn(stack, source.watch.run(Reloader(app, source.load, notifier=notifier).reload))
         collector = collector_for(app, connections, lines, completion=completion.connections)
         admin = _admin_server(app, collector)
-        stop = Stop.on_signal()
         async with asyncio.TaskGroup() as group:
             group.create_task(admin.serve(sockets=[sockets.admin]))
             acceptor = accept_checks(sockets.check, app, connections, worker=0, board=Board.make(1))

@@ -19,6 +19,8 @@ from extauth.errors import ConfigError
 _FIRST = 3
 _PID, _COUNT, _NAMES = "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"
 _ADDRESS = "NOTIFY_SOCKET"
+# How long a server that is ready waits for room to say so, in seconds: unheard it would be ended again.
+_ROOM_WITHIN_SECONDS = 1.0
 
 
 class Handed(NamedTuple):
@@ -36,7 +38,7 @@ class Notifier:
 
     def ready(self) -> None:
         """Checks are answered, for the first time or after a reload."""
-        self._tell("READY=1", f"MAINPID={os.getpid()}", "STATUS=answers checks")
+        self._tell("READY=1", f"MAINPID={os.getpid()}", "STATUS=answers checks", within=_ROOM_WITHIN_SECONDS)
 
     def reloading(self) -> None:
         """The configuration is loaded again; `Type=notify-reload` wants to know since when."""
@@ -48,12 +50,12 @@ class Notifier:
         self._tell("STOPPING=1", "STATUS=answers what was asked, and ends")
         self._address = ""
 
-    def _tell(self, *lines: str) -> None:
+    def _tell(self, *lines: str, within: float = 0.0) -> None:
         if not self._address:
             return
-        # It only wants to know: nothing depends on whether it hears.
+        # It only wants to know; of what follows `ready` alone depends on whether it hears.
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
+            sender.settimeout(within)
             sender.sendto("\n".join(lines).encode(), self._address)
 
 

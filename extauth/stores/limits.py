@@ -141,8 +141,8 @@ class BucketArchive(Protocol):
         """Keep the leases that are held at the end of a process, and no others."""
         ...
 
-    async def take_leases(self) -> Sequence[Kept]:
-        """Return the leases that were kept, and forget them."""
+    async def kept_leases(self) -> Sequence[Kept]:
+        """Return the leases that were kept."""
         ...
 
     async def close(self) -> None:

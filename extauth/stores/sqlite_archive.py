@@ -15,7 +15,7 @@ from pathlib import Path
 
 from extauth.errors import StoreError
 from extauth.limits.algorithm import BucketState
-from extauth.stores.sqlite_leases import LEASE_SCHEMA, keep_leases, take_leases
+from extauth.stores.sqlite_leases import LEASE_SCHEMA, keep_leases, kept_leases
 from extauth.stores.sqlite_thread import SqliteThread
 from extauth.throttle.memory import Kept
 
@@ -127,9 +127,9 @@ class SqliteBucketArchive:
         """Keep the leases that are held at the end of a process. See `BucketArchive`."""
         await self._thread.transaction(lambda connection: keep_leases(connection, kept))
 
-    async def take_leases(self) -> Sequence[Kept]:
+    async def kept_leases(self) -> Sequence[Kept]:
         """Return the leases that were kept. See `BucketArchive`."""
-        return await self._thread.transaction(take_leases)
+        return await self._thread.transaction(kept_leases)
 
     async def close(self) -> None:
         """Close the file, and let another server have it."""

@@ -25,10 +25,9 @@ def keep_leases(connection: sqlite3.Connection, kept: Sequence[Kept]) -> None:
     connection.executemany("INSERT INTO leases VALUES (?, ?, ?, ?)", rows)
 
 
-def take_leases(connection: sqlite3.Connection) -> list[Kept]:
-    """Return them and forget them: after a crash they would be of the last restart."""
+def kept_leases(connection: sqlite3.Connection) -> list[Kept]:
+    """Return them."""
     rows = connection.execute("SELECT name, request_id, since_us, places FROM leases").fetchall()
-    connection.execute("DELETE FROM leases")
     return [lease for row in rows if (lease := _read(*row)) is not None]
 
 

@@ -134,6 +134,8 @@ class MemoryLeases:
             return len(ended.since_us) > before
         names = self._names(request_id, lease)
         if not names:
+            # Anew, so that the oldest stays first.
+            self._early.pop(request_id, None)
             self._early[request_id] = now_us + REMEMBERED_US
             if len(self._early) > _MOST_REMEMBERED:
                 del self._early[next(iter(self._early))]
@@ -191,11 +193,15 @@ class MemoryLeases:
             if self._holds(name, now_us)
         ]
 
-    def restore(self, kept: Iterable[Kept]) -> None:
-        """Hold what another process held before; the next sweep takes those that have ended by now."""
+    def restore(self, kept: Iterable[Kept], now_us: int) -> None:
+        """Hold what another process held before; the next sweep takes those that have ended by now.
+
+        None is held for longer than a lease taken now, though the clock was set back meanwhile.
+        """
         for name, request_id, since_us, places in kept:
             for place, until_us in places:
-                self._slots[place.bucket].hold(name, until_us)
+                longest_us = now_us + place.limit.lease_us
+                self._slots[place.bucket].hold(name, min(until_us, longest_us))
             self._held[name] = _Held(request_id, [place for place, _ in places], since_us)
             self._file(request_id, name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -146,6 +147,16 @@ class Child:
         """Send the program a signal."""
         assert self._process is not None, "not running"
         self._process.send_signal(number)
+
+    def files(self) -> set[str]:
+        """Return the paths of the files that the program has open."""
+        assert self._process is not None, "not running"
+        found = set()
+        for descriptor in Path(f"/proc/{self._process.pid}/fd").iterdir():
+            # One may be closed meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                found.add(str(descriptor.readlink()))
+        return found
 
     def _ready_or_dead(self) -> bool:
         assert self._process is not None, "not running"

@@ -50,6 +50,16 @@ def node_of(kind: str, folder: Path, stack: ExitStack, **sections: Any) -> Node:
     return node
 
 
+def next_of(node: Node, folder: Path, stack: ExitStack) -> Node:
+    """Give another server on the embedded store and the sockets of this one; neither is started yet."""
+    next_one = Node(folder / "next", store_url=f"sqlite:///{folder / 'extauth.db'}")
+    stack.callback(next_one.child.stop)
+    held = hold(node, stack)
+    for each in (node, next_one):
+        hand_over(each, held)
+    return next_one
+
+
 def wait_for(load: Load, more: int = 100) -> None:
     """Wait until so many more have been answered."""
     before = load.asked
@@ -98,11 +108,7 @@ def test_two_servers_on_the_same_sockets_leave_no_gap(
 def test_an_embedded_store_is_waited_for(tmp_path: Path, stack: ExitStack) -> None:
     """A process that takes over the sockets before the other one has ended begins when that has."""
     node = node_of("embedded", tmp_path, stack, listen={"drain": {"delay": "1500ms"}})
-    next_one = Node(tmp_path / "next", store_url=f"sqlite:///{tmp_path / 'extauth.db'}")
-    stack.callback(next_one.child.stop)
-    held = hold(node, stack)
-    for each in (node, next_one):
-        hand_over(each, held)
+    next_one = next_of(node, tmp_path, stack)
     node.child.start()
     key = str(node.create_key()["key"])
     with Load(node.check_port, key) as load:
@@ -111,6 +117,19 @@ def test_an_embedded_store_is_waited_for(tmp_path: Path, stack: ExitStack) -> No
         next_one.child.start()
         wait_for(load)
     assert load.came_of == {"200": load.asked}
+
+
+def test_a_server_that_waits_for_another_one_can_be_stopped(tmp_path: Path, stack: ExitStack) -> None:
+    """It is told to stop during its start, and ends in order: nothing that it has opened is lost."""
+    node = node_of("embedded", tmp_path, stack)
+    next_one = next_of(node, tmp_path, stack)
+    node.child.start()
+    lock = str(tmp_path / "extauth-limits.lock")
+    next_one.child._ready = lambda: lock in next_one.child.files()
+    next_one.child.start()
+    next_one.child.signal(signal.SIGTERM)
+    assert next_one.child.wait() == 0
+    assert next_one.child.output() == ""
 
 
 def test_a_request_in_flight_stays_so_over_a_restart(tmp_path: Path, stack: ExitStack) -> None:

@@ -90,3 +90,41 @@ def test_ends_in_one_call_let_in_as_many_as_wait(tmp_path: Path, store: str) -> 
                 service.leave(f"w-{number}")
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_ends_without_a_lease_are_carried_out_before_a_server_has_stopped(tmp_path: Path, store: str) -> None:
+    """Though it takes two steps: what is filed under the request, then the end of that."""
+
+    async def scenario() -> None:
+        servers, url = _servers(store)
+        async with server_on(servers[0], tmp_path, url=url, routes=[PER_ROUTE], max=LEASES) as service:
+            leases = await _let_in(service)
+            service.world.app.releases.take([_ended(request_id, "") for request_id, _ in leases])
+            shared = service.world.app.leases._shared  # type: ignore[attr-defined]  # nothing else tells
+            await shared.settle()
+            assert not any(each.is_asking for each in (shared._errands, shared._ends))
+            # What Redis was too slow for is tried again.
+            await settled(service)
+            assert (slots.held(*servers), slots.filed(*servers)) == (0, 0)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_lease_that_ended_by_itself_is_counted_by_whatever_sees_it(tmp_path: Path, store: str) -> None:
+    """Once, also where a request that still runs is what comes next to the limit."""
+
+    async def scenario() -> None:
+        servers, url = _servers(store)
+        routes = [{"path": "/short", "timeout": "1s"}]
+        async with server_on(servers[0], tmp_path, url=url, routes=routes, max=4, ttl="1m") as service:
+            await service.lease("r-short", path="/short")
+            running = await service.lease("r-long")
+            app = service.world.app
+            while not app.parts.ends.by_expiry:
+                app.releases.take([Signal("r-long", running, progress=True)])
+                await settled(service)
+            assert (app.parts.ends.by_expiry, slots.held(*servers)) == (1, 1)
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))

@@ -150,3 +150,69 @@ def test_a_listener_that_somebody_holds_answers_until_the_last_moment(whose: str
             await draining
 
     on_a_real_listener(scenario)
+
+
+def test_a_check_on_a_connection_that_was_just_taken_is_answered() -> None:
+    """It came while kept connections ended, on a listener that somebody holds; the check comes later."""
+
+    async def scenario(acceptor: Acceptor, connections: Connections, address: tuple[str, int]) -> None:
+        with Client(address) as kept:
+            await eventually(lambda: len(connections) == 1)
+            patience = Patience(delay=0.0, linger=60.0, timeout=60.0)
+            draining = asyncio.create_task(
+                Drain(acceptor, connections, NOBODY_WAITS, patience, held=True).run(Stop())
+            )
+            await eventually(lambda: connections.draining)
+            with Client(address) as late:
+                kept.close()
+                await eventually(lambda: connections.accepted == 2 and acceptor._listener.fileno() < 0)
+                late.send(request())
+                await draining
+                assert [answer.status for answer in late.receive_until_end()] == [200]
+
+    on_a_real_listener(scenario)
+
+
+def test_whoever_waits_no_longer_lets_connections_arrive() -> None:
+    """A second signal ends the wait for those that were taken: they are answered all the same."""
+
+    async def scenario(acceptor: Acceptor, connections: Connections, address: tuple[str, int]) -> None:
+        with Client(address) as client:
+            acceptor.close()
+            hurried = asyncio.create_task(acceptor.settle())
+            asyncio.get_running_loop().call_soon(hurried.cancel)
+            await asyncio.wait({hurried})
+            await acceptor.settle()
+            connections.drain()
+            client.send(request())
+            await connections.are_gone(10.0)
+            assert [answer.status for answer in client.receive_until_end()] == [200]
+
+    on_a_real_listener(scenario)
+
+
+def test_work_is_broken_off_where_the_process_is_to_stop() -> None:
+    """A start may wait for the end of another server; what is done by then, or fails, is as ever."""
+
+    async def run() -> None:
+        async def give() -> str:
+            return "opened"
+
+        stop, begun, ended = Stop(), asyncio.Event(), asyncio.Event()
+
+        async def hang() -> str:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            return "never"
+
+        assert await stop.unless_asked(give()) == "opened"
+        hanging = asyncio.create_task(stop.unless_asked(hang()))
+        await begun.wait()
+        stop.ask()
+        assert await hanging is None
+        assert ended.is_set()
+
+    asyncio.run(run())

@@ -9,9 +9,11 @@ from functools import partial
 import pytest
 
 from extauth.errors import StoreError
+from extauth.stores.redis.limits import errands
 from extauth.stores.redis.limits.endings import Ending, packed
-from extauth.stores.redis.limits.errands import Due, ErrandsInTurn
+from extauth.stores.redis.limits.errands import Due, Errands, ErrandsInTurn
 from extauth.stores.redis.limits.line import Answered
+from tests.waiting import eventually
 
 MOST = 128
 GONE = StoreError("Redis is gone")
@@ -128,6 +130,46 @@ def test_a_fault_of_whoever_is_told_holds_up_nobody_else() -> None:
             await rig.answer(0, b"1")
         await asyncio.sleep(0)
         assert rig.asked()[1:] == [(1, ["next"])]
+
+    asyncio.run(scenario())
+
+
+def test_only_so_many_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are told at once that nothing is done: their leases end by themselves."""
+    monkeypatch.setattr(errands, "_MOST_KEPT", 3)
+
+    async def scenario() -> None:
+        rig = Rig()
+        rig.do("1")
+        rig.do("2", "3")
+        rig.do("4", "5", "6")
+        assert rig.told == [("5", ""), ("6", "")]
+        await rig.answer(0, b"1")
+        assert rig.asked()[1:] == [(1, ["2", "3", "4"])]
+        rig.do("7")
+        await rig.answer(1, b"111")
+        assert rig.asked()[2:] == [(1, ["7"])]
+
+    asyncio.run(scenario())
+
+
+def test_whoever_closes_waits_for_what_an_answer_sends_for() -> None:
+    """Errands that take no turns are waited for too, with what is sent because of what they find."""
+
+    async def scenario() -> None:
+        calls: list[Answered] = []
+        some: Errands[Ending] = Errands(
+            lambda _slot, _what, answered: calls.append(answered), len, lambda reply: reply.decode()
+        )
+        some.send(Ending("find", ("a",)), lambda _said: some.send(Ending("found", ("a",))))
+        settled = asyncio.create_task(some.settle())
+        await eventually(lambda: len(calls) == 1)
+        calls[0](b"1")
+        await eventually(lambda: len(calls) == 2)
+        assert not settled.done()
+        calls[1](b"1")
+        await asyncio.wait_for(settled, 5)
+        assert some.is_idle
 
     asyncio.run(scenario())
 

@@ -98,7 +98,7 @@ def test_leases_outlive_their_process() -> None:
     """Held as before until they are reported by either name: neither lost nor doubled."""
     first, second = MemoryLeases(), MemoryLeases()
     first.take(candidate("L1"), [KEY, ROUTE], 0)
-    second.restore(first.held(7))
+    second.restore(first.held(7), 7)
     assert second.held(7) == first.held(7)
     assert second.take(candidate("L2"), [ROUTE], 8) == Blocked(ROUTE, waits=True)
     assert second.end("request-of-L1", "", 9) == Ended([0], [KEY, ROUTE])
@@ -112,7 +112,26 @@ def test_a_lease_that_ended_before_the_next_start_holds_nothing() -> None:
     first.take(candidate("L1"), [KEY], 0)
     kept = first.held(999)
     assert first.held(1_000) == []
-    second.restore(kept)
+    second.restore(kept, 1_000)
     assert second.take(candidate("L2"), [KEY], 1_000) is None
     assert second.sweep(1_000) == 1
     assert len(second) == 1
+
+
+def test_a_clock_that_was_set_back_makes_no_lease_last_longer() -> None:
+    """What another process took later than it is now ends as if it were taken at the start."""
+    first, second = MemoryLeases(), MemoryLeases()
+    first.take(candidate("L1"), [KEY], 3_600_000_000)
+    second.restore(first.held(3_600_000_000), 5)
+    assert second.in_flight(KEY.bucket, 1_004) == 1
+    assert second.in_flight(KEY.bucket, 1_005) == 0
+
+
+def test_an_early_end_that_is_told_again_is_the_last_to_be_forgotten() -> None:
+    """The sweep looks at the oldest first, and leaves nothing that is over behind it."""
+    leases = MemoryLeases()
+    leases.end("again", "", 0)
+    leases.end("once", "", 1)
+    leases.end("again", "", 2)
+    leases.sweep(REMEMBERED_US + 1)
+    assert list(leases._early) == ["again"]

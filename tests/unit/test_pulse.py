@@ -82,10 +82,17 @@ async def gone(rig: Rig) -> None:
     assert rig.seen() == {False}
 
 
+async def just_now(rig: Rig) -> None:
+    """One that beats a moment after another one looked at its clock is not late."""
+    rig.board.beat(1, rig.now_ms + 1)
+    assert rig.seen() == {False}
+
+
 SCENARIOS: dict[str, Callable[[Rig], Awaitable[None]]] = {
     "punctual": punctual,
     "overdue": overdue,
     "gone": gone,
+    "just now": just_now,
 }
 
 

@@ -186,7 +186,7 @@ def test_a_lease_of_another_version_is_passed_over(tmp_path: Path) -> None:
             with sqlite3.connect(file) as connection:
                 connection.execute("INSERT INTO leases VALUES (?, 'r', 1, ?)", (name, places))
         async with sqlite_archive(tmp_path) as archive:
-            assert [lease.name for lease in await archive.take_leases()] == ["a"]
+            assert [lease.name for lease in await archive.kept_leases()] == ["a"]
 
     asyncio.run(scenario())
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -202,6 +203,29 @@ def test_systemd_is_told_how_the_server_is(tmp_path: Path, kind: str) -> None:
     assert told[1]["RELOADING"] == "1"
     assert int(told[1]["MONOTONIC_USEC"]) > 0
     assert told[2]["STOPPING"] == "1"
+
+
+def test_that_a_server_is_ready_is_not_lost_where_there_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Systemd may be busy: it is waited for, and what only tells more is not."""
+    monkeypatch.setattr(systemd, "_ROOM_WITHIN_SECONDS", 30.0)
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver, ThreadPoolExecutor(1) as beside:
+        receiver.bind(address)
+        receiver.settimeout(5)
+        notifier, many = Notifier(address), 0
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    sender.sendto(b"", address)
+                    many += 1
+        notifier.reloading()
+        telling = beside.submit(notifier.ready)
+        wait({telling}, timeout=0.1)
+        assert [receiver.recv(4096) for _ in range(many)] == [b""] * many
+        assert receiver.recv(4096).startswith(b"READY=1")
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify"])

@@ -8,10 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from extauth.errors import StoreError
 from extauth.model import Limit
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.write_behind import WRITE_EVERY_SECONDS, WriteBehind
+from extauth.throttle.memory import Kept
+from extauth.throttle.slots import Concurrency, Place
 from tests.fakes import FakeClock, MemoryArchive
 from tests.limits import plan_of
 from tests.stores import sqlite_archive
@@ -191,6 +195,34 @@ def test_full_buckets_are_not_restored(clock: FakeClock) -> None:
     asyncio.run(scenario())
 
 
+def test_a_start_that_fails_loses_no_lease(clock: FakeClock) -> None:
+    """Nor one that is broken off: what was kept is forgotten once the server runs."""
+    lease = Kept("L1", "r-1", 0, [(Place("key:a:concurrency", Concurrency(1, 1_000, 0, 0)), 2**52)])
+
+    async def scenario() -> None:
+        archive = MemoryArchive()
+        archive.leases = [lease]
+        failing = Rig(archive, clock)
+        archive.failure = StoreError("disk full")
+        with pytest.raises(StoreError):
+            await failing.write_behind.restore()
+        archive.failure = None
+        await failing.write_behind.close()
+        assert archive.leases == [lease]
+        killed = Rig(archive, clock)
+        await killed.write_behind.restore()
+        assert archive.leases == [lease]
+        archive.failure = StoreError("disk full")
+        running = asyncio.create_task(killed.write_behind.run())
+        await eventually(lambda: killed.heard == ["disk full"])
+        archive.failure = None
+        await eventually(lambda: not archive.leases)
+        assert len(killed.store.leases) == 1
+        await stop(running)
+
+    asyncio.run(scenario())
+
+
 # A server that takes one of its limit each millisecond and says how many it has taken, until it is killed.
 _COUNTING_SERVER = """
 import asyncio, sys
@@ -221,8 +253,13 @@ asyncio.run(main())
 def test_what_cannot_be_written_at_the_end_keeps_nobody(clock: FakeClock) -> None:
     """It is told, and the file is let go."""
     rig = Rig(MemoryArchive(), clock)
-    rig.archive.failure = StoreError("disk full")
-    asyncio.run(rig.write_behind.close())
+
+    async def scenario() -> None:
+        await rig.write_behind.restore()
+        rig.archive.failure = StoreError("disk full")
+        await rig.write_behind.close()
+
+    asyncio.run(scenario())
     assert rig.heard == ["disk full"]
     assert rig.archive.closed
 

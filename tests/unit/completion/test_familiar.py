@@ -156,6 +156,16 @@ def test_a_strange_record_is_parsed_alone() -> None:
         assert reader.parsed == 1
 
 
+def test_a_body_of_very_many_strange_records_is_left_to_be_read_in_pieces() -> None:
+    """A short one holds tens of thousands, and to parse them all at once would hold up checks."""
+    reader = OtlpReader()
+    for size, recalled in ((512, True), (513, False), (40_000, False)):
+        body = batch([{}] * size, time=0)
+        assert len(body) < 128 * 1024 or size == 40_000
+        assert (reader.recall(body) is not None) == recalled
+    assert reader.parsed <= 3 * 512
+
+
 def test_a_body_that_is_torn_is_unreadable_as_a_whole() -> None:
     """As the decoder has it: no record of it counts, whichever is broken."""
     reader = learnt_from(END)

@@ -72,9 +72,10 @@ def ignore(_said: str) -> None:
     """Nobody needs to know."""
 
 
-def lines(reply: bytes) -> Sequence[str]:
-    """Return what `leases.lua` says to each errand."""
-    return reply.decode().split("\n")
+def lines(reply: bytes) -> tuple[list[str], int]:
+    """Return what `leases.lua` says to each errand, and how many leases had ended by themselves."""
+    *said, expired = reply.decode().split("\n")
+    return said, int(expired)
 
 
 class Due(NamedTuple, Generic[What]):
@@ -98,11 +99,25 @@ class Errands(Generic[What]):
         self._due: list[Due[What]] = []
         self._undone: list[Due[What]] = []
         self._rest = _AGAIN_AFTER_SECONDS
+        self._calls = 0  # under way
+        self._settled: asyncio.Future[None] | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is to be done, or tried again."""
-        return not self._due and not self._undone
+        return not (self._undone or self.is_asking)
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether an answer is still to come, to what is asked or to what is about to be."""
+        return bool(self._due) or self._calls > 0
+
+    async def settle(self) -> None:
+        """Wait until all that was sent is answered; what Redis doesn't do is not waited for."""
+        self._do_due()
+        while self.is_asking:
+            self._settled = asyncio.get_running_loop().create_future()
+            await self._settled
 
     def send(self, what: What, on_said: OnSaid = ignore, *, for_seconds: float = 0.0) -> None:
         """Do it in the next turn; see `Due`. It is tried for so many seconds."""
@@ -120,7 +135,8 @@ class Errands(Generic[What]):
         for slot, of_slot in self._by_slot(errands).items():
             for start in range(0, len(of_slot), _MOST_AT_ONCE):
                 batch = of_slot[start : start + _MOST_AT_ONCE]
-                self._call(slot, batch, partial(self._hand_out, batch))
+                self._calls += 1
+                self._call(slot, batch, partial(self._answered, slot, batch))
 
     def _by_slot(self, errands: Iterable[Due[What]]) -> Mapping[int, list[Due[What]]]:
         by_slot: defaultdict[int, list[Due[What]]] = defaultdict(list)
@@ -130,6 +146,17 @@ class Errands(Generic[What]):
 
     def _call(self, slot: int, batch: Sequence[Due[What]], answered: Answered) -> None:
         self._run(slot, [due.what for due in batch], answered)
+
+    def _answered(self, slot: int, batch: Sequence[Due[What]], reply: bytes | StoreError) -> None:
+        try:
+            self._hand_out(batch, reply)
+        finally:
+            self._go_on(slot)
+            if self._settled is not None and not self.is_asking and not self._settled.done():
+                self._settled.set_result(None)
+
+    def _go_on(self, _slot: int) -> None:
+        self._calls -= 1
 
     def _hand_out(self, batch: Sequence[Due[What]], reply: bytes | StoreError) -> None:
         if not isinstance(reply, StoreError):
@@ -161,42 +188,36 @@ class ErrandsInTurn(Errands[What]):
     def __init__(self, run: Run[What], slot: Callable[[str], int], words: Words) -> None:
         super().__init__(run, slot, words)
         self._queues: dict[int, deque[Due[What]]] = {}  # of the slots that are asked
-        self._settled: asyncio.Future[None] | None = None
+        self._queued = 0
 
     @property
-    def is_idle(self) -> bool:
+    def is_asking(self) -> bool:
         """See `Errands`."""
-        return not self._queues and super().is_idle
-
-    async def settle(self) -> None:
-        """Wait until all that was sent is answered; what Redis doesn't do is not waited for."""
-        self._do_due()
-        while self._queues:
-            self._settled = asyncio.get_running_loop().create_future()
-            await self._settled
+        return bool(self._due or self._queues)
 
     def do(self, errands: Iterable[Due[What]]) -> None:
-        """Do many, as soon as what was asked before is answered."""
+        """Do many, as soon as what was asked before is answered; but of those that wait only so many."""
         for slot, of_slot in self._by_slot(errands).items():
             queue = self._queues.get(slot)
-            if queue is not None:
-                queue.extend(of_slot)
-            else:
+            if queue is None:
                 self._queues[slot] = deque(of_slot)
+                self._queued += len(of_slot)
                 self._ask(slot)
+                continue
+            room = max(_MOST_KEPT - self._queued, 0)
+            queue.extend(of_slot[:room])
+            self._queued += len(of_slot[:room])
+            for due in of_slot[room:]:
+                due.on_said("")
 
     def _ask(self, slot: int) -> None:
         queue = self._queues[slot]
         batch = [queue.popleft() for _ in range(min(len(queue), _MOST_AT_ONCE))]
+        self._queued -= len(batch)
         self._call(slot, batch, partial(self._answered, slot, batch))
 
-    def _answered(self, slot: int, batch: Sequence[Due[What]], reply: bytes | StoreError) -> None:
-        try:
-            self._hand_out(batch, reply)
-        finally:
-            if self._queues[slot]:
-                asyncio.get_running_loop().call_soon(self._ask, slot)
-            else:
-                del self._queues[slot]
-        if self._settled is not None and not self._queues and not self._settled.done():
-            self._settled.set_result(None)
+    def _go_on(self, slot: int) -> None:
+        if self._queues[slot]:
+            asyncio.get_running_loop().call_soon(self._ask, slot)
+        else:
+            del self._queues[slot]

@@ -73,7 +73,7 @@ class RedisLeases:
         self._way = way
         self._now_us = clock.now_us
         self._room = WaitingRoom(self)
-        self._errands = Errands(way.run, way.slot, lines)
+        self._errands = Errands(way.run, way.slot, self._said)
         self._ends = ErrandsInTurn(way.end, way.slot, self._freed)
         self._counts = counts
         self.taken = 0  # leases that this process has given out
@@ -143,6 +143,8 @@ class RedisLeases:
 
     async def settle(self) -> None:
         """Have what was reported until now end, if Redis answers."""
+        # What is found ends thereupon.
+        await self._errands.settle()
         await self._ends.settle()
 
     def bear_with(self, is_late: Callable[[], bool]) -> None:
@@ -191,7 +193,8 @@ class RedisLeases:
         for place in places:
             base = layout.slots_of(place.subject, place.field)
             run = partial(self._way.run, self._way.slot(base), [errand("count", "", [base])])
-            found[place.bucket] = int(await heard(run))
+            (held,) = self._said(await heard(run))
+            found[place.bucket] = int(held)
         return found
 
     def renew(self, request_id: str, lease: str = "") -> None:
@@ -227,6 +230,12 @@ class RedisLeases:
             self._errands.send(errand("renew", known.name, bases, last_ms=known.lease_ms))
         filed = errand("renew", "", lease=lease, request_id=request_id, last_ms=known.lease_ms)
         self._errands.send(filed)
+
+    def _said(self, reply: bytes) -> Sequence[str]:
+        """Return what `leases.lua` says to each, having counted the leases that had ended by themselves."""
+        said, expired = lines(reply)
+        self._counts.by_expiry += expired
+        return said
 
     def _freed(self, reply: bytes) -> str:
         """Return what `ends.lua` says of each, having counted the leases that had ended by themselves."""

@@ -11,14 +11,15 @@
 -- request's leases. `find` has that set alone.
 --
 -- The reply is text, a line for each errand: for `count` how many are held; for `find` the leases, separated by spaces; for
--- `file` `ended` if the request's end was reported before.
+-- `file` `ended` if the request's end was reported before. The last line says how many leases of these limits had ended by
+-- themselves.
 --
 -- A client may leave so early that the end of its request is reported before the check has taken a slot. So where `find`
 -- finds nothing for an end it notes that for a while, and who comes then gets no slot.
 local call = redis.call
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
-local said, key = {}, 1
+local said, key, expired = {}, 1, 0
 local ENDED = '!'
 
 for at = 1, #ARGV, 5 do
@@ -27,7 +28,8 @@ for at = 1, #ARGV, 5 do
   local held, words = 0, ''
   for place = key, key + count - 1 do
     local base = KEYS[place]
-    slots.expire(base, now_us)
+    local _, over = slots.expire(base, now_us)
+    expired = expired + over
     if what == 'renew' then
       slots.renew(base, name, now_us + last_ms * 1000)
     elseif what == 'count' then
@@ -57,4 +59,5 @@ for at = 1, #ARGV, 5 do
   said[#said + 1] = words
 end
 
+said[#said + 1] = expired
 return table.concat(said, '\n')
