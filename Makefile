@@ -72,6 +72,7 @@ types: $(INSTALLED)dev $(INSTALLED)bench ## Check the types of package, tests an
 .PHONY: bench
 bench: $(INSTALLED)bench bench-packages ## Measure a check against a bare server; benchmarks/README.md explains
 	@$(PY) benchmarks/run.py
+	$(PY) benchmarks/signals.py
 
 .PHONY: site
 site: export NO_MKDOCS_2_WARNING := 1
@@ -82,7 +83,7 @@ site: $(INSTALLED)dev ## Build the documentation as a site, into dist/site
 .PHONY: build
 build: $(INSTALLED)demo ## Build wheel and source archive, into dist; the same commit gives the same bytes
 	@export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || stat --format=%Y pyproject.toml)
-	rm -f dist/*.whl dist/*.tar.gz
+	rm -f dist/*.whl dist/*.tar.gz dist/*.cdx.json dist/SHA256SUMS
 	$(PY) -m hatchling build
 
 # Its copy has the tests and what users copy, but not the package: what isn't in the wheel is missed.

@@ -107,5 +107,7 @@ export STACK_USER
 case "${1:-}" in
   demo) make_secrets && demo ;;
   '') sed -n '2,3s/^# //p' stack.sh && exit 2 ;;
+  # Else the containers of that profile stay.
+  down) compose --profile observability "$@" ;;
   *) compose "$@" ;;
 esac

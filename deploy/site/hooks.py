@@ -16,6 +16,9 @@ _DOCS = _REPOSITORY / "docs"
 _TAKEN_IN = {
     "guides/envoy.md": "envoy/README.md",
     "guides/nginx.md": "nginx/README.md",
+    "guides/traefik.md": "deploy/traefik/README.md",
+    "guides/caddy.md": "deploy/caddy/README.md",
+    "guides/haproxy.md": "deploy/haproxy/README.md",
     "guides/kubernetes.md": "deploy/kubernetes/README.md",
     "guides/systemd.md": "deploy/systemd/README.md",
     "guides/measuring.md": "benchmarks/README.md",

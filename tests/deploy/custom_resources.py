@@ -78,6 +78,7 @@ _AUTHORIZATION_POLICY = {
     "rules": [{"from": ..., "to": ..., "when": ...}],
 }
 _SERVICE_MONITOR = {
+    "jobLabel": str,
     "selector!": {"matchLabels": ...},
     "endpoints!": [{"port": str, "path": str, "interval": str, "scrapeTimeout": str}],
 }

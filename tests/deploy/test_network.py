@@ -120,6 +120,8 @@ def test_a_monitor_looks_at_the_admin_listener() -> None:
     (port,) = service["spec"]["ports"]
     assert (endpoint["port"], endpoint["path"]) == (port["name"], "/metrics")
     assert port["targetPort"] == "admin"
+    # The job that the alert rules ask for.
+    assert service["metadata"]["labels"][monitor["jobLabel"]] == "extauth"
 
 
 def test_gateways_ask_the_services_that_are_there() -> None:

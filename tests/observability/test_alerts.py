@@ -45,7 +45,7 @@ def test_the_job_is_the_one_that_the_rules_ask_about() -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
 def test_a_rule_is_about_metrics_that_exist(rule: dict[str, Any]) -> None:
     """With labels that they have; one that went away would leave a rule that never fires."""
-    assert assert_exists(rule["expr"]) or rule["alert"] == "ExtauthGone"
+    assert assert_exists(rule["expr"]) or "up{" in rule["expr"]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["alert"]))
@@ -90,6 +90,8 @@ CASES = [
     Case("ExtauthGone", {_UP: "1x3 0x10"}, 8, fires=True, labels={**_A, "job": "extauth"}),
     Case("ExtauthGone", {_UP: "1x7 0x10"}, 8, fires=False),
     Case("ExtauthGone", {_UP: "1x20"}, 8, fires=False),
+    Case("ExtauthNowhere", {'up{job="another"}': "1x20"}, 8, fires=True, labels={"job": "extauth"}),
+    Case("ExtauthNowhere", {_UP: "0x20"}, 8, fires=False),
     Case("ExtauthNotReady", {'extauth_ready{instance="a"}': "1x3 0x10"}, 8, fires=True, labels=_A),
     Case("ExtauthNotReady", {'extauth_ready{instance="a"}': "1x20"}, 8, fires=False),
     Case(

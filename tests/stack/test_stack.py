@@ -108,6 +108,14 @@ def _passes(stack: Stack, proxy: str, key: Key) -> bool:
     return stack.get(proxy, key).status == 200
 
 
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_proxy_can_be_restarted(stack: Stack, key: Key, proxy: str) -> None:
+    """What it writes to is still its own then."""
+    stack.container(proxy).restart()
+    stack.wait_until_healthy(proxy)
+    assert stack.get(proxy, key).status == 200
+
+
 def test_everything_is_as_it_was_after_a_restart_of_redis(
     stack: Stack, key: Key, revoked: Key, spent: Key
 ) -> None:
