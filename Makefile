@@ -17,9 +17,10 @@ INSTALLED := $(VENV)/.installed-
 
 # How many processes run the tests: much of their time they wait for programs beside them.
 TEST_PROCESSES ?= 2
-IN_PROCESSES := --numprocesses $(TEST_PROCESSES) --dist loadfile
+IN_PROCESSES := --dist loadfile --numprocesses
 # What runs several servers at once, and is told what a deadline is by the real clock, waits most of its time: it runs after
-# what computes all of its.
+# what computes all of its, in one process more.
+APART_PROCESSES ?= 3
 APART := tests/nodes tests/redis tests/inflight tests/browser tests/stack
 
 # Each port of the demo can be given: make demo ENVOY_PORT=18080
@@ -52,8 +53,8 @@ stop-stack: ## Stop what demo-stack started; its keys stay
 
 .PHONY: test
 test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
-	@$(PY) -m pytest $(IN_PROCESSES) $(addprefix --ignore=,$(APART))
-	$(PY) -m pytest $(IN_PROCESSES) $(APART)
+	@$(PY) -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,$(APART))
+	$(PY) -m pytest $(IN_PROCESSES) $(APART_PROCESSES) $(APART)
 
 .PHONY: unit
 unit: $(INSTALLED)dev ## Unit and conformance tests that need no other program, in seconds
@@ -97,8 +98,8 @@ test-wheel: build test-packages ## Run all tests against the built wheel, instal
 	"$$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --no-input --require-hashes --requirement $(PINS)/dev.txt
 	"$$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --no-input --no-deps dist/*.whl
 	cd "$$folder"
-	.venv/bin/python -m pytest $(IN_PROCESSES) $(addprefix --ignore=,tests/release $(APART))
-	.venv/bin/python -m pytest $(IN_PROCESSES) $(APART)
+	.venv/bin/python -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,tests/release $(APART))
+	.venv/bin/python -m pytest $(IN_PROCESSES) $(APART_PROCESSES) $(APART)
 
 # Made from an environment that holds the wheel and what it needs, nothing else: so it knows who needs whom.
 .PHONY: sbom
