@@ -34,7 +34,7 @@ class MemoryUsageStore:
     at_once = 50
 
     def __init__(self) -> None:
-        self.failure: StoreError | None = None
+        self.failure: Exception | None = None
         self.unsure = False
         self.batches: list[Batch] = []
         self._written: dict[str, int] = {}

@@ -92,7 +92,7 @@ class SpanExporter:
         try:
             connection.request("POST", self._url.path, body, {"content-type": "application/x-protobuf"})
             answer = connection.getresponse()
-            answer.read()
+            # What a collector says besides is no concern of ours, and may have no end.
             return answer.status
         finally:
             connection.close()

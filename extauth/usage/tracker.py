@@ -43,6 +43,8 @@ MOST_WAITING = 20_000
 MOST_REFUSED_KEYS = 200
 MOST_REFUSALS_AT_ONCE = 10
 _MINUTE_US = 60 * MICROSECONDS
+# Whoever reports says how long the upstream took: no number of theirs may be too large to be kept.
+_LONGEST_US = 24 * 60 * _MINUTE_US
 # Looking a member up in its enumeration costs more than comparing it, and the first bound is met most often.
 _ALLOWED = Code.ALLOWED
 _QUICKEST_US = LATENCY_BOUNDS_US[0]
@@ -135,7 +137,7 @@ class UsageTracker:
             self._turn(now_us // _MINUTE_US * 60)
         counts = self._cells[place, place.route]
         counts[usage.UPSTREAM_REPORTED] += 1
-        counts[usage.UPSTREAM_DURATION_SUM] += duration_us
+        counts[usage.UPSTREAM_DURATION_SUM] += min(duration_us, _LONGEST_US)
         if status >= _FIRST_OF_CLASSES:
             counts[usage.UPSTREAM + status // 100 - 2] += 1
 
@@ -167,6 +169,10 @@ class UsageTracker:
             self.writes["failed"] += 1
             self._put_back()
             structlog.get_logger("extauth.usage").warning("usage_not_written", problem=str(error))
+        except Exception as fault:  # noqa: BLE001 - what can't be written now never can: the rest goes on
+            self.writes["failed"] += 1
+            self._batch = None
+            structlog.get_logger("extauth.usage").exception("usage_not_written", problem=type(fault).__name__)
 
     async def close(self) -> None:
         """Write the rest."""

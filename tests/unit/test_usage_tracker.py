@@ -18,6 +18,7 @@ from extauth.stores.usage import (
     LATENCY_SUM,
     MINUTE,
     OTHER,
+    UPSTREAM_DURATION_SUM,
     WIDTH,
     Group,
     Kind,
@@ -270,6 +271,37 @@ def test_what_the_upstream_did_is_counted_where_the_check_was() -> None:
             ("orders", 60): counts(n14=2, n15=1, n16=1, n17=1, n18=43, n19=6),
         }
         assert await kept(store, selection(MINUTE, route="open")) == {("", 60): counts(n14=1, n18=1, n19=1)}
+
+    asyncio.run(scenario())
+
+
+def test_no_report_tells_a_time_that_cannot_be_kept() -> None:
+    """However long the upstream is said to have taken: 64 bits must hold the sum of many."""
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        whose = word.encode(KEY, "orders").removeprefix(word.MARK)
+        tracker.see_upstream(whose, 200, 10**20)
+        await tracker.write()
+        found = await kept(store, selection(MINUTE))
+        assert {numbers[UPSTREAM_DURATION_SUM] for numbers in found.values()} == {86_400_000_000}
+
+    asyncio.run(scenario())
+
+
+def test_what_can_never_be_written_holds_up_nothing_else() -> None:
+    """A fault in a batch loses that batch, and is counted; what comes later is written."""
+
+    async def scenario() -> None:
+        store, tracker = tracking()
+        store.failure = OverflowError("too large")
+        tracker.see([noted(ALLOWED)])
+        await tracker.write()
+        store.failure = None
+        tracker.see([noted(ALLOWED)])
+        await tracker.write()
+        assert tracker.writes == {"ok": 1, "failed": 1}
+        assert [numbers[0] for numbers in (await kept(store, selection(MINUTE))).values()] == [1]
 
     asyncio.run(scenario())
 
