@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from extauth.errors import StoreError
 from extauth.stores.usage import (
     MOST_REFUSALS,
     OTHER,
