@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from extauth.proxies.checking.envoy_parts import matches
+from extauth.proxies.checking.envoy_reader import Node
 from extauth.proxies.checking.findings import KINDS, UnreadableError
 from extauth.proxies.shipped import shipped_files
+from extauth.settings.document import Document
 from tests.proxies.looked import Change, found, written
 
 _LAST = '- { key: type, value: { string_value: "%ACCESS_LOG_TYPE%" } }'
@@ -18,6 +21,7 @@ _ROUTE = "route: { cluster: upstream, timeout: 15s }"
 _PER_ROUTE = (
     '"@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true'
 )
+_WRAPPED = f'"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {{ {_PER_ROUTE} }}'
 _TYPED = "typed_per_filter_config: {{ envoy.filters.http.ext_authz: {{ {} }} }}"
 _FILTERS = "          http_filters:\n"
 _LUA = (
@@ -65,6 +69,29 @@ CHANGES = [
         "filter_enabled: { default_value: { numerator: 100, denominator: MILLION } }",
     ),
     Change("check-too-late", _FILTERS, _FILTERS + _LUA),
+    Change(
+        "check-partial",
+        "failure_mode_allow: false",
+        "filter_enabled: { default_value: { numerator: 100, denominator: HUNDRED }, runtime_key: check }",
+    ),
+    Change(
+        "check-disabled",
+        _ROUTE,
+        f"{_ROUTE}\n                {_TYPED.format(_WRAPPED)}",
+    ),
+    Change(
+        "unchecked",
+        _FILTERS,
+        "          upgrade_configs: [{ upgrade_type: websocket, filters: [{ name: router }] }]\n" + _FILTERS,
+    ),
+    Change(
+        "elsewhere",
+        "  listeners:\n",
+        "  listeners:\n  - filter_chains: [{ filters: [{ typed_config: { "
+        '"@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, '
+        "cluster: upstream } }] }]\n",
+    ),
+    Change("elsewhere", 'domains: ["*"]', 'domains: ["*"]\n              matcher: { on_no_match: {} }'),
     Change("fails-open", "failure_mode_allow: false", "failure_mode_allow: true"),
     Change("fails-open", "failure_mode_allow: false", "failureModeAllow: true"),
     Change("client-address-believed", "use_remote_address: true", "use_remote_address: false"),
@@ -256,3 +283,9 @@ def test_headers_that_all_hosts_add_are_said(tmp_path: Path) -> None:
     path = written("envoy", tmp_path, Change("", "key: referrer-policy", "key: x-other"))
     path.write_text(path.read_text().replace('domains: ["*"]', f'domains: ["*"]\n              {own}'))
     assert found("envoy", path) == []
+
+
+def test_an_expression_that_would_take_for_ever_is_not_tried() -> None:
+    """Envoy reads it in no time; here a name that it might fit counts as one that it doesn't."""
+    document = Document({"safe_regex": {"regex": "(([a-z-])+)+[0-9]"}})
+    assert not matches(Node(document, "envoy.yaml", (), document.value), 20 * "a-")

@@ -12,6 +12,7 @@ from tests.proxies.looked import Change, found, written
 _ASK, _HTTP = "extauth.conf", "extauth-http.conf"
 _HEADERS, _SECURITY, _SIGNALS = "extauth-headers.conf", "extauth-security.conf", "extauth-signals.conf"
 _PASS = "proxy_pass http://api;"
+_HEAD = "proxy_method HEAD;"
 _END = "return 403;\n}\n\nlocation @extauth_refusal"
 _RAW = "$request_uri;\n  proxy_set_header X-Extauth"
 _FROM = "$remote_addr;\n  proxy_set_header X-Req"
@@ -56,6 +57,18 @@ CHANGES = [
     Change("key-forwarded", "$extauth_upstream_authorization;", "$http_authorization;", _HEADERS),
     Change("path-rewritten", _PASS, "proxy_pass http://api/;"),
     Change("path-rewritten", _PASS, f"rewrite ^/old/(.*) /$1 break; {_PASS}"),
+    Change("path-rewritten", _PASS, "proxy_pass http://api$uri;"),
+    Change("fails-open", "505 507 = @extauth_no_answer", "505 507 = /elsewhere", _ASK),
+    Change(
+        "identity-forged",
+        "proxy_set_header X-Auth-Tier    $extauth_tier;",
+        "proxy_set_header X-Auth-Tier $http_x; proxy_set_header X-Auth-Tier $extauth_tier;",
+        _HEADERS,
+    ),
+    Change("key-forwarded", 'X-API-Key     "";', 'X-API-Key "${http_x_api_key}";', _HEADERS),
+    Change("elsewhere", _PASS, "set $t http://api; proxy_pass $t;"),
+    Change("check-cached", _HEAD, f"{_HEAD} proxy_cache c;", _ASK),
+    Change("client-address-believed", _HEAD, f"{_HEAD} set_real_ip_from 0.0.0.0/0;", _ASK),
     Change("check-protocol", "http://extauth/nginx", "https://extauth/nginx", _ASK),
     Change("check-address", "server 127.0.0.1:9000;", "server 127.0.0.1:9090;", _HTTP),
     Change("check-address", "auth_request /_extauth;", "auth_request /_other;", _ASK),
@@ -192,3 +205,10 @@ def test_includes_are_relative_to_the_main_file_and_may_be_patterns(tmp_path: Pa
     (tmp_path / "inner.conf").write_text("location / { proxy_pass http://api; }")
     (finding,) = found("nginx", tmp_path / "main.conf")
     assert (finding.code, finding.where) == ("unchecked", f"{tmp_path / 'inner.conf'}:1")
+
+
+def test_a_file_in_which_nobody_asks_is_never_fine(tmp_path: Path) -> None:
+    """Whatever it serves, and by whichever handler: there is no check in it."""
+    file = tmp_path / "nginx.conf"
+    file.write_text("events {} http { server { root /srv; autoindex on; location / { index x; } } }")
+    assert [finding.code for finding in found("nginx", file)] == ["unchecked"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from extauth.proxies.checking.envoy_answers import findings_of_answers, findings_of_routes
 from extauth.proxies.checking.envoy_client import findings_of_client
-from extauth.proxies.checking.envoy_parts import Manager, managers_of
+from extauth.proxies.checking.envoy_parts import Manager, managers_of, network_filters
 from extauth.proxies.checking.envoy_question import findings_of_question
 from extauth.proxies.checking.envoy_reader import read_envoy
 from extauth.proxies.checking.envoy_reports import findings_of_reports
@@ -33,6 +33,10 @@ def check_envoy(path: Path, facts: Facts) -> list[Finding]:
         found.append(
             Finding("elsewhere", where, "parts come over the network", "look at them where they are")
         )
+    found += [
+        Finding("elsewhere", raw.where, "connections are passed on as they are", "look at whom they reach")
+        for raw in network_filters(root, "TcpProxy")
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -49,6 +53,15 @@ def _of_manager(manager: Manager, facts: Facts) -> Iterator[Finding]:
             "the filter envoy.filters.http.ext_authz of the shipped file, before all that act on a request",
         )
         return
+    for upgrade in manager.node.get("upgrade_configs").items():
+        filters = list(upgrade.get("filters").items())
+        if filters and not any(one.get("typed_config").is_a("ExtAuthz") for one in filters):
+            yield Finding(
+                "unchecked",
+                upgrade.get("filters").where,
+                "requests for an upgrade have filters of their own, and ext_authz is not among them",
+                "no filters here, so that they pass those of all requests",
+            )
     yield from findings_of_client(manager)
     yield from findings_of_question(manager, facts)
     yield from findings_of_routes(manager, facts)

@@ -16,17 +16,13 @@ _GONE = "UAEX"
 
 def findings_of_routes(manager: Manager, facts: Facts) -> Iterator[Finding]:
     """Yield routes that aren't checked, or get another path."""
-    if manager.node.get("rds") or manager.node.get("scoped_routes"):
-        yield Finding(
-            "elsewhere",
-            manager.node.get("rds").where,
-            "routes come over the network",
-            "look at them where they are",
-        )
+    yield from _of_others(manager)
     for place in _places(manager):
-        for name, value in place.get("typed_per_filter_config").fields():
+        for name, written in place.get("typed_per_filter_config").fields():
+            # FilterConfig wraps the settings of a filter, and can switch it off itself.
+            value = written.get("config") or written
             if (
-                value.get("disabled").is_true
+                (written.get("disabled").is_true or value.get("disabled").is_true)
                 and _is_of_check(manager, name, value)
                 and not _are_pages(manager, place, facts)
             ):
@@ -55,6 +51,18 @@ def findings_of_routes(manager: Manager, facts: Facts) -> Iterator[Finding]:
                 f"{listed(sorted(lost))} are removed after extauth has set them",
                 "early_header_mutation_extensions, which run before the check",
             )
+
+
+def _of_others(manager: Manager) -> Iterator[Finding]:
+    """Yield that there are routes which don't stand here."""
+    dynamic = manager.node.get("route_config", "vhds") or any(host.get("matcher") for host in manager.hosts())
+    if manager.node.get("rds") or manager.node.get("scoped_routes") or dynamic:
+        yield Finding(
+            "elsewhere",
+            manager.node.get("rds").where,
+            "routes come over the network",
+            "look at them where they are",
+        )
 
 
 def _is_of_check(manager: Manager, name: str, value: Node) -> bool:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from extauth.proxies.checking.envoy_reader import Node
 from extauth.settings.values import Address
 
+_LONGEST_REGEX = 200
+_NESTED = re.compile(r"[+*}?][^()]*\)+[+*{]|\|[^()]*\)+[+*{]")
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -49,15 +51,19 @@ class Manager(NamedTuple):
 
 def managers_of(root: Node) -> Iterator[Manager]:
     """Yield all HttpConnectionManagers of the listeners that the file holds."""
-    resources = root.get("static_resources")
-    clusters = {one.get("name").text: one for one in resources.get("clusters").items()}
-    for listener in resources.get("listeners").items():
-        chains = [*listener.get("filter_chains").items(), listener.get("default_filter_chain")]
-        for chain in chains:
+    clusters = {one.get("name").text: one for one in root.get("static_resources", "clusters").items()}
+    for node in network_filters(root, "HttpConnectionManager"):
+        yield _manager(node, clusters)
+
+
+def network_filters(root: Node, kind: str) -> Iterator[Node]:
+    """Yield the settings of all network filters of a kind."""
+    for listener in root.get("static_resources", "listeners").items():
+        for chain in (*listener.get("filter_chains").items(), listener.get("default_filter_chain")):
             for network in chain.get("filters").items():
                 node = network.get("typed_config")
-                if node.is_a("HttpConnectionManager"):
-                    yield _manager(node, clusters)
+                if node.is_a(kind):
+                    yield node
 
 
 def _manager(node: Node, clusters: dict[str, Node]) -> Manager:
@@ -102,6 +108,9 @@ def any_matches(patterns: Node, name: str) -> bool:
 
 
 def _fits(regex: str, name: str) -> bool:
+    # Envoy's reader of expressions takes as long for all of them; Python's may take for ever for these.
+    if len(regex) > _LONGEST_REGEX or _NESTED.search(regex):
+        return False
     try:
         return re.fullmatch(regex, name) is not None
     except (re.error, OverflowError, RecursionError):

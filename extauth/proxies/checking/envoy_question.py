@@ -75,7 +75,7 @@ def _of_filter(check: Node) -> Iterator[Finding]:
             "failure_mode_allow: false",
         )
     for name in ("filter_enabled", "filter_enabled_metadata"):
-        if check.get(name) and not _is_whole(check.get(name)):
+        if check.get(name) and (check.get(name, "runtime_key") or not _is_whole(check.get(name))):
             yield Finding(
                 "check-partial", check.get(name).where, f"{name} leaves requests unchecked", f"no {name}"
             )

@@ -116,6 +116,9 @@ KINDS: Mapping[str, Kind] = {
     "body-sent": Kind(
         _MISSING, _BOTH, "The check waits for the request's body, which extauth never looks at."
     ),
+    "check-cached": Kind(
+        _UNSAFE, _NGINX, "One client is let in by what extauth said of another, or of a key since revoked."
+    ),
     "check-retried": Kind(_ADVICE, _BOTH, "An extauth that is slow is asked twice as much."),
     "check-connections": Kind(_ADVICE, _NGINX, "A new connection is made for each check."),
     "idle-timeout": Kind(

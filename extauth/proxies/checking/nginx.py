@@ -14,7 +14,10 @@ from extauth.proxies.checking.nginx_scopes import PASSES, Scope, Server, servers
 from extauth.proxies.checking.nginx_upstream import findings_of_upstream
 from extauth.proxies.facts import Facts
 
-_SERVES = (*PASSES, "root", "alias", "try_files")
+_SERVES = (
+    *PASSES, "memcached_pass", "root", "alias", "try_files", "autoindex", "dav_methods", "empty_gif",
+    "content_by_lua_block", "content_by_lua_file", "js_content",
+)  # fmt: skip
 
 
 def check_nginx(path: Path, facts: Facts) -> list[Finding]:
@@ -27,6 +30,8 @@ def check_nginx(path: Path, facts: Facts) -> list[Finding]:
     if not servers:
         raise UnreadableError(f"{path}: no `server` within `http`, so there is nothing to look at")
     found = [finding for server in servers for finding in _of_server(server, facts)]
+    if not (found or any(_asks(server) for server in servers)):
+        found.append(_unchecked(servers[0].scope))
     return list(dict.fromkeys(found))
 
 
@@ -67,6 +72,11 @@ def _of_server(server: Server, facts: Facts) -> Iterator[Finding]:
             yield from findings_of_question(server, question, facts)
 
 
+def _asks(server: Server) -> bool:
+    scopes = (server.scope, *server.locations())
+    return any(scope.value("auth_request", "off") != "off" for scope in scopes)
+
+
 def _are_pages(server: Server, scope: Scope, facts: Facts) -> bool:
     """Tell whether a location leads to extauth's pages for consumers, and to nothing else."""
     passed = next(scope.own.inner("proxy_pass"), None)
@@ -88,7 +98,7 @@ def _unchecked(scope: Scope) -> Finding:
     return Finding(
         "unchecked",
         scope.where,
-        f"no auth_request for {' '.join(scope.own.args)}",
+        f"no auth_request for {' '.join(scope.own.args) or 'anything'}",
         "include extauth.conf; in the server",
     )
 

@@ -44,6 +44,11 @@ def findings_of_question(server: Server, scope: Scope, facts: Facts) -> Iterator
             "proxy_pass http://extauth/nginx;",
         )
         return
+    cached = scope.first("proxy_cache")
+    if cached is not None and cached.args != ("off",):
+        yield Finding(
+            "check-cached", cached.where, "answers to checks are kept for others", "proxy_cache off;"
+        )
     yield from _of_target(server, scope, target, facts)
     yield from _of_request(scope)
     yield from _of_headers(scope)
@@ -148,6 +153,14 @@ def _of_headers(scope: Scope) -> Iterator[Finding]:
 
 def _of_address(scope: Scope, value: str) -> Iterator[Finding]:
     instead = "proxy_set_header X-Extauth-Client-Ip $remote_addr;"
+    for said in scope.level("set_real_ip_from"):
+        if said.args and said.args[0].endswith("/0"):
+            yield Finding(
+                "client-address-believed",
+                said.where,
+                "every client is believed who it says it comes from",
+                "set_real_ip_from with the addresses of your own proxies",
+            )
     if not value:
         yield Finding("client-address-unknown", scope.where, "the check has no X-Extauth-Client-Ip", instead)
     elif value not in {"$remote_addr", "$realip_remote_addr"}:
@@ -195,7 +208,7 @@ def _of_failure(server: Server, scope: Scope) -> Iterator[Finding]:
             "proxy_intercept_errors on; and error_page 400 429 500 502 503 504 … = @extauth_no_answer;",
         )
     for page in pages:
-        if opens(server, page):
+        if opens(server, page) or _may_open(server, page):
             yield Finding(
                 "fails-open",
                 page.where,
@@ -213,6 +226,15 @@ def opens(server: Server, page: Directive) -> bool:
         return False
     returned = [one.args[0] for one in location.own.inner("return") if one.args]
     return any(code.startswith("2") for code in returned)
+
+
+def _may_open(server: Server, page: Directive) -> bool:
+    """Tell whether the answer to a failed check is made elsewhere, and not by refusals alone."""
+    if "=" not in page.args:
+        return False
+    location = server.location(page.args[-1])
+    codes = [] if location is None else [one.args[:1] for one in location.own.inner("return")]
+    return not codes or any(not code or code[0][:1] not in {"4", "5"} for code in codes)
 
 
 def _duration(text: str, default: timedelta) -> timedelta:

@@ -28,6 +28,9 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _PROGRAM = re.compile(r"_by_lua_block$")
 _GLOB = re.compile(r"[*?\[]")
 
+# `${name}` is `$name`, but for what could follow.
+_BRACED = re.compile(r"\$\{(\w+)\}(?!\w)")
+
 
 class Directive(NamedTuple):
     """One directive; `block` is None where it has none."""
@@ -157,7 +160,9 @@ class _Parser:
         if not words:
             raise self._mistake(f"unexpected {mark.text!r}")
         name, *args = words
-        return Directive(name.text, tuple(arg.text for arg in args), self._file, name.line, block)
+        return Directive(
+            name.text, tuple(_BRACED.sub(r"$\1", arg.text) for arg in args), self._file, name.line, block
+        )
 
     def _next(self, position: int) -> _Token | None:
         while position < len(self._text):

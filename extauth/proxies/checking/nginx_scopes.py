@@ -54,6 +54,11 @@ class Scope(NamedTuple):
             if directive.args
         }
 
+    def repeated(self, name: str) -> set[str]:
+        """Return the first arguments, in lower case, that stand there twice: nginx sends both."""
+        seen = [directive.args[0].lower() for directive in self.level(name) if directive.args]
+        return {one for one in seen if seen.count(one) > 1}
+
     def names(self, name: str) -> set[str]:
         """Return the first arguments, in lower case."""
         return {directive.args[0].lower() for directive in self.level(name) if directive.args}

@@ -51,7 +51,10 @@ def _headers(scope: Scope) -> Mapping[str, str]:
 
 def _of_names(scope: Scope, headers: Mapping[str, str]) -> Iterator[Finding]:
     fed = {one.args[0]: one.args[1] for one in scope.level("auth_request_set") if len(one.args) > 1}
-    forged = [name for name in IDENTITY if name not in headers or not _is_ours(headers[name])]
+    repeated = scope.repeated("proxy_set_header")
+    forged = [
+        name for name in IDENTITY if name not in headers or not _is_ours(headers[name]) or name in repeated
+    ]
     if forged:
         yield Finding(
             "identity-forged",
@@ -127,7 +130,21 @@ def _of_path(scope: Scope) -> Iterator[Finding]:
     passed = next(scope.own.inner("proxy_pass"))
     url = passed.args[0] if passed.args else ""
     target = target_of(url)
-    if target is not None and target.path and target.path != "$request_uri":
+    if target is None or (target.place.startswith("$") and not target.path):
+        yield Finding(
+            "elsewhere",
+            passed.where,
+            f"{url!r} is made of variables",
+            "proxy_pass with a fixed address",
+        )
+    elif "$" in target.place and not url.endswith("$request_uri"):
+        yield Finding(
+            "path-rewritten",
+            passed.where,
+            f"{url!r} makes the target of a variable, which nginx has decoded and normalised",
+            f"proxy_pass {target.scheme}://{target.place.partition('$')[0]};",
+        )
+    elif target.path and target.path != "$request_uri":
         yield Finding(
             "path-rewritten",
             passed.where,
