@@ -21,7 +21,9 @@ IN_PROCESSES := --dist loadfile --numprocesses
 # What runs several servers at once, and is told what a deadline is by the real clock, waits most of its time: it runs after
 # what computes all of its, in one process more.
 APART_PROCESSES ?= 3
-APART := tests/nodes tests/redis tests/inflight tests/browser tests/stack
+APART := tests/nodes tests/redis tests/inflight tests/browser
+# By itself, because a browser begins anew when the networks of containers come and go.
+STACK := tests/stack
 
 # Each port of the demo can be given: make demo ENVOY_PORT=18080
 DEMO_OPTIONS = \
@@ -53,8 +55,9 @@ stop-stack: ## Stop what demo-stack started; its keys stay
 
 .PHONY: test
 test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
-	@$(PY) -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,$(APART))
+	@$(PY) -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,$(APART) $(STACK))
 	$(PY) -m pytest $(IN_PROCESSES) $(APART_PROCESSES) $(APART)
+	$(PY) -m pytest $(STACK)
 
 .PHONY: unit
 unit: $(INSTALLED)dev ## Unit and conformance tests that need no other program, in seconds
@@ -98,8 +101,9 @@ test-wheel: build test-packages ## Run all tests against the built wheel, instal
 	"$$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --no-input --require-hashes --requirement $(PINS)/dev.txt
 	"$$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --no-input --no-deps dist/*.whl
 	cd "$$folder"
-	.venv/bin/python -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,tests/release $(APART))
+	.venv/bin/python -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,tests/release $(APART) $(STACK))
 	.venv/bin/python -m pytest $(IN_PROCESSES) $(APART_PROCESSES) $(APART)
+	.venv/bin/python -m pytest $(STACK)
 
 # Made from an environment that holds the wheel and what it needs, nothing else: so it knows who needs whom.
 .PHONY: sbom
