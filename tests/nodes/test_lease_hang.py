@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.redis import slots
-from tests.redis.server import RedisServer, running
+from tests.redis.server import RedisServer
 from tests.waiting import eventually
 
 from .fleet import PATIENCE, Fleet, served
@@ -26,13 +26,6 @@ MOST = 3
 WAIT = 1.5
 TTL = 5.0
 LIMIT = {"max": MOST, "queue": 8, "wait": f"{WAIT * 1_000:.0f}ms", "ttl": f"{TTL:.0f}s"}
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """Run a Redis."""
-    with running(RedisServer(tmp_path / "redis")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.redis import slots
-from tests.redis.server import RedisServer, running
+from tests.redis.server import RedisServer
 from tests.waiting import eventually
 
 from .fleet import PATIENCE, Fleet, served
@@ -22,13 +22,6 @@ WAIT = 1.5
 LIMIT = {"max": 1, "queue": 4, "wait": f"{WAIT * 1_000:.0f}ms"}
 # For the worker to be asked, and for Redis.
 SLACK = 0.5
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """Run a Redis."""
-    with running(RedisServer(tmp_path / "redis")) as server:
-        yield server
 
 
 @pytest.fixture

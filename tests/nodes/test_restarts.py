@@ -25,13 +25,6 @@ PATIENT = {"deadline": "10s"}
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """Run a Redis."""
-    with running(RedisServer(tmp_path / "redis")) as server:
-        yield server
-
-
-@pytest.fixture
 def stack() -> Iterator[ExitStack]:
     """End what a test has begun."""
     with ExitStack() as stack:

@@ -104,6 +104,7 @@ class _Reader:
         try:
             root = Path("/") if pattern.startswith("/") else self._folder
             return sorted(path for path in root.glob(pattern.lstrip("/")) if path.is_file())
+        # What `glob` raises for patterns that it can't look for depends on the version of Python.
         except (ValueError, NotImplementedError, OSError) as error:
             raise UnreadableError(f"{include.where}: {pattern!r} can't be looked for: {error}") from None
 
