@@ -95,6 +95,8 @@ show() {
 }
 
 demo() {
+  # One of the four services that have extauth's image, so that Compose 2 doesn't build it for all of them at once.
+  compose up --detach configurations
   compose up --detach
   wait_until_answered
   echo "Envoy on $ENVOY and nginx on $NGINX ask two extauth, $SECONDS s after the start."

@@ -139,7 +139,7 @@ def test_gateways_ask_the_services_that_are_there() -> None:
     completion = endpoint["endpoint"]["address"]["socket_address"]
     mesh = yaml.safe_load((MANIFESTS / "gateways" / "istio" / "mesh-config.yaml").read_text())
     told = mesh["meshConfig"]["extensionProviders"][0]["envoyExtAuthzHttp"]
-    annotations = named(gateway("ingress-nginx"), "Ingress", "api")["metadata"]["annotations"]
+    annotations = named(gateway("ingress-nginx-example"), "Ingress", "api")["metadata"]["annotations"]
     asked = urlsplit(annotations["nginx.ingress.kubernetes.io/auth-url"])
     assert {
         (f"{backend['name']}.{backend['namespace']}.svc.cluster.local", backend["port"]),

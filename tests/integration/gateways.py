@@ -97,7 +97,7 @@ def istio(folder: Path, ports: Ports) -> Child:
 
 def ingress_nginx(folder: Path, ports: Ports) -> Child:
     """Return an nginx as the ingress-nginx controller would run it; not started yet."""
-    objects = gateway("ingress-nginx")
+    objects = gateway("ingress-nginx-example")
     annotations = named(objects, "Ingress", "api")["metadata"]["annotations"]
     said = {name.rpartition("/")[2]: value for name, value in annotations.items()}
     headers = said["auth-response-headers"].split(",")
