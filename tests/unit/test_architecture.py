@@ -16,7 +16,8 @@ import extauth
 PACKAGE = Path(extauth.__file__).parent
 LONGEST_FILE = 350
 LONGEST_FUNCTION = 40
-MODULES = sorted(PACKAGE.rglob("*.py"))
+# A wheel holds the samples for API consumers too, which the package shows and never runs.
+MODULES = sorted(file for file in PACKAGE.rglob("*.py") if "samples" not in file.parts)
 assert len(MODULES) > 50
 
 
