@@ -149,7 +149,8 @@ class Responder:
         dialect, request, started_us, asked, checker = pending
         assert asked is not None  # else nobody told anything
         try:
-            decision = checker.conclude(asked, told, self._now_us())
+            now_us = self._now_us()
+            decision = checker.conclude(asked, told, now_us)
             if decision is None:
                 self._look_up(pending, done)
                 return
@@ -160,7 +161,7 @@ class Responder:
             return
         # First, for what comes next on the same connection may have to wait in its place.
         self._begun -= 1
-        self._recorder.record(request, decision, started_us)
+        self._recorder.record(request, decision, started_us, now_us)
         done(answer)
 
     def _look_up(self, pending: Pending, done: Callable[[Answer], None]) -> None:

@@ -94,9 +94,14 @@ class Recorder:
         threshold, dialects = LEVELS[level], self._counts.by_dialect.items()
         self._dialects = {dialect: (own, _starts(dialect, threshold)) for dialect, own in dialects}
 
-    def record(self, request: CheckRequest, decision: Decision, started_us: int) -> None:
-        """Note a decision. It is counted and logged by the next `flush`, once its answer is on the way."""
-        self._noted.append((request, decision, started_us, self._now_us()))
+    def record(
+        self, request: CheckRequest, decision: Decision, started_us: int, decided_us: int | None = None
+    ) -> None:
+        """Note a decision, by default as one of now.
+
+        It is counted and logged by the next `flush`, once its answer is on the way.
+        """
+        self._noted.append((request, decision, started_us, decided_us or self._now_us()))
 
     def flush(self) -> None:
         """Count the decisions noted so far and write their lines.
@@ -138,7 +143,9 @@ class Recorder:
                 addresses[client_ip],
                 _masked(request_id),
                 duration_us,
-                whys[reason, violated, shadowed, degraded] + (_trace_field(trace) if trace else b""),
+                whys[reason, violated, shadowed, degraded] + (_trace_field(trace) if trace else b"")
+                if code is not _ALLOWED or shadowed or degraded or trace
+                else b"",
             )
             write(_LINE % fields)
 
