@@ -111,11 +111,11 @@ class Recorder:
         noted, self._noted = self._noted, []
         if self.usage is not None:
             self.usage.see(noted)
-        write, targets, keys, whys = self._write_line, self._targets, self._keys, self._whys
+        write, targets, keys = self._write_line, self._targets, self._keys
         routes, addresses, uses = self._routes, self._addresses, self._uses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _, trace = request
-            code, key, key_id, route, _, _, violated, _, _, reason, shadowed, degraded, _ = decision
+            code, key, key_id, route, _, _, _, _, _, _, shadowed, degraded, _ = decision
             counts, starts = self._dialects[dialect]
             duration_us = decided_us - started_us if decided_us > started_us else 0
             counts.decisions[code] += 1
@@ -143,11 +143,14 @@ class Recorder:
                 addresses[client_ip],
                 _masked(request_id),
                 duration_us,
-                whys[reason, violated, shadowed, degraded] + (_trace_field(trace) if trace else b"")
-                if code is not _ALLOWED or shadowed or degraded or trace
-                else b"",
+                b"" if code is _ALLOWED and not (shadowed or degraded or trace) else self._rest(decision, trace),
             )
             write(_LINE % fields)
+
+    def _rest(self, decision: Decision, trace: bytes) -> bytes:
+        """Return the members that few lines have."""
+        why = self._whys[decision.reason, decision.violated, decision.shadowed, decision.degraded]
+        return why + _trace_field(trace) if trace else why
 
     def _count_rare(self, decision: Decision, decided_us: int) -> None:
         shadowed, degraded = decision.shadowed, decision.degraded
