@@ -13,7 +13,7 @@ from benchmarks.cores import Cores
 from benchmarks.load import CheckRequest, check_request, check_request_of_each, probe
 from benchmarks.many import ManyKeys
 from benchmarks.redis_server import RedisServer, start_redis
-from benchmarks.rival import start_rival
+from benchmarks.rival import RIVALS, start_rival
 from benchmarks.servers import Server, start_uvicorn
 from benchmarks.service import DecisionLog, Keys, Service
 
@@ -31,7 +31,8 @@ TITLES = {
     "redis-leased": "extauth on Redis, allowed, with a lease",
     "redis-limited": "extauth on Redis, rate limit spent",
     "redis-keys": "extauth on Redis, many keys in turn",
-    "rival": "nginx with Lua on Redis",
+    "rival": "nginx with lua-resty-redis",
+    "rival-by-hand": "nginx with Lua, Redis asked by hand",
     "redis-uncounted": "extauth on Redis, many keys, no usage",
     "redis-single": "extauth on Redis, one caller alone",
 }
@@ -51,7 +52,7 @@ _REDIS_ANSWERS = {
     "redis-single": (200, "allowed"),
 }
 # Whose limits are in Redis.
-ON_REDIS = frozenset((*_REDIS_ANSWERS, "redis-uncounted", "rival"))
+ON_REDIS = frozenset((*_REDIS_ANSWERS, "redis-uncounted", *RIVALS))
 MEMORY = "redis-memory"
 # Those whose server is another one, which counts no usage.
 _UNCOUNTED = "uncounted"
@@ -138,12 +139,13 @@ def start_on_redis(
         contenders += _on_redis(server, service.log, keys, many, redis)
         if "redis-keys" in wanted:
             many.ask_once(server.port)
-    if "rival" in wanted:
-        server = start_rival(redis, key=keys.allowed, core=cores.server, folder=folder)
-        stack.callback(server.stop)
-        contenders.append(
-            Contender(name="rival", server=server, status=200, key=keys.allowed, redis=redis.server)
-        )
+    for name in RIVALS:
+        if name in wanted:
+            server = start_rival(name, redis, key=keys.allowed, core=cores.server, folder=folder)
+            stack.callback(server.stop)
+            contenders.append(
+                Contender(name=name, server=server, status=200, key=keys.allowed, redis=redis.server)
+            )
     return [one for one in contenders if one.name in wanted], bytes_each
 
 

@@ -18,6 +18,8 @@ from benchmarks.load import HOST, check_request, probe
 from benchmarks.redis_server import RedisServer
 from benchmarks.servers import REPOSITORY, Server, ServerError, free_ports, start
 
+# By which of the files there each of them asks Redis.
+RIVALS = {"rival": "library", "rival-by-hand": "by_hand"}
 _CODE = REPOSITORY / "benchmarks" / "rival"
 _NEEDED = ("ndk_http_module.so", "ngx_http_lua_module.so")
 # What the two buckets hold and get back each second, and the quota: out of reach, and spent by one check.
@@ -36,15 +38,20 @@ def program() -> str:
     return found
 
 
-def start_rival(redis: RedisServer, *, key: str, core: int, folder: Path) -> Server:
-    """Start it with this key, and see that it refuses what it has to. Raises ServerError."""
+def start_rival(name: str, redis: RedisServer, *, key: str, core: int, folder: Path) -> Server:
+    """Start one of `RIVALS` with this key, and see that it refuses what it has to. Raises ServerError."""
     with redis.client() as client:
         script = client.script_load((_CODE / "take.lua").read_text())
         for text, limits in ((key, _ROOMY), (_SPENT_KEY, _SPENT)):
             record = struct.pack(">5d", *limits) + b"benchmark"
-            client.set(b"rival:key:" + hashlib.sha256(text.encode()).digest(), record)
+            digest = hashlib.sha256(text.encode()).digest()
+            client.set(b"rival:key:" + digest, record)
+            # What another rival took of it.
+            client.delete(b"rival:limits:" + digest)
     port = free_ports(1)[0]
     nginx = program()
+    folder = folder / name
+    folder.mkdir()
     names = {
         "folder": folder,
         "modules": _modules(nginx),
@@ -53,6 +60,7 @@ def start_rival(redis: RedisServer, *, key: str, core: int, folder: Path) -> Ser
         "port": port,
         "redis_port": redis.server.port,
         "script": script,
+        "client": RIVALS[name],
     }
     file = folder / "nginx.conf"
     file.write_text(Template((_CODE / "nginx.conf").read_text()).substitute(names))

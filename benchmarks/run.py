@@ -97,7 +97,7 @@ def _check_tools(wanted: AbstractSet[str]) -> None:
             raise ServerError(f"{name} is not installed; it is among deploy/requirements/bench.txt")
     if wanted & {*ON_REDIS, MEMORY} and shutil.which(redis_server.PROGRAM) is None:
         raise ServerError("Redis is not installed; on Debian: apt install redis-server")
-    if "rival" in wanted:
+    if wanted & rival.RIVALS.keys():
         rival.program()
 
 
