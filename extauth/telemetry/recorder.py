@@ -111,7 +111,7 @@ class Recorder:
         noted, self._noted = self._noted, []
         if self.usage is not None:
             self.usage.see(noted)
-        write, targets, keys = self._write_line, self._targets, self._keys
+        write, targets, keys, rest = self._write_line, self._targets, self._keys, self._rest
         routes, addresses, uses = self._routes, self._addresses, self._uses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _, trace = request
@@ -143,7 +143,7 @@ class Recorder:
                 addresses[client_ip],
                 _masked(request_id),
                 duration_us,
-                b"" if code is _ALLOWED and not (shadowed or degraded or trace) else self._rest(decision, trace),
+                b"" if code is _ALLOWED and not (shadowed or degraded or trace) else rest(decision, trace),
             )
             write(_LINE % fields)
 
