@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ _GONE_WITHIN = 10.0
 _POLL = 0.02
 # As many processes may run tests at once.
 _SHARES = 8
+_given: deque[int] = deque(maxlen=200)
 
 
 def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> None:
@@ -32,11 +34,14 @@ def free_ports(count: int) -> list[int]:
     """Return distinct free TCP ports of the loopback interface.
 
     They lie below the range from which Linux takes the ports of outgoing connections: a program that was
-    stopped for a while finds its port still free. Each process that runs tests has its own share of them.
+    stopped for a while finds its port still free. Each process that runs tests has its own share of them, and
+    what was returned lately isn't returned again: nothing may listen there yet.
     """
     share = range(20_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_000, _SHARES)
-    candidates = random.SystemRandom().sample(share, 500)
-    return list(itertools.islice(filter(_is_free, candidates), count))
+    candidates = [port for port in random.SystemRandom().sample(share, 500) if port not in _given]
+    ports = list(itertools.islice(filter(_is_free, candidates), count))
+    _given.extend(ports)
+    return ports
 
 
 def _is_free(port: int) -> bool:
