@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @as_json_option
 @click.pass_context
 def doctor_command(context: click.Context, *, as_json: bool) -> None:
-    """Look over store, clocks, peppers, the running server, its proxies' reports, the system and security.
+    """Look over store, clocks, secrets, the running server, its proxies' reports, the system and security.
 
     A line for each finding; exit code 1 where one is bad.
     """

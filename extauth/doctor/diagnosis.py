@@ -16,6 +16,7 @@ from extauth.doctor.embedded import file_findings
 from extauth.doctor.findings import Examination, Finding, Notes, examine
 from extauth.doctor.peppers import pepper_findings
 from extauth.doctor.redis import redis_findings
+from extauth.doctor.secrets import secret_findings
 from extauth.doctor.security import security_findings
 from extauth.doctor.service import service_findings
 from extauth.doctor.signals import signal_findings
@@ -44,6 +45,7 @@ async def diagnose(
     examinations: Mapping[str, Examination] = {
         "store": lambda: _store(settings, look),
         "pepper": lambda: _peppers(settings, look),
+        "secrets": lambda: in_thread(lambda: secret_findings(settings)),
         "service": lambda: _service(settings),
         "system": lambda: in_thread(lambda: system_findings(limits, settings.listen)),
         "security": lambda: in_thread(lambda: security_findings(settings, file)),
@@ -96,16 +98,25 @@ async def _service(settings: Settings) -> Sequence[Finding]:
                 for path in ("/readyz", "/metrics", _API)
             )
         )
-        samples = _samples(page.body.decode())
-        return [*service_findings(readiness, without_key, samples), *signal_findings(samples)]
     except (ConnectionRefusedError, FileNotFoundError):
         notes.warn(f"No server answers at {address}.", "Start it, or look where it runs.")
-    except (OSError, ValueError, KeyError) as error:
+        return notes.findings
+    except OSError as error:
         notes.bad(
             f"What answers at {address} is no extauth that works ({type(error).__name__}).",
             "See what listens there, and what its log says.",
         )
-    return notes.findings
+        return notes.findings
+    try:
+        samples = _samples(page.body.decode())
+        signals = signal_findings(samples)
+    except (ValueError, KeyError):
+        notes.bad(
+            f"What listen.admin answers for /metrics is not extauth's: {page.status} without its metrics.",
+            "See what listens there, and which version of extauth it is.",
+        )
+        samples, signals = {}, notes.findings
+    return [*service_findings(readiness, without_key, samples), *signals]
 
 
 def _samples(page: str) -> Mapping[str, Mapping[str, float]]:

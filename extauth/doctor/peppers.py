@@ -10,6 +10,8 @@ from extauth.keys.peppers import PEPPER_FILE, load_peppers
 from extauth.keys.token import Peppers
 from extauth.settings.model import Settings
 
+_MEND = "Restore it from the copy that is kept with the store; let nobody but extauth's own user read it."
+
 
 def pepper_findings(settings: Settings, needed: Mapping[str, int] | None) -> Sequence[Finding]:
     """Judge the peppers; `needed` are the living keys of each, None where the store doesn't tell."""
@@ -21,7 +23,7 @@ def pepper_findings(settings: Settings, needed: Mapping[str, int] | None) -> Seq
         peppers = peppers_of(settings)
     except ConfigError as error:
         for problem in error.problems:
-            notes.bad(f"{problem}.", "Restore it from the copy that is kept with the store.")
+            notes.bad(f"{problem}.", _MEND)
         return notes.findings
     notes.ok(f"{len(peppers.ids)} given; new keys are made under {peppers.newest_id}.")
     _compare(notes, peppers, needed)

@@ -110,7 +110,11 @@ def holds_secrets(file: Path) -> bool:
 
 
 def _is_exposed(notes: Notes, path: Path, forbidden: int, does: str) -> bool:
-    mode = stat.S_IMODE(path.stat().st_mode)
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        # That it is not there is told of among the secrets, by the field that names it.
+        return False
     if mode & forbidden:
         notes.bad(f"{path} has the mode {mode:o}: somebody else {does}.", f"chmod go-w,o-rwx {path}")
     return bool(mode & forbidden)

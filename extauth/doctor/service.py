@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
 
 import orjson
 
@@ -15,19 +17,47 @@ _WAITING = "waiting for a restart"
 _UNAUTHENTICATED = 401
 
 
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What `/readyz` says: each part, and each worker where there are several, with `ok` or its problem."""
+
+    parts: Mapping[str, str]
+    workers: Mapping[str, str]
+
+
+def read_readiness(page: Page) -> Readiness | str:
+    """Read the answer of `/readyz`, or say in what it is not extauth's."""
+    try:
+        fields = orjson.loads(page.body)
+    except orjson.JSONDecodeError:
+        return "no JSON"
+    if not isinstance(fields, dict):
+        return "JSON, but no object"
+    parts, workers = fields.get("parts"), fields.get("workers", {})
+    if not (_are_texts(parts) and "config" in parts):
+        return "an object without the parts of extauth"
+    return Readiness(parts, workers) if _are_texts(workers) else "an object with workers of another shape"
+
+
+def _are_texts(fields: object) -> TypeGuard[dict[str, str]]:
+    return isinstance(fields, dict) and all(isinstance(value, str) for value in fields.values())
+
+
 def service_findings(
     readiness: Page, without_key: Page, samples: Mapping[str, Mapping[str, float]]
 ) -> Sequence[Finding]:
-    """Judge `/readyz`, the admin API's answer to a request without a key, and the metrics.
-
-    Raises ValueError where the page is not extauth's.
-    """
+    """Judge `/readyz`, the admin API's answer to a request without a key, and the metrics."""
     notes = Notes("service")
-    page = orjson.loads(readiness.body)
-    parts = page["parts"]
-    _parts(notes, parts)
-    _workers(notes, page.get("workers", {}))
-    _configuration(notes, parts["config"])
+    read = read_readiness(readiness)
+    if isinstance(read, str):
+        notes.bad(
+            f"What listen.admin answers for /readyz is not extauth's: {readiness.status} with {read}.",
+            "See what listens there; where a proxy stands in front of it, let it pass /readyz as it is.",
+        )
+    else:
+        _parts(notes, read.parts)
+        _workers(notes, read.workers)
+        _configuration(notes, read.parts["config"])
     _version(notes, samples.get("extauth_build_info", {}))
     if without_key.status != _UNAUTHENTICATED:
         notes.bad(

@@ -34,7 +34,8 @@ def load_peppers(
         return Peppers(given)
     if file is not None:
         # Secrets that an orchestrator mounts are often readable by a group of their own.
-        return Peppers(_read(file, forbidden=stat.S_IWGRP | stat.S_IRWXO))
+        named = f"keys.peppers_file: {file}"
+        return Peppers(_read(file, named, forbidden=stat.S_IWGRP | stat.S_IRWXO))
     if data_directory is None:
         raise ConfigError([f"keys.peppers: {NO_SHARED_PEPPER}"])
     path = data_directory / PEPPER_FILE
@@ -52,7 +53,7 @@ def load_peppers(
             _create(path)
         except OSError as error:
             raise ConfigError([f"{path}: can't be made: {error.strerror}"]) from error
-    return Peppers(_read(path, forbidden=stat.S_IRWXG | stat.S_IRWXO))
+    return Peppers(_read(path, str(path), forbidden=stat.S_IRWXG | stat.S_IRWXO))
 
 
 def _create(path: Path) -> None:
@@ -76,19 +77,19 @@ def _create(path: Path) -> None:
         draft.unlink()
 
 
-def _read(path: Path, *, forbidden: int) -> list[str]:
+def _read(path: Path, named: str, *, forbidden: int) -> list[str]:
     try:
         if path.stat().st_mode & forbidden:
             raise ConfigError(
-                [f"{path}: others may read or write this file; make it readable by its owner only"]
+                [f"{named}: others may read or write this file; make it readable by its owner only"]
             )
         peppers = path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"]) from error
+        raise ConfigError([f"{named}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"]) from error
     if not peppers:
-        raise ConfigError([f"{path}: holds no pepper"])
+        raise ConfigError([f"{named}: holds no pepper"])
     if any(len(pepper) < SHORTEST_PEPPER for pepper in peppers):
-        raise ConfigError([f"{path}: a pepper needs at least {SHORTEST_PEPPER} characters"])
+        raise ConfigError([f"{named}: a pepper needs at least {SHORTEST_PEPPER} characters"])
     if len(peppers) != len(set(peppers)):
-        raise ConfigError([f"{path}: a pepper is listed twice"])
+        raise ConfigError([f"{named}: a pepper is listed twice"])
     return peppers

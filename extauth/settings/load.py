@@ -17,20 +17,10 @@ from extauth.settings import messages
 from extauth.settings.document import Document, Mistake, read_document
 from extauth.settings.document import Path as FieldPath
 from extauth.settings.environment import CONFIG_VARIABLE, Overlay, read_environment, variable
+from extauth.settings.files import named_files, problem_of
 from extauth.settings.keys import NO_SHARED_PEPPER
 from extauth.settings.model import Settings
 from extauth.settings.shape import Kind, is_secret, kind_at, may_be_nothing
-
-# Files that must be there and can be read before anything starts.
-_FILES = (
-    ("keys", "peppers_file"),
-    ("store", "password_file"),
-    ("store", "sentinel_password_file"),
-    ("store", "ca_file"),
-    ("store", "certificate_file"),
-    ("store", "private_key_file"),
-    ("throttle", "token_file"),
-)
 
 
 def load_from_environment(config_option: Path | None) -> Settings:
@@ -153,13 +143,11 @@ def _lay_over(tree: dict[str, Any], path: FieldPath, value: object) -> None:
 
 
 def _missing_secrets(settings: Settings, places: _Places) -> list[str]:
-    problems = []
-    for section, name in _FILES:
-        file = getattr(getattr(settings, section), name)
-        if file is not None and not file.is_file():
-            problems.append(places.of((section, name), f"{str(file)!r} is no file"))
-        elif file is not None and not os.access(file, os.R_OK):
-            problems.append(places.of((section, name), f"{str(file)!r} can't be read"))
+    problems = [
+        places.of(field, f"{problem.said}: {problem.mend}")
+        for field, file in named_files(settings)
+        if (problem := problem_of(file)) is not None
+    ]
     if not (settings.store.is_embedded or settings.keys.peppers or settings.keys.peppers_file):
         problems.append(places.of(("keys", "peppers"), NO_SHARED_PEPPER))
     return problems

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from extauth.clock import Clock
 from extauth.settings.model import StoreSettings
@@ -12,6 +11,7 @@ from extauth.stores.facts import StoreFacts
 from extauth.stores.limits import BucketArchive, SharedLimitStore
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
+from extauth.stores.sqlite_files import beside
 from extauth.stores.sqlite_look import look_at_files
 from extauth.stores.sqlite_states import ArchivedLimits, open_archived_limits
 from extauth.stores.sqlite_usage import SqliteUsageStore
@@ -65,7 +65,7 @@ async def open_bucket_archive(settings: StoreSettings, *, patience_seconds: floa
 
     Another server that counts in it is waited for that long.
     """
-    archive = SqliteBucketArchive(_beside(settings, "limits"))
+    archive = SqliteBucketArchive(beside(settings.path, "limits"))
     await archive.open(patience_seconds=patience_seconds)
     return archive
 
@@ -75,7 +75,7 @@ async def open_limit_states(
 ) -> ArchivedLimits | SharedLimitStore:
     """Open what says how limits stand, from beside the servers that count. Raises StoreError."""
     if settings.is_embedded:
-        return await open_archived_limits(_beside(settings, "limits"), clock, to_change=to_change)
+        return await open_archived_limits(beside(settings.path, "limits"), clock, to_change=to_change)
     patience = settings.timeout.total_seconds()
     return await open_shared_limits(
         settings,
@@ -93,7 +93,7 @@ async def open_usage_store(settings: StoreSettings, *, to_read: bool = False) ->
     Who only means `to_read` makes no file: it would belong to whoever looked.
     """
     if settings.is_embedded:
-        path = _beside(settings, "usage")
+        path = beside(settings.path, "usage")
         if to_read and not path.exists():
             return NoUsage()
         embedded = SqliteUsageStore(path)
@@ -104,8 +104,3 @@ async def open_usage_store(settings: StoreSettings, *, to_read: bool = False) ->
     shared = RedisUsageStore(settings)
     await shared.open()
     return shared
-
-
-def _beside(settings: StoreSettings, what: str) -> Path:
-    path = settings.path
-    return path.with_name(f"{path.stem}-{what}{path.suffix}")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from extauth.errors import StoreError
 from extauth.limits.algorithm import BucketState
+from extauth.stores.sqlite_files import lock_of
 from extauth.stores.sqlite_leases import LEASE_SCHEMA, keep_leases, kept_leases
 from extauth.stores.sqlite_thread import SqliteThread
 from extauth.throttle.memory import Kept
@@ -65,7 +66,7 @@ class SqliteBucketArchive:
 
     def __init__(self, path: Path) -> None:
         self._thread = SqliteThread(path, kind="limits", synchronous="NORMAL", schema=_BUCKET_SCHEMA)
-        self._lock_path = path.with_suffix(".lock")
+        self._lock_path = lock_of(path)
         self._lock: int | None = None
 
     async def open(self, *, to_count: bool = True, patience_seconds: float = 0.0) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from extauth.errors import StoreError
 from extauth.stores.facts import FileFacts
+from extauth.stores.sqlite_files import beside, lock_of, own_files
 from extauth.stores.sqlite_rows import KEY_SCHEMA
 from extauth.stores.sqlite_thread import told
 
@@ -31,20 +32,34 @@ def look_at_files(path: Path) -> FileFacts:
 def _look(path: Path) -> FileFacts:
     folder = next(one for one in path.absolute().parents if one.exists())
     room = os.statvfs(folder)
-    modes = {file: stat.S_IMODE(file.stat().st_mode) for file in sorted(path.parent.glob(f"{path.stem}*"))}
-    journal, peppers = _inside(path) if path in modes else ("", {})
-    log = path.with_name(f"{path.name}-wal")
+    states = _states(path)
+    journal, peppers = _inside(path) if path in states else ("", {})
+    log = states.get(path.with_name(f"{path.name}-wal"))
     return FileFacts(
         path=path,
-        is_there=path in modes,
-        modes=modes,
+        is_there=path in states,
+        modes={file: stat.S_IMODE(state.st_mode) for file, state in states.items()},
         folder_mode=stat.S_IMODE(folder.stat().st_mode) if folder == path.absolute().parent else 0,
         free_bytes=room.f_bavail * room.f_frsize,
-        log_bytes=log.stat().st_size if log in modes else 0,
+        log_bytes=log.st_size if log else 0,
         journal=journal,
         peppers=peppers,
-        holder=_holder(path.with_name(f"{path.stem}-limits.lock")),
+        holder=_holder(lock_of(beside(path, "limits"))),
     )
+
+
+def _states(path: Path) -> Mapping[Path, os.stat_result]:
+    """Return the states of the store's own files.
+
+    What else has such a name is none of its business: the configuration, a log or a socket, which often
+    lie beside it, and which others may have to read.
+    """
+    states = {}
+    for file in own_files(path):
+        # SQLite takes its log away when the last one closes.
+        with contextlib.suppress(FileNotFoundError):
+            states[file] = file.stat()
+    return states
 
 
 def _inside(path: Path) -> tuple[str, Mapping[str, int] | None]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from extauth.settings import load
+from extauth.settings.files import NAMED
 from extauth.settings.load import load_settings
 from extauth.settings.model import Settings
 from tests.deploy.cluster import REPOSITORY, Object, container, environment, of_kind, pod, settings_text
@@ -136,7 +136,7 @@ def files_under(root: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the variables by which the files of secrets that the settings name are found under a folder."""
     return {
         f"EXTAUTH_{section}__{field}".upper(): f"{root}{settings[section][field]}"
-        for section, field in load._FILES
+        for section, field in NAMED
         if field in settings.get(section, {})
     }
 

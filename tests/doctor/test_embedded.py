@@ -72,6 +72,30 @@ def test_files_that_others_may_read_are_bad(settings: Settings) -> None:
     assert level_of(looked_over(settings), "store", "by others than its owner") is Level.BAD
 
 
+@pytest.mark.parametrize("name", ["extauth.yaml", "extauth.log", "extauth-checks.sock", "extauth.db.md5"])
+def test_files_of_others_beside_it_are_not_its_own(settings: Settings, name: str) -> None:
+    """A configuration without secrets, a log and a socket may lie there, and be open to others."""
+    beside = settings.store.path.with_name(name)
+    beside.touch()
+    beside.chmod(0o644)
+    assert level_of(looked_over(settings), "store", "its owner's alone") is Level.OK
+
+
+@pytest.mark.parametrize("name", ["extauth-limits.db", "extauth-usage.db-wal", "extauth-limits.lock"])
+def test_all_files_of_the_store_are_looked_at(settings: Settings, name: str) -> None:
+    """Also those of limits and usage, and what SQLite keeps beside them."""
+    beside = settings.store.path.with_name(name)
+    beside.touch()
+    beside.chmod(0o640)
+    assert level_of(looked_over(settings), "store", f"{beside} can be read") is Level.BAD
+
+
+def test_a_log_that_a_crash_left_behind_is_no_fault(settings: Settings) -> None:
+    """The look itself, as the last one that closes, takes it away."""
+    settings.store.path.with_name("extauth.db-wal").touch(mode=0o600)
+    assert level_of(looked_over(settings), "store", "not revoked: 1") is Level.OK
+
+
 def test_a_file_that_is_no_database_is_bad(settings: Settings) -> None:
     """As the store calls it."""
     settings.store.path.write_bytes(b"x" * 8192)

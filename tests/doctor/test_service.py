@@ -15,8 +15,10 @@ from extauth.doctor.diagnosis import diagnose
 from extauth.doctor.findings import Finding, Level
 from extauth.doctor.signals import signal_findings
 from extauth.settings.load import load_settings
-from tests.doctor.finding import level_of
+from extauth.settings.model import Settings
+from tests.doctor.finding import level_of, looked_over
 from tests.integration.processes import wait_until
+from tests.integration.upstream import Answer, Upstream
 from tests.nodes.node import HOST, Node
 
 
@@ -58,6 +60,46 @@ def test_no_server_is_no_fault_but_one_that_hangs_is(node: Node) -> None:
     assert level_of(findings, "service", "No answer within") is Level.BAD
     node.child.stop()
     assert level_of(examined(node), "service", "No server answers") is Level.WARN
+
+
+@pytest.fixture
+def stranger() -> Iterator[Upstream]:
+    """Give a server that answers everything alike, as something else than extauth does."""
+    server = Upstream()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b"ok\n", "200 with no JSON"),
+        (404, b"<html>", "404 with no JSON"),
+        (200, b"", "200 with no JSON"),
+        (200, b"\xff\xfe", "200 with no JSON"),
+        (200, b"[" * 2_000, "200 with no JSON"),
+        (200, b"[1]", "200 with JSON, but no object"),
+        (200, b"null", "200 with JSON, but no object"),
+        (503, b'{"status": "DOWN"}', "503 with an object without the parts of extauth"),
+        (200, b'{"parts": ["config"]}', "without the parts of extauth"),
+        (200, b'{"parts": {"store": "ok"}}', "without the parts of extauth"),
+        (200, b'{"parts": {"config": {"ok": true}}}', "without the parts of extauth"),
+        (200, b'{"parts": {"config": "ok"}, "workers": 4}', "with workers of another shape"),
+    ],
+)
+def test_an_odd_answer_is_told_as_what_it_is(
+    stranger: Upstream, tmp_path: Path, status: int, body: bytes, said: str
+) -> None:
+    """Each of the three that were asked for is judged by itself, and none of them is a fault of extauth."""
+    stranger.answer = Answer(status, (), body)
+    listen = {"admin": f"{HOST}:{stranger.start()}"}
+    store = {"url": f"sqlite:///{tmp_path / 'extauth.db'}"}
+    findings = looked_over(Settings.model_validate({"listen": listen, "store": store}))
+    assert level_of(findings, "service", "for /readyz is not extauth's") is Level.BAD
+    assert level_of(findings, "service", said) is Level.BAD
+    assert level_of(findings, "service", f"for /metrics is not extauth's: {status}") is Level.BAD
+    assert level_of(findings, "service", f"answered {status} to a request without a key") is Level.BAD
+    assert "fault of extauth" not in repr(findings)
 
 
 def test_a_configuration_that_was_refused_or_waits_is_told(node: Node) -> None:

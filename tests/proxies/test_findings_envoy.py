@@ -14,10 +14,10 @@ from extauth.proxies.checking.envoy_reader import Node
 from extauth.proxies.checking.findings import KINDS, UnreadableError
 from extauth.proxies.shipped import shipped_files
 from extauth.settings.document import Document
+from tests.proxies.identities import CHECK, ROUTE, SET_IDENTITIES
 from tests.proxies.looked import Change, found, written
 
 _LAST = '- { key: type, value: { string_value: "%ACCESS_LOG_TYPE%" } }'
-_ROUTE = "route: { cluster: upstream, timeout: 15s }"
 _PER_ROUTE = (
     '"@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true'
 )
@@ -28,7 +28,6 @@ _LUA = (
     '          - { name: lua, typed_config: { "@type": '
     "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua, default_source_code: {} } }\n"
 )
-_CHECK = "- name: envoy.filters.http.ext_authz\n"
 _UPSTREAM = "allowed_upstream_headers:\n                    patterns:\n"
 _SUCCESS = (
     "allowed_client_headers_on_success:\n                    patterns:\n                    - { exact: "
@@ -46,12 +45,12 @@ def _without(code: str, text: str) -> Change:
 
 
 CHANGES = [
-    Change("unchecked", _CHECK, f"{_CHECK}            disabled: true\n"),
+    Change("unchecked", CHECK, f"{CHECK}            disabled: true\n"),
     Change("unchecked", "ext_authz.v3.ExtAuthz\n", "fault.v3.HTTPFault\n"),
     Change(
         "check-disabled",
-        _ROUTE,
-        f"{_ROUTE}\n                {_TYPED.format(_PER_ROUTE)}",
+        ROUTE,
+        f"{ROUTE}\n                {_TYPED.format(_PER_ROUTE)}",
     ),
     Change(
         "check-disabled",
@@ -76,8 +75,8 @@ CHANGES = [
     ),
     Change(
         "check-disabled",
-        _ROUTE,
-        f"{_ROUTE}\n                {_TYPED.format(_WRAPPED)}",
+        ROUTE,
+        f"{ROUTE}\n                {_TYPED.format(_WRAPPED)}",
     ),
     Change(
         "unchecked",
@@ -118,7 +117,7 @@ CHANGES = [
     Change("path-not-normalised", "normalize_path: true", "normalize_path: false"),
     _without("slashes-not-merged", "merge_slashes: true"),
     Change("escaped-slashes", "action: REJECT_REQUEST", "action: KEEP_UNCHANGED"),
-    Change("route-rewrites", _ROUTE, "route: { cluster: upstream, prefix_rewrite: /v2/ }"),
+    Change("route-rewrites", ROUTE, "route: { cluster: upstream, prefix_rewrite: /v2/ }"),
     Change(
         "check-protocol",
         "http_service:\n                server_uri",
@@ -190,6 +189,7 @@ CHANGES = [
     Change(
         "elsewhere", "access_log_options:", "rds: { route_config_name: a }\n          access_log_options:"
     ),
+    *SET_IDENTITIES,
 ]
 
 

@@ -28,6 +28,12 @@ CHANGES = [
     _without("unchecked", "auth_request /_extauth;", _ASK),
     Change("check-partial", _PASS, f"{_PASS} satisfy any;"),
     Change("check-disabled", _PASS, f"{_PASS} auth_request off;"),
+    Change(
+        "check-left",
+        _PASS,
+        f"{_PASS} }} location /a/ {{ rewrite ^/a/(.*) /hidden/$1 last; }} location /hidden/ "
+        f"{{ internal; auth_request off; {_PASS}",
+    ),
     Change("fails-open", _END, _END.replace("403", "204"), _ASK),
     Change("fails-open", "505 507 = @extauth_no_answer", "505 507 =200 /ok", _ASK),
     Change(

@@ -139,10 +139,7 @@ def test_a_file_holds_one_pepper_a_line(tmp_path: Path) -> None:
 def test_a_file_that_others_may_read_or_write_is_refused(tmp_path: Path, mode: int) -> None:
     """Who reads the pepper can make tags, who writes it can replace it."""
     problem = problem_of(tmp_path, file=pepper_file(tmp_path, "1" * SHORTEST_PEPPER, mode))
-    assert (
-        problem
-        == f"{tmp_path / 'given'}: others may read or write this file; make it readable by its owner only"
-    )
+    assert problem.startswith(f"keys.peppers_file: {tmp_path / 'given'}: others may read or write this file;")
 
 
 def test_the_servers_own_file_is_its_owners_alone(tmp_path: Path) -> None:
@@ -174,21 +171,23 @@ def test_a_file_that_was_given_may_be_read_by_its_group(tmp_path: Path, mode: in
 def test_files_without_good_peppers_are_refused(tmp_path: Path, text: str, reason: str) -> None:
     """Fewer than 128 bits could be guessed, and one that is there twice is a slip of whoever rotates it.
 
-    The message names the file, never what is in it.
+    The message names the field and the file, never what is in it.
     """
-    assert problem_of(tmp_path, file=pepper_file(tmp_path, text)) == f"{tmp_path / 'given'}: {reason}"
+    said = f"keys.peppers_file: {tmp_path / 'given'}: {reason}"
+    assert problem_of(tmp_path, file=pepper_file(tmp_path, text)) == said
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     """Bytes that are no UTF-8 are a mistake, not a pepper."""
     file = pepper_file(tmp_path, "")
     file.write_bytes(b"\xff" * 64)
-    assert problem_of(tmp_path, file=file) == f"{file}: not UTF-8 text"
+    assert problem_of(tmp_path, file=file) == f"keys.peppers_file: {file}: not UTF-8 text"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """Also where it went away after the settings were checked."""
-    assert problem_of(tmp_path, file=tmp_path / "gone") == f"{tmp_path / 'gone'}: No such file or directory"
+    said = f"keys.peppers_file: {tmp_path / 'gone'}: No such file or directory"
+    assert problem_of(tmp_path, file=tmp_path / "gone") == said
 
 
 def test_a_folder_that_takes_no_file_is_named(tmp_path: Path) -> None:

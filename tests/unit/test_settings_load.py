@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -161,10 +163,37 @@ def test_a_peppers_file_must_exist(tmp_path: Path) -> None:
     """Starting without the pepper would refuse every key, so it is a mistake of the configuration."""
     missing = tmp_path / "peppers"
     assert problems_of(tmp_path, f"keys:\n  peppers_file: {missing}\n") == [
-        "2: keys.peppers_file: 'peppers' is no file"
+        "2: keys.peppers_file: 'peppers' is no file: put it there, or name the one that is meant"
     ]
     missing.write_text(PEPPER)
     assert load(tmp_path, f"keys:\n  peppers_file: {missing}\n").keys.peppers_file == missing
+
+
+def test_a_file_that_can_be_nowhere_is_named(tmp_path: Path) -> None:
+    """What the system won't even look for is a mistake as well, and no traceback."""
+    for name in ("x" * 300, "peppers/below"):
+        (tmp_path / "peppers").write_text(PEPPER)
+        (problem,) = problems_of(tmp_path, f"keys:\n  peppers_file: {tmp_path / name}\n")
+        assert problem.startswith("2: keys.peppers_file: ")
+        assert "is no file" in problem
+
+
+def test_a_file_that_this_user_may_not_read_is_told(tmp_path: Path) -> None:
+    """With what to do; also one in a folder that this user can't enter, where nobody knows what is there."""
+    (tmp_path / "locked").mkdir(0)
+    (tmp_path / "token").touch(0)
+    tmp_path.chmod(0o755)
+    # Whoever runs the tests may be somebody to whom all files are open.
+    program = (
+        "import os, pathlib; from extauth.settings.files import problem_of; os.geteuid() or os.setuid(65534);"
+        "print(problem_of(pathlib.Path('token')), problem_of(pathlib.Path('locked/token')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "'token' can't be read" in done.stdout
+    assert "'locked/token' is in a folder that can't be entered" in done.stdout
+    assert done.stdout.count("let the user who runs extauth read it") == 2
 
 
 SECRET_FILES = [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from extauth.proxies.checking.envoy_answers import findings_of_answers, findings_of_routes
 from extauth.proxies.checking.envoy_client import findings_of_client
+from extauth.proxies.checking.envoy_identity import findings_of_identity
 from extauth.proxies.checking.envoy_parts import Manager, managers_of, network_filters
 from extauth.proxies.checking.envoy_question import findings_of_question
 from extauth.proxies.checking.envoy_reader import read_envoy
@@ -65,6 +66,7 @@ def _of_manager(manager: Manager, facts: Facts) -> Iterator[Finding]:
     yield from findings_of_client(manager)
     yield from findings_of_question(manager, facts)
     yield from findings_of_routes(manager, facts)
+    yield from findings_of_identity(manager)
     yield from findings_of_answers(manager, facts)
     if facts.in_flight:
         yield from findings_of_reports(manager, facts)

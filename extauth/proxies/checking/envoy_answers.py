@@ -17,7 +17,7 @@ _GONE = "UAEX"
 def findings_of_routes(manager: Manager, facts: Facts) -> Iterator[Finding]:
     """Yield routes that aren't checked, or get another path."""
     yield from _of_others(manager)
-    for place in _places(manager):
+    for place in manager.places():
         for name, written in place.get("typed_per_filter_config").fields():
             # FilterConfig wraps the settings of a filter, and can switch it off itself.
             value = written.get("config") or written
@@ -75,15 +75,6 @@ def _are_pages(manager: Manager, route: Node, facts: Facts) -> bool:
     return route.get("match", "prefix").text.startswith(PAGES) and manager.addresses(cluster) == {facts.pages}
 
 
-def _places(manager: Manager) -> Iterator[Node]:
-    yield manager.node.get("route_config")
-    for host in manager.hosts():
-        yield host
-        for route in host.get("routes").items():
-            yield route
-            yield from route.get("route", "weighted_clusters", "clusters").items()
-
-
 def findings_of_answers(manager: Manager, facts: Facts) -> Iterator[Finding]:
     """Yield what clients lack."""
     common = {
@@ -114,7 +105,7 @@ def _said(manager: Manager) -> set[str]:
     found = header_names(manager.node.get("route_config", "response_headers_to_add").items())
     if hosts := [header_names(host.get("response_headers_to_add").items()) for host in manager.hosts()]:
         found |= set.intersection(*hosts)
-    for one in manager.before:
+    for one in manager.always:
         mutations = one.get("typed_config", "mutations", "response_mutations")
         found |= header_names(mutation.get("append") for mutation in mutations.items())
     return found

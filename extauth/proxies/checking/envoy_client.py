@@ -98,4 +98,12 @@ def _of_headers(manager: Manager) -> Iterator[Finding]:
         ("request-id-chosen", (REQUEST_ID,), "- remove: x-request-id"),
     ):
         if kept := [name for name in names if not removes(manager, name)]:
-            yield Finding(code, where, f"the client's own {listed(kept)} pass", f"in mutations: {instead}")
+            what = f"the client's own {listed(kept)} pass{_sometimes(manager)}"
+            yield Finding(code, where, what, f"in mutations: {instead}")
+
+
+def _sometimes(manager: Manager) -> str:
+    """Say which filters would remove headers of clients, and don't for all requests."""
+    off = [one for one in manager.before if one not in manager.always]
+    names = [one.get("name").text for one in off if one.get("typed_config", "mutations", "request_mutations")]
+    return f"; {listed(names)} is switched off, here or for a route" if names else ""

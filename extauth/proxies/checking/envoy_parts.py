@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from extauth.proxies.checking.envoy_reader import Node
+from extauth.proxies.checking.patterns import compiled
 from extauth.settings.values import Address
 
-_LONGEST_REGEX = 200
-_NESTED = re.compile(r"[+*}?][^()]*\)+[+*{]|\|[^()]*\)+[+*{]")
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-class Manager(NamedTuple):
-    """An HttpConnectionManager: itself, its filters up to the check, the check, and the clusters there are.
+# The configuration of routes, a virtual host, a route, and one of its weighted clusters if it has some.
+Way = tuple[Node, ...]
 
-    `check` is empty where there is none.
+
+class Manager(NamedTuple):
+    """An HttpConnectionManager: itself, its filters before and behind the check, the check, and all clusters.
+
+    `check` is empty where there is none; then all filters are before it. `always` are those before it that
+    no route switches off on its way to an upstream.
     """
 
     node: Node
     before: tuple[Node, ...]
+    always: tuple[Node, ...]
     check: Node
     check_filter: Node
+    behind: tuple[Node, ...]
     clusters: dict[str, Node]
 
     def hosts(self) -> Iterator[Node]:
         """Yield the virtual hosts."""
         return self.node.get("route_config", "virtual_hosts").items()
+
+    def places(self) -> Iterator[Node]:
+        """Yield all that configures ways to upstreams, each once."""
+        yield self.node.get("route_config")
+        for host in self.hosts():
+            yield host
+            for route in host.get("routes").items():
+                yield route
+                yield from _weighted(route)
 
     def addresses(self, cluster: str) -> set[str]:
         """Return where a cluster leads, as extauth writes addresses."""
@@ -67,13 +81,21 @@ def network_filters(root: Node, kind: str) -> Iterator[Node]:
 
 
 def _manager(node: Node, clusters: dict[str, Node]) -> Manager:
-    before: list[Node] = []
-    for one in node.get("http_filters").items():
-        if one.get("typed_config").is_a("ExtAuthz"):
-            return Manager(node, tuple(before), one.get("typed_config"), one, clusters)
-        before.append(one)
-    none = node.get("http_filters", "ext_authz")
-    return Manager(node, tuple(before), none, none, clusters)
+    filters = tuple(node.get("http_filters").items())
+    found = (place for place, one in enumerate(filters) if one.get("typed_config").is_a("ExtAuthz"))
+    place = next(found, len(filters))
+    check_filter = filters[place] if place < len(filters) else node.get("http_filters", "ext_authz")
+    ways = [*ways_of(node)] or [()]
+    before = filters[:place]
+    return Manager(
+        node=node,
+        before=before,
+        always=tuple(one for one in before if all(is_on(one, way) for way in ways)),
+        check=check_filter.get("typed_config"),
+        check_filter=check_filter,
+        behind=filters[place + 1 :],
+        clusters=clusters,
+    )
 
 
 def address_of(node: Node) -> str:
@@ -108,20 +130,40 @@ def any_matches(patterns: Node, name: str) -> bool:
 
 
 def _fits(regex: str, name: str) -> bool:
-    # Envoy's reader of expressions takes as long for all of them; Python's may take for ever for these.
-    if len(regex) > _LONGEST_REGEX or _NESTED.search(regex):
-        return False
-    try:
-        return re.fullmatch(regex, name) is not None
-    except (re.error, OverflowError, RecursionError):
-        return False
+    pattern = compiled(regex)
+    return pattern is not None and pattern.fullmatch(name) is not None
+
+
+def ways_of(node: Node) -> Iterator[Way]:
+    """Yield each way of a connection manager to an upstream, from the outermost to the innermost place."""
+    outermost = node.get("route_config")
+    for host in outermost.get("virtual_hosts").items():
+        for route in host.get("routes").items():
+            if route.get("route"):
+                own: Way = (outermost, host, route)
+                yield from [(*own, one) for one in _weighted(route)] or [own]
+
+
+def _weighted(route: Node) -> Iterator[Node]:
+    yield from route.get("route", "weighted_clusters", "clusters").items()
+
+
+def is_on(one: Node, way: Way) -> bool:
+    """Tell whether a filter works on a way; without one, whether it does where no route says otherwise."""
+    name = one.get("name").text
+    for place in reversed(way):
+        own = place.get("typed_per_filter_config", name)
+        if own:
+            # FilterConfig says so; any other settings switch on what is off by default.
+            return not own.get("disabled").is_true
+    return not one.get("disabled").is_true
 
 
 def removes(manager: Manager, name: str) -> bool:
     """Tell whether a header of the client is removed before the check."""
     extensions = manager.node.get("early_header_mutation_extensions").items()
     mutations = [one.get("typed_config", "mutations") for one in extensions]
-    mutations += [one.get("typed_config", "mutations", "request_mutations") for one in manager.before]
+    mutations += [one.get("typed_config", "mutations", "request_mutations") for one in manager.always]
     return any(_removes(one, name) for group in mutations for one in group.items())
 
 

@@ -58,6 +58,9 @@ KINDS: Mapping[str, Kind] = {
     "unchecked": Kind(_UNSAFE, _BOTH, "Requests reach the upstream without any check."),
     "check-disabled": Kind(_UNSAFE, _BOTH, "The check is switched off for a route or a location."),
     "check-partial": Kind(_UNSAFE, _BOTH, "Some requests are not checked."),
+    "check-left": Kind(
+        _UNSAFE, _NGINX, "Requests leave for a location without a check before they were checked."
+    ),
     "check-too-late": Kind(_UNSAFE, _ENVOY, "A filter acts on requests before they are checked."),
     "fails-open": Kind(_UNSAFE, _BOTH, "Requests pass while extauth is gone, or although it refused."),
     "check-public": Kind(_UNSAFE, _NGINX, "Clients can call the check itself, and try keys with it unseen."),
@@ -79,6 +82,9 @@ KINDS: Mapping[str, Kind] = {
         _UNSAFE, _BOTH, "A client can tell the upstream who it is, by `X-Auth-…` of its own."
     ),
     "identity-appended": Kind(_UNSAFE, _ENVOY, "Identity is added beside a client's own line of that name."),
+    "identity-replaced": Kind(
+        _UNSAFE, _ENVOY, "The proxy tells the upstream an identity of its own, whoever calls."
+    ),
     "internal-forged": Kind(
         _UNSAFE, _BOTH, "A client can speak in extauth's or the proxy's name to the upstream."
     ),

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from extauth.proxies.checking.findings import Finding, UnreadableError
 from extauth.proxies.checking.names import PAGES
-from extauth.proxies.checking.nginx_answers import findings_of_answers, findings_of_logs, findings_of_reports
+from extauth.proxies.checking.nginx_answers import (
+    findings_of_answers,
+    findings_of_failures,
+    findings_of_logs,
+    findings_of_reports,
+)
+from extauth.proxies.checking.nginx_jumps import Jump, findings_of_jumps, jumps_of, reached
 from extauth.proxies.checking.nginx_question import findings_of_question
 from extauth.proxies.checking.nginx_reader import read_nginx
-from extauth.proxies.checking.nginx_scopes import PASSES, Scope, Server, servers_of, target_of
-from extauth.proxies.checking.nginx_upstream import findings_of_upstream
+from extauth.proxies.checking.nginx_scopes import PASSES, SERVES, Scope, Server, servers_of, target_of
+from extauth.proxies.checking.nginx_upstream import findings_of_rewrites, findings_of_upstream
 from extauth.proxies.facts import Facts
-
-_SERVES = (
-    *PASSES, "memcached_pass", "root", "alias", "try_files", "autoindex", "dav_methods", "empty_gif",
-    "content_by_lua_block", "content_by_lua_file", "js_content",
-)  # fmt: skip
 
 
 def check_nginx(path: Path, facts: Facts) -> list[Finding]:
@@ -37,28 +38,30 @@ def check_nginx(path: Path, facts: Facts) -> list[Finding]:
 
 def _of_server(server: Server, facts: Facts) -> Iterator[Finding]:
     asked = {}
-    questions = {scope.value("auth_request") for scope in (server.scope, *server.locations())}
+    questions = {(scope.value("auth_request"),) for scope in (server.scope, *server.locations())}
+    jumps = [
+        (jump, location.own)
+        for jump in dict.fromkeys(jumps_of(server))
+        for location in reached(server, jump.target)
+    ]
     for scope in server.locations():
-        is_open = not any(scope.own.inner("internal")) and scope.own.args[-1:] not in {
-            (name,) for name in questions
-        }
-        if not is_open or not any(scope.own.inner(*_SERVES)):
+        is_question = scope.location is not None and scope.location.args[-1:] in questions
+        if is_question or not any(scope.own.inner(*SERVES)):
             continue
-        name = scope.value("auth_request", "off")
-        if name == "off":
-            if not _are_pages(server, scope, facts):
-                yield _unchecked(scope)
-            continue
-        asked[name] = scope
-        yield from _of_satisfy(scope)
-        yield from _of_names(scope)
-        if any(scope.own.inner(*PASSES)):
-            yield from findings_of_upstream(scope)
-            yield from findings_of_answers(server, scope, facts)
-        if facts.in_flight:
-            yield from findings_of_reports(server, scope, facts)
-        if facts.key_in_query:
-            yield from findings_of_logs(server, scope)
+        here = [jump for jump, location in jumps if location == scope.location]
+        if scope.is_checked:
+            # Who leads to an internal location otherwise, such as an upstream or a script, is not seen.
+            if here or not scope.is_internal:
+                asked[scope.value("auth_request")] = scope
+                yield from _of_checked(server, scope, facts)
+                if any(scope.own.inner("proxy_pass")):
+                    yield from findings_of_rewrites(
+                        jump.directive for jump in here if jump.directive.name == "rewrite"
+                    )
+        elif scope.is_internal or (scope.is_named and here):
+            yield from _of_hidden(scope, here)
+        elif not _are_pages(server, scope, facts):
+            yield _unchecked(scope)
     for name, scope in asked.items():
         question = server.location(name)
         if question is None:
@@ -72,9 +75,30 @@ def _of_server(server: Server, facts: Facts) -> Iterator[Finding]:
             yield from findings_of_question(server, question, facts)
 
 
+def _of_checked(server: Server, scope: Scope, facts: Facts) -> Iterator[Finding]:
+    yield from _of_satisfy(scope)
+    yield from _of_names(scope)
+    yield from findings_of_failures(server, scope)
+    if any(scope.own.inner(*PASSES)):
+        yield from findings_of_upstream(scope)
+        yield from findings_of_answers(server, scope, facts)
+    if facts.in_flight:
+        yield from findings_of_reports(server, scope, facts)
+    if facts.key_in_query:
+        yield from findings_of_logs(server, scope)
+
+
+def _of_hidden(scope: Scope, jumps: list[Jump]) -> Iterator[Finding]:
+    """Yield what is wrong with a location without a check that clients reach through others alone."""
+    yield from findings_of_jumps(scope, jumps)
+    if jumps and any(scope.own.inner(*PASSES)):
+        # Also of a request that was checked before, the headers are still the client's.
+        yield from findings_of_upstream(scope)
+
+
 def _asks(server: Server) -> bool:
     scopes = (server.scope, *server.locations())
-    return any(scope.value("auth_request", "off") != "off" for scope in scopes)
+    return any(scope.is_checked for scope in scopes)
 
 
 def _are_pages(server: Server, scope: Scope, facts: Facts) -> bool:

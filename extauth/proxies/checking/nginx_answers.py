@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 from extauth.proxies.checking.findings import Finding
 from extauth.proxies.checking.names import LEASE, LIMITS, ROTATION, listed
+from extauth.proxies.checking.nginx_jumps import OF_CHECK, leaks, reached
 from extauth.proxies.checking.nginx_question import opens
 from extauth.proxies.checking.nginx_reader import Directive
-from extauth.proxies.checking.nginx_scopes import PASSES, Scope, Server
+from extauth.proxies.checking.nginx_scopes import Scope, Server
 from extauth.proxies.facts import Facts
 
 _STATUSES = {"400", "401", "403", "429", "503"}
-# With these auth_request ends where it refuses, or where the check has no answer.
-_OF_CHECK = {"401", "403", "500"}
 _AGAIN = "; nginx inherits add_header only into places that have none"
 _HEADERS = "include extauth-headers.conf;"
 _REFUSAL = "error_page 401 403 = @extauth_refusal; with that location of extauth.conf"
@@ -40,17 +39,19 @@ def findings_of_answers(server: Server, scope: Scope, facts: Facts) -> Iterator[
             "the upstream's errors are answered by error_page",
             "proxy_intercept_errors off;",
         )
-    yield from _of_failures(server, scope)
     yield from _of_refusals(server, scope)
 
 
-def _of_failures(server: Server, scope: Scope) -> Iterator[Finding]:
+def findings_of_failures(server: Server, scope: Scope) -> Iterator[Finding]:
+    """Yield each `error_page` of a checked location that lets pass what the check refused."""
     for page in scope.level("error_page"):
-        if not _OF_CHECK & set(page.args):
+        if not OF_CHECK & set(page.args):
             continue
-        location = server.location(page.args[-1])
-        # A named location is not checked again where it switches the check off.
-        passes_on = location is not None and any(location.own.inner(*PASSES)) and _unchecked(location)
+        # A location is not checked again where it switches the check off.
+        passes_on = any(
+            not location.is_checked and leaks(location, page.args[-1])
+            for location in reached(server, page.args[-1])
+        )
         if opens(server, page) or passes_on:
             yield Finding(
                 "fails-open",
@@ -58,10 +59,6 @@ def _of_failures(server: Server, scope: Scope) -> Iterator[Finding]:
                 f"what the check refused ends in {page.args[-1]}, which lets it pass",
                 _REFUSAL,
             )
-
-
-def _unchecked(location: Scope) -> bool:
-    return location.value("auth_request", "off") == "off"
 
 
 def _of_refusals(server: Server, scope: Scope) -> Iterator[Finding]:

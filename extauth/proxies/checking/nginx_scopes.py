@@ -9,6 +9,11 @@ from typing import NamedTuple
 from extauth.proxies.checking.nginx_reader import Directive
 
 PASSES = ("proxy_pass", "grpc_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass")
+# What else makes an answer of a request, and not of a file by its path alone.
+HANDLERS = (
+    *PASSES, "memcached_pass", "dav_methods", "content_by_lua_block", "content_by_lua_file", "js_content",
+)  # fmt: skip
+SERVES = (*HANDLERS, "root", "alias", "try_files", "autoindex", "empty_gif")
 # Blocks within a location that are a location to nginx.
 _INNER = ("location", "if", "limit_except")
 _URL = re.compile(r"(?P<scheme>https?)://(?P<place>unix:[^:]+:?|[^/]*)(?P<path>.*)", re.DOTALL)
@@ -67,6 +72,27 @@ class Scope(NamedTuple):
         """Tell whether a switch is on here, that is off where nobody says."""
         return self.value(name).lower() == "on"
 
+    @property
+    def location(self) -> Directive | None:
+        """The location that this is, or is within; None outside of all."""
+        return next((block for block in reversed(self.chain) if block.name == "location"), None)
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether clients can't ask for it; what is within such a location is as well."""
+        return any(any(block.inner("internal")) for block in self.chain)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is a location such as `@name`, which other directives alone lead to."""
+        location = self.location
+        return location is not None and location.args[-1:] != () and location.args[-1].startswith("@")
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether nginx asks about requests that come here."""
+        return self.value("auth_request", "off") != "off"
+
     def within(self, block: Directive) -> Scope:
         """Return the scope of a block in this one."""
         return Scope((*self.chain, block))
@@ -86,6 +112,11 @@ def target_of(url: str) -> Target | None:
     if match is None:
         return None
     return Target(match["scheme"], match["place"].removesuffix(":"), match["path"])
+
+
+def changes_path(rewrite: Directive) -> bool:
+    """Tell whether a `rewrite` goes on with another path, and doesn't send the client there."""
+    return not {"redirect", "permanent"} & set(rewrite.args[2:]) and "://" not in "".join(rewrite.args[1:2])
 
 
 class Server(NamedTuple):

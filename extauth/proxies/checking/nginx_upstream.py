@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from extauth.proxies.checking.findings import Finding
 from extauth.proxies.checking.names import ADDRESS, IDENTITY, INTERNAL, OVERRIDES, REQUEST_ID, listed
-from extauth.proxies.checking.nginx_scopes import PASSES, Scope, target_of
+from extauth.proxies.checking.nginx_reader import Directive
+from extauth.proxies.checking.nginx_scopes import PASSES, Scope, changes_path, target_of
 
 # How headers are set for each protocol; the three below tell them as parameters of CGI.
 _SETTERS = {"proxy_pass": "proxy_set_header", "grpc_pass": "grpc_set_header"}
@@ -152,13 +153,16 @@ def _of_path(scope: Scope) -> Iterator[Finding]:
             f"proxy_pass {target.scheme}://{target.place};",
         )
     for block in scope.chain:
-        for rewrite in block.inner("rewrite"):
-            if not {"redirect", "permanent"} & set(rewrite.args[2:]) and "://" not in "".join(
-                rewrite.args[1:2]
-            ):
-                yield Finding(
-                    "path-rewritten",
-                    rewrite.where,
-                    "a rewrite gives the upstream another path than the one that was decided on",
-                    "no rewrite behind a check; a redirect, or a path of the upstream's own",
-                )
+        yield from findings_of_rewrites(block.inner("rewrite"))
+
+
+def findings_of_rewrites(rewrites: Iterable[Directive]) -> Iterator[Finding]:
+    """Yield those that give an upstream another path, be they at its place or lead there."""
+    for rewrite in rewrites:
+        if changes_path(rewrite):
+            yield Finding(
+                "path-rewritten",
+                rewrite.where,
+                "a rewrite gives the upstream another path than the one that was decided on",
+                "no rewrite behind a check; a redirect, or a path of the upstream's own",
+            )
