@@ -113,20 +113,20 @@ async def measure(service: UsageService, options: Options) -> list[Figures]:
     questions = {
         f"one key, {days} of hours": UsageQuestion(key_id=key.key_id, since=long, step="1h"),
         f"one key by route, {days} of hours": UsageQuestion(
-            key_id=key.key_id, by=By.ROUTE, since=long, step="1h"
+            key_id=key.key_id, by=By.ROUTE, since=long, step="1h", limit=1
         ),
         f"one user, {days} of hours": UsageQuestion(user_id=key.user_id, since=long, step="1h"),
         f"all, {days} of hours": UsageQuestion(since=long, step="1h"),
-        f"routes, {days} of hours": UsageQuestion(by=By.ROUTE, since=long, step="1h"),
+        f"6 busiest routes, {days} of hours": UsageQuestion(by=By.ROUTE, since=long, step="1h", limit=6),
         f"tiers of a route, {days} of hours": UsageQuestion(
-            by=By.TIER, route=_ROUTES[0], since=long, step="1h"
+            by=By.TIER, route=_ROUTES[0], since=long, step="1h", limit=len(_TIERS)
         ),
         f"20 busiest keys, {days} of days": UsageQuestion(by=By.KEY, since=long, step="1d"),
         f"20 busiest users, {days} of days": UsageQuestion(by=By.USER, since=long, step="1d"),
         "20 busiest keys, 7 days of hours": UsageQuestion(by=By.KEY, since=week, step="1h"),
         "20 busiest keys, 24 hours": UsageQuestion(by=By.KEY),
         "20 busiest keys of a route, 24 hours": UsageQuestion(by=By.KEY, route=_ROUTES[1]),
-        f"20 busiest keys, {days} of hours": UsageQuestion(by=By.KEY, since=long, step="1h"),
+        f"6 busiest keys, {days} of hours": UsageQuestion(by=By.KEY, since=long, step="1h", limit=6),
     }
     return [await timed(service, name, question) for name, question in questions.items()]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from extauth.clock import MICROSECONDS, to_us
+from extauth.model import Decision
 from extauth.stores.usage import (
     DAY_SECONDS,
     WIDTH,
@@ -17,10 +18,14 @@ from extauth.stores.usage import (
     Step,
     UsageStore,
 )
-from tests.fakes import START
+from extauth.usage.tracker import Noted, UsageTracker
+from tests.checking import request_for
+from tests.fake_usage import MemoryUsageStore
+from tests.fakes import START, FakeClock
 
+NOW_US = to_us(START)
 # A minute, in seconds since 1970.
-NOON = to_us(START) // MICROSECONDS
+NOON = NOW_US // MICROSECONDS
 PLACE = Place("k1", "u1", "free", "orders")
 
 
@@ -59,3 +64,14 @@ async def kept(store: UsageStore, asked: Selection) -> dict[tuple[str, int], Cou
     found = {(reading.group, reading.at - NOON): list(reading.counts) for reading in readings}
     assert len(found) == len(readings)
     return dict(found)
+
+
+def noted(decision: Decision, took_us: int = 10, at_us: int = NOW_US, path: str = "/") -> Noted:
+    """Return a decision as the recorder notes it."""
+    return request_for(path), decision, at_us - took_us, at_us
+
+
+def tracking() -> tuple[MemoryUsageStore, UsageTracker]:
+    """Return a tracker and its store."""
+    store = MemoryUsageStore()
+    return store, UsageTracker(store, process="p", clock=FakeClock())

@@ -6,7 +6,7 @@ from extauth.admin.endpoint import Answer, Call, Endpoint, Services
 from extauth.admin.models import Asked, NoParameters
 from extauth.admin.usage_models import RefusalList, UsageQuery, UsageRecord
 from extauth.keys.scopes import USAGE_READ
-from extauth.usage.question import By, UsageQuestion
+from extauth.usage.question import MOST_POINTS, MOST_POINTS_TOGETHER, By, UsageQuestion
 
 
 async def show_usage(services: Services, call: Call[Asked]) -> Answer:
@@ -37,7 +37,9 @@ USAGE_ENDPOINTS: tuple[Endpoint, ...] = (
         description=(
             "Series of counts, one for each key, user, route or tier, the busiest first. Each has a point "
             "for each step from `from` to before `to`, both of which are widened to whole steps. Minutes "
-            "are kept for a day, hours for 90 days, days for two years. Behind by a second or two."
+            "are kept for a day, hours for 90 days, days for two years. A series has at most "
+            f"{MOST_POINTS:,} points, all together at most {MOST_POINTS_TOGETHER:,}: what would come to more "
+            "is refused. Behind by a second or two."
         ),
         act=show_usage,
         asked=UsageQuery,

@@ -34,7 +34,7 @@ class SearchableStore(Protocol):
         ...
 
     async def complete_search(self) -> int:
-        """Have those keys found too that were kept before there was a search; return how many these were.
+        """Have those keys found too that a version without a search kept; return how many these were.
 
         Any number of processes may do so at the same time, and again. Raises StoreError.
         """

@@ -6,8 +6,10 @@ What finds no room, and what the collector doesn't take, is dropped and counted:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import secrets
+import socket
 import urllib.parse
 from collections import Counter, deque
 from itertools import islice
@@ -26,7 +28,8 @@ from extauth.tracing.spans import Checked, spans_of
 ROOM = 2_048
 AT_ONCE = 512
 EVERY_SECONDS = 1.0
-# How long the collector may take for a batch, and for the last one of a process that ends.
+# How long the collector may take for a batch, from the connection to the answer, and for the last one of a
+# process that ends.
 _PATIENCE_SECONDS = 5.0
 _LAST_SECONDS = 2.0
 _SCOPE = InstrumentationScope(name="extauth", version=__version__)
@@ -68,34 +71,64 @@ class SpanExporter:
 
     async def _send_some(self, patience_seconds: float) -> None:
         batch = [self._waiting.popleft() for _ in islice(range(AT_ONCE), len(self._waiting))]
-        became = "failed"
+        became, exchange = "failed", _Exchange(self._url, patience_seconds)
         try:
-            if await in_thread(lambda: self._post(batch, patience_seconds)) == http.HTTPStatus.OK:
+            async with asyncio.timeout(patience_seconds):
+                status = await in_thread(lambda: exchange.run(self._encoded(batch)))
+            if status == http.HTTPStatus.OK:
                 became = "sent"
         except (OSError, http.client.HTTPException, EncodeError, ValueError):
             # Whatever it is: they are lost, and the next ones are tried as ever.
             pass
         finally:
             # Also where nobody waits any longer.
+            exchange.end()
             self.checks[became] += len(batch)
 
-    def _post(self, batch: list[Checked], patience_seconds: float) -> int:
-        """Encode and send, which may take as long as it takes here."""
+    def _encoded(self, batch: list[Checked]) -> bytes:
         spans = [span for checked in batch for span in spans_of(checked)]
         scope = ScopeSpans(scope=_SCOPE, spans=spans)
-        body = ExportTraceServiceRequest(
+        return ExportTraceServiceRequest(
             resource_spans=[ResourceSpans(resource=self._resource, scope_spans=[scope])]
         ).SerializeToString()
+
+
+class _Exchange:
+    """One request to a collector and its answer. `run` blocks its thread until it is done or `end` is called.
+
+    The patience of a socket begins anew with each byte that comes, so it alone bounds nothing.
+    """
+
+    def __init__(self, url: urllib.parse.SplitResult, patience_seconds: float) -> None:
+        self._url = url
+        self._patience_seconds = patience_seconds
+        self._connection: http.client.HTTPConnection | None = None
+        self._is_over = False
+
+    def run(self, body: bytes) -> int:
+        """Send it, and return the answer's status. Raises OSError, HTTPException and ValueError."""
         is_tls = self._url.scheme == "https"
         kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
-        connection = kind(self._url.hostname or "", self._url.port, timeout=patience_seconds)
+        connection = kind(self._url.hostname or "", self._url.port, timeout=self._patience_seconds)
+        self._connection = connection
         try:
+            connection.connect()
+            if self._is_over:
+                # There was nothing yet that could be shut down.
+                raise TimeoutError
             connection.request("POST", self._url.path, body, {"content-type": "application/x-protobuf"})
-            answer = connection.getresponse()
             # What a collector says besides is no concern of ours, and may have no end.
-            return answer.status
+            return connection.getresponse().status
         finally:
             connection.close()
+
+    def end(self) -> None:
+        """Have the thread wait for nothing more."""
+        self._is_over = True
+        connected = None if self._connection is None else self._connection.sock
+        if connected is not None:
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
 
 
 def _resource(service: str) -> Resource:

@@ -15,6 +15,9 @@ DEFAULT_GROUPS = 20
 MOST_GROUPS = 100
 # A series of 90 days in hours has no more.
 MOST_POINTS = 2_200
+# All series of an answer together. To add them up and tell them takes some 5 µs each, in which no check is
+# answered. So many are 20 series of two years of days.
+MOST_POINTS_TOGETHER = 15_000
 # The longest spans that are told in minutes, and in hours, where nobody says how finely.
 _IN_MINUTES = timedelta(hours=3)
 _IN_HOURS = timedelta(days=14)
@@ -47,6 +50,14 @@ class UsageQuestion:
     tier: str | None = None
     route: str | None = None
     limit: int = DEFAULT_GROUPS
+
+    @property
+    def most_series(self) -> int:
+        """How many series an answer has at most."""
+        is_of_one_key = self.by is By.KEY and self.key_id is not None
+        is_of_one_user = self.by is By.USER and self.user_id is not None
+        is_one = self.by is By.NONE or is_of_one_key or is_of_one_user
+        return 1 if is_one else min(self.limit, MOST_GROUPS)
 
     def check(self) -> None:
         """Raise InvalidInputError where it can't be answered."""
@@ -87,6 +98,13 @@ def span_of(question: UsageQuestion, now: datetime) -> Span:
             f"{MOST_POINTS}; ask for a longer step or a shorter time"
         )
         raise InvalidInputError.of([("step", mistake)])
+    if question.most_series * span.points > MOST_POINTS_TOGETHER:
+        mistake = (
+            f"must be at most {MOST_POINTS_TOGETHER // span.points}: the time asked for has {span.points} "
+            f"steps of {step.name}, and all series together may have {MOST_POINTS_TOGETHER} points; ask for "
+            "fewer series, a longer step or a shorter time"
+        )
+        raise InvalidInputError.of([("limit", mistake)])
     return span
 
 

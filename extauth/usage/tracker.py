@@ -22,7 +22,6 @@ from extauth.stores.usage import (
     LATENCIES,
     LATENCY_BOUNDS_US,
     LATENCY_SUM,
-    OTHER,
     WIDTH,
     Batch,
     Place,
@@ -30,6 +29,7 @@ from extauth.stores.usage import (
 )
 from extauth.tasks import end
 from extauth.usage import word
+from extauth.usage.kept import Counted, Kept
 from extauth.usage.refusal import Refused, refusal_line
 
 # With the write itself that is a second.
@@ -94,8 +94,10 @@ class UsageTracker:
         self._written = 0
         self._minute = 0
         self._cells = _Cells()
-        # By minute, the oldest first. What is taken for a batch stays in it until that is written.
-        self._due: deque[tuple[int, Iterator[tuple[Place, Sequence[int]]]]] = deque()
+        # Where a batch is taken from: first what the store did not take before, then what came since, by
+        # minute. What is taken stays in the batch until that is written.
+        self._kept = Kept(MOST_WAITING)
+        self._due: deque[tuple[int, Iterator[Counted]]] = deque()
         self._batch: Batch | None = None
         self._refused: dict[str, deque[Refused]] = {}
         self._writing: asyncio.Task[None] | None = None
@@ -162,7 +164,7 @@ class UsageTracker:
                 began = loop.time()
                 await self._store.add(batch)
                 self._batch = None
-                if rest and self._due:
+                if rest and (self._due or self._kept):
                     await asyncio.sleep(rest * (loop.time() - began))
             self.writes["ok"] += 1
         except StoreError as error:
@@ -194,44 +196,35 @@ class UsageTracker:
 
     def _next(self) -> Batch | None:
         """Return the batch that was not taken, else the next; None where all is written."""
-        while self._batch is None and self._due:
-            minute, places = self._due[0]
-            counts = list(islice(places, self._store.at_once))
-            if len(counts) < self._store.at_once:
-                self._due.popleft()
-            if not counts:
-                continue
-            self._written += 1
-            refused, self._refused = self._refused, {}
-            self._batch = Batch(
-                process=self._process,
-                number=self._written,
-                minute=minute,
-                counts=counts,
-                refusals={key_id: list(map(refusal_line, told)) for key_id, told in refused.items()},
-            )
+        if self._batch is None:
+            minute, counts = self._kept.take(self._store.at_once)
+            while not counts and self._due:
+                minute, places = self._due[0]
+                counts = list(islice(places, self._store.at_once))
+                if len(counts) < self._store.at_once:
+                    self._due.popleft()
+            if counts:
+                self._batch = self._batch_of(minute, counts)
         return self._batch
 
+    def _batch_of(self, minute: int, counts: Sequence[Counted]) -> Batch:
+        self._written += 1
+        refused, self._refused = self._refused, {}
+        return Batch(
+            process=self._process,
+            number=self._written,
+            minute=minute,
+            counts=counts,
+            refusals={key_id: list(map(refusal_line, told)) for key_id, told in refused.items()},
+        )
+
     def _put_back(self) -> None:
-        """Keep what is due within bounds: beyond them, keys and users are told apart no more."""
-        due, self._due = self._due, deque()
-        minutes: dict[int, dict[Place, list[int]]] = {}
-        room = MOST_WAITING
-        for minute, places in due:
-            known = minutes.setdefault(minute, {})
-            for place, counts in places:
-                counted = (
-                    place if place in known or room > 0 else Place(OTHER, OTHER, place.tier, place.route)
-                )
-                if counted in known:
-                    known[counted] = usage.added(known[counted], counts)
-                else:
-                    known[counted] = list(counts)
-                    room -= 1
-        self._due.extend((minute, iter(known.items())) for minute, known in sorted(minutes.items()))
+        """Keep what is due for the next time."""
+        while self._due:
+            self._kept.add(*self._due.popleft())
 
 
-def _places(cells: _Cells) -> Iterator[tuple[Place, Sequence[int]]]:
+def _places(cells: _Cells) -> Iterator[Counted]:
     """Return who and where it was, one by one: thousands at once would hold up checks."""
     for (key, route), counts in cells.items():
         if isinstance(key, Place):

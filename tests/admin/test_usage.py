@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from extauth.keys.scopes import KEYS_READ, USAGE_READ
-from extauth.usage.question import MOST_POINTS
+from extauth.stores.usage import Reading, Selection
+from extauth.usage.question import MOST_POINTS, MOST_POINTS_TOGETHER
 from extauth.usage.report import OUTCOME_NAMES
 from tests.admin.console import Console, mistakes, problem, with_console
 from tests.fakes import START
@@ -134,6 +138,8 @@ def test_what_can_t_be_told_is_refused(tmp_path: Path) -> None:
         since = (START - timedelta(minutes=MOST_POINTS + 1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         fine = await blamed(console, step="1m", **{"from": since})
         assert fine["step"].endswith("ask for a longer step or a shorter time")
+        many = {"from": "2026-02-01T12:00:00Z", "step": "1h", "by": "user"}
+        assert (await blamed(console, **many, limit="30"))["limit"].startswith("must be at most 22: ")
         assert (await blamed(console, key_id="a", user_id="b")).keys() == {"user_id"}
         assert (await blamed(console, key_id="a", by="user")).keys() == {"by"}
         assert (await blamed(console, **{"from": "yesterday"})).keys() == {"from"}
@@ -143,6 +149,46 @@ def test_what_can_t_be_told_is_refused(tmp_path: Path) -> None:
         assert (await console.ask("GET", "/usage", key=key)).status_code == 200
 
     with_console(tmp_path, work)
+
+
+def test_as_many_points_as_are_allowed_are_told(tmp_path: Path) -> None:
+    """One series may be as fine as a series gets, whatever the limit is; several may reach the bound."""
+    since = (START - timedelta(hours=MOST_POINTS - 1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    fine = {"from": since, "step": "1h"}
+
+    async def work(console: Console) -> None:
+        for one in ({}, {"by": "key", "key_id": "k1"}, {"by": "user", "user_id": "alice"}):
+            await told(console, limit=100, **one, **fine)
+        await told(console, by="user", limit=MOST_POINTS_TOGETHER // MOST_POINTS, **fine)
+
+    with_console(tmp_path, work)
+
+
+def test_the_busiest_keys_of_a_user_are_found_a_part_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are and however fine the steps: no reading has more than an answer may have."""
+    since = (START - timedelta(hours=MOST_POINTS - 1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    async def work(console: Console) -> None:
+        store = console.world.app.parts.usage
+        sizes: list[int] = []
+        made = [await console.create(user_id="alice", tier="pro") for _ in range(8)]
+        for number, key in enumerate(made, 1):
+            await use(console, key["key"], *["/else"] * number)
+        read = store.read
+
+        async def watched(asked: Selection) -> Sequence[Reading]:
+            sizes.append(len(asked.names) * (asked.until - asked.since) // asked.step.seconds)
+            return await read(asked)
+
+        monkeypatch.setattr(store, "read", watched)
+        found = await told(console, by="key", user_id="alice", limit=6, step="1h", **{"from": since})
+        assert [*totals(found)] == [key["key_id"] for key in reversed(made[2:])]
+        assert max(sizes) <= MOST_POINTS_TOGETHER
+        assert len(sizes) == 3
+
+    with_console(tmp_path, work, routes=ROUTES, tiers=TIERS)
 
 
 def test_the_latest_refusals_of_a_key(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def test_what_can_t_be_told_is_refused(shell: Shell) -> None:
     done = shell.run("usage", "--since", "1h", "--until", "2h")
     assert (done.code, done.err) == (1, "extauth: --until: must be later than from\n")
     assert "--step: is too fine" in shell.run("usage", "--since", "60d", "--step", "1m").err
+    assert "--limit: must be at most 10: " in shell.run("usage", "--since", "60d", "--step", "1h").err
 
 
 def test_a_sparkline_fits_its_place() -> None:

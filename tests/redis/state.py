@@ -68,7 +68,7 @@ def assert_consistent(servers: Sequence[RedisServer]) -> dict[str, Any]:
         else:
             expected[layout.unrevoked_of_user(key.user_id)][key.key_id] = ""
             expected[layout.keys_of_pepper(key.pepper_id)][key.key_id] = ""
-    told = (":record", ":grace", ":peppers", ":audit", ":audit-times", ":audit-last")
+    told = (":record", ":grace", ":peppers", ":audit", ":audit-times", ":audit-last", ":words-until")
     found = {
         name: value
         for name, value in state.items()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from extauth.stores.redis import layout, search
 from extauth.stores.redis.places import Place
 from extauth.stores.redis.store import RedisKeyStore
+from tests.fakes import START
 from tests.keys import entry, record
 from tests.redis.server import RedisServer, opened
 from tests.redis.state import assert_consistent, everything
@@ -46,6 +48,56 @@ def test_keys_without_words_get_them_once(
         assert_consistent(servers)
 
     asyncio.run(scenario())
+
+
+def test_what_an_earlier_version_changes_is_found_too(url: str) -> None:
+    """In a rolling upgrade: keys that it adds and renames, also where it purges as many meanwhile."""
+
+    async def scenario() -> None:
+        async with opened(url) as store:
+            await fill(store, lacking=())
+            assert await store.complete_search() == 0
+            (words,) = await store._link.read(("ZRANGE", layout.WORDS, 0, -1))
+            added, renamed = record("AAAB00000001", name="added"), await store.get("AAAA00000001")
+            revoked = await store.get("AAAA00000002")
+            assert renamed is not None
+            assert revoked is not None
+            await store.add(added, entry(added.key_id))
+            await store.save(replace(renamed, name="renamed", version=2), entry(renamed.key_id))
+            await store.save(replace(revoked, revoked_at=START, version=2), entry(revoked.key_id))
+            await store.purge(START + timedelta(days=1), entry(""))
+            # It knows of no words.
+            await store._link.write(("DEL", layout.WORDS), ("ZADD", layout.WORDS, *scored(words)))
+            assert (await store.search("added", limit=9)).keys == ()
+            assert await store.complete_search() == 2
+            for name in ("added", "renamed"):
+                assert [key.name for key in (await store.search(name, limit=9)).keys] == [name]
+            assert (await store.search(revoked.key_id, limit=9)).keys == ()
+            assert await store.complete_search() == 0
+
+    asyncio.run(scenario())
+
+
+def test_where_the_audit_log_has_a_gap_all_keys_are_looked_at(url: str) -> None:
+    """What an earlier version did may have been trimmed since somebody looked."""
+
+    async def scenario() -> None:
+        async with opened(url) as store:
+            assert await store.complete_search() == 0
+            await fill(store, lacking=(0, 5))
+            await store.trim_audit(START + timedelta(days=1))
+            key = record("AAAB00000001")
+            await store.add(key, entry(key.key_id))
+            assert await store.complete_search() == 2
+            assert await store.complete_search() == 0
+
+    asyncio.run(scenario())
+
+
+def scored(words: Sequence[str]) -> Iterator[str | int]:
+    """Return arguments of ZADD."""
+    for word in words:
+        yield from (0, word)
 
 
 def test_several_servers_at_once_while_keys_change(servers: Sequence[RedisServer], url: str) -> None:

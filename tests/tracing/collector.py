@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +14,7 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+_DRIP_SECONDS = 0.02
 TRACE_ID, SPAN_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{TRACE_ID}-{SPAN_ID}-01"
 NOT_SAMPLED = f"00-{TRACE_ID}-{SPAN_ID}-00"
@@ -101,6 +105,37 @@ def collecting() -> Iterator[Collector]:
     finally:
         collector.close()
         thread.join()
+
+
+class Dripper:
+    """A listener that answers its first client a byte at a time, and does not come to the end of the answer.
+
+    `left` is set when the client is gone.
+    """
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        # Where nobody comes it ends all the same.
+        self._listener.settimeout(10)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1/traces"
+        self.left = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with self._listener.accept()[0] as client, contextlib.suppress(OSError):
+            for byte in itertools.chain(b"HTTP/1.1 200 OK\r\nx: ", itertools.repeat(ord("y"))):
+                client.sendall(bytes([byte]))
+                if self._closing.wait(_DRIP_SECONDS):
+                    return
+        self.left.set()
+
+    def close(self) -> None:
+        """End, whoever still waits."""
+        self._closing.set()
+        self._thread.join()
+        self._listener.close()
 
 
 def attributes_of(span: Span) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,9 @@ from extauth import __version__
 from extauth.clock import SystemClock
 from extauth.model import CheckRequest, Code, Decision, Target
 from extauth.server.responder import Responder
+from extauth.tasks import end
 from extauth.telemetry.recorder import Recorder
+from extauth.tracing import exporter as exporter_module
 from extauth.tracing.context import read_context
 from extauth.tracing.exporter import ROOM, SpanExporter
 from extauth.tracing.spans import Checked
@@ -27,9 +30,11 @@ from tests.tracing.collector import (
     SPAN_ID,
     TRACE_ID,
     Collector,
+    Dripper,
     attributes_of,
     collecting,
 )
+from tests.waiting import eventually
 from tests.world import open_world
 
 PEPPER = "a pepper that all servers of these tests share"
@@ -65,6 +70,14 @@ def traced(header: str = SAMPLED, **asked: Any) -> dict[str, Any]:
 def names(spans: Sequence[Span]) -> list[str]:
     """Return the names of spans."""
     return [span.name for span in spans]
+
+
+def a_check(code: Code = Code.ALLOWED, began_us: int = 1, decided_us: int = 2) -> Checked:
+    """Return a check of a trace that is recorded."""
+    context = read_context(SAMPLED.encode())
+    assert context is not None
+    request = CheckRequest("envoy", Target("GET", "a.example", "/"), None, (), "", "r-1")
+    return Checked(context, request, Decision(code), began_us, decided_us, [])
 
 
 def test_the_first_check_of_a_key_shows_what_it_waited_for(tmp_path: Path, collector: Collector) -> None:
@@ -139,13 +152,10 @@ def test_refusals_say_why_and_faults_of_ours_are_errors(tmp_path: Path, collecto
 
 def test_a_check_that_could_not_be_made_is_an_error(collector: Collector) -> None:
     """By its code."""
-    context = read_context(SAMPLED.encode())
-    assert context is not None
-    request = CheckRequest("envoy", Target("GET", "a.example", "/"), None, (), "", "r-1")
 
     async def scenario() -> None:
         exporter = SpanExporter(collector.url, "extauth")
-        exporter.put(Checked(context, request, Decision(Code.STORE_UNAVAILABLE), 5, 4, []))
+        exporter.put(a_check(Code.STORE_UNAVAILABLE, began_us=5, decided_us=4))
         await exporter.close()
 
     asyncio.run(scenario())
@@ -254,13 +264,9 @@ def test_a_collector_that_hangs_holds_up_no_check(tmp_path: Path, collector: Col
 
 def test_a_collector_that_refuses_or_is_gone_is_counted(collector: Collector) -> None:
     """Nothing is repeated: what comes next has its room."""
-    context = read_context(SAMPLED.encode())
-    assert context is not None
-    request = CheckRequest("envoy", Target("GET", "a.example", "/"), None, (), "", "r-1")
-    checked = Checked(context, request, Decision(Code.ALLOWED), 1, 2, [])
 
     async def send(exporter: SpanExporter) -> None:
-        exporter.put(checked)
+        exporter.put(a_check())
         await exporter.close()
 
     exporter = SpanExporter(collector.url, "extauth")
@@ -272,3 +278,23 @@ def test_a_collector_that_refuses_or_is_gone_is_counted(collector: Collector) ->
     gone = SpanExporter("http://127.0.0.1:1/v1/traces", "extauth")
     asyncio.run(send(gone))
     assert gone.checks == {"sent": 0, "full": 0, "failed": 1}
+
+
+def test_a_collector_that_drips_its_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However regularly something comes: connecting, sending and the answer together have one deadline."""
+    monkeypatch.setattr(exporter_module, "EVERY_SECONDS", 0)
+    monkeypatch.setattr(exporter_module, "_PATIENCE_SECONDS", 0.2)
+
+    async def scenario(dripper: Dripper) -> None:
+        exporter = SpanExporter(dripper.url, "extauth")
+        exporter.put(a_check())
+        running_on = asyncio.create_task(exporter.run())
+        try:
+            await eventually(lambda: exporter.checks["failed"] == 1)
+            # The thread that waited for it has ended too.
+            await eventually(dripper.left.is_set)
+        finally:
+            await end(running_on)
+
+    with contextlib.closing(Dripper()) as dripper:
+        asyncio.run(scenario(dripper))

@@ -8,8 +8,6 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from extauth.clock import to_us
-from extauth.errors import StoreError
 from extauth.model import Code, Decision
 from extauth.stores.usage import (
     DAY,
@@ -17,7 +15,6 @@ from extauth.stores.usage import (
     LATENCY_BOUNDS_US,
     LATENCY_SUM,
     MINUTE,
-    OTHER,
     UPSTREAM_DURATION_SUM,
     WIDTH,
     Group,
@@ -29,33 +26,18 @@ from extauth.usage.report import OUTCOME_NAMES
 from extauth.usage.tracker import (
     MOST_REFUSALS_AT_ONCE,
     MOST_REFUSED_KEYS,
-    MOST_WAITING,
     POSITIONS,
     WRITE_EVERY_SECONDS,
-    Noted,
     UsageTracker,
 )
-from tests.checking import request_for
 from tests.fake_usage import MemoryUsageStore
-from tests.fakes import START, FakeClock
+from tests.fakes import FakeClock
 from tests.keys import record
-from tests.usage import NOON, counts, kept, selection
+from tests.usage import NOON, NOW_US, counts, kept, noted, selection, tracking
 
-NOW_US = to_us(START)
 KEY = record(key_id="AAAAbbbb0001", user_id="u1", tier="free")
 ALLOWED = Decision(Code.ALLOWED, KEY, KEY.key_id, "orders")
 REFUSED = Decision(Code.RATE_LIMITED, KEY, KEY.key_id, "orders", violated=("a",), retry_after=3)
-
-
-def noted(decision: Decision, took_us: int = 10, at_us: int = NOW_US, path: str = "/") -> Noted:
-    """Return a decision as the recorder notes it."""
-    return request_for(path), decision, at_us - took_us, at_us
-
-
-def tracking() -> tuple[MemoryUsageStore, UsageTracker]:
-    """Return a tracker and its store."""
-    store = MemoryUsageStore()
-    return store, UsageTracker(store, process="p", clock=FakeClock())
 
 
 def test_decisions_are_counted_by_minute_key_and_route() -> None:
@@ -118,27 +100,6 @@ def test_keys_are_who_they_were_when_the_request_came() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("unsure", [False, True], ids=["not written", "nobody knows"])
-def test_a_store_that_fails_loses_nothing_and_counts_nothing_twice(*, unsure: bool) -> None:
-    """What was counted is written when it is back; a batch that may have been taken comes again as it was."""
-
-    async def scenario() -> None:
-        store, tracker = tracking()
-        store.failure, store.unsure = StoreError("gone"), unsure
-        for second in range(3):
-            tracker.see([noted(ALLOWED, at_us=NOW_US + second * 40_000_000)])
-            await tracker.write()
-        store.failure = None
-        await tracker.close()
-        assert tracker.writes == {"ok": 1, "failed": 3}
-        found = await kept(store, selection(MINUTE))
-        assert {at: numbers[0] for (_, at), numbers in found.items()} == {0: 2, 60: 1}
-        numbers = [batch.number for batch in store.batches]
-        assert numbers == sorted(set(numbers))
-
-    asyncio.run(scenario())
-
-
 def test_it_is_written_more_often_than_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """So a crash loses a second's counts, however long ago the last request was."""
     asked: list[float] = []
@@ -161,27 +122,6 @@ def test_it_is_written_more_often_than_every_second(monkeypatch: pytest.MonkeyPa
         await tracker.close()
         assert set(asked) == {WRITE_EVERY_SECONDS}
         assert WRITE_EVERY_SECONDS < 1
-
-    asyncio.run(scenario())
-
-
-def test_what_waits_is_bounded() -> None:
-    """However many keys there are while the store is gone; the numbers still add up."""
-
-    async def scenario() -> None:
-        store, tracker = tracking()
-        store.failure = StoreError("gone")
-        for first in (0, MOST_WAITING):
-            keys = (f"{number:012}" for number in range(first, first + MOST_WAITING))
-            tracker.see([noted(Decision(Code.ALLOWED, None, key_id, "r")) for key_id in keys])
-            await tracker.write()
-        store.failure = None
-        await tracker.write()
-        places = {place for batch in store.batches for place, _ in batch.counts}
-        # Those of the batch that the store did not take are not among those that wait.
-        assert len(places) == MOST_WAITING + store.at_once + 1
-        assert sum(numbers[0] for batch in store.batches for _, numbers in batch.counts) == 2 * MOST_WAITING
-        assert {place.key_id for place in places if place.user_id == OTHER} == {OTHER}
 
     asyncio.run(scenario())
 

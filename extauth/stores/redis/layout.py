@@ -14,6 +14,8 @@ EXPIRING = "extauth:{keys}:expiring"
 REVOKED = "extauth:{keys}:revoked"
 # The sorted set of the words by which people look for keys: see `word`.
 WORDS = "extauth:{keys}:words"
+# The number of the last entry of the audit log up to which no key lacks words.
+WORDS_UNTIL = "extauth:{keys}:words-until"
 # The set of all pepper ids that a key ever needed.
 PEPPERS = "extauth:{keys}:peppers"
 

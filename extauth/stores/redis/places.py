@@ -39,8 +39,6 @@ class Place:
 
 # Of a key that may not be listed yet.
 NOWHERE = Place("", "", "")
-# Its id, its name and its user.
-WORDS_OF_A_KEY = 3
 
 
 def decisive(key: ApiKey | None) -> list[str]:
@@ -50,6 +48,12 @@ def decisive(key: ApiKey | None) -> list[str]:
     moments = (key.created_at, key.expires_at, key.revoked_at)
     times = ("" if moment is None else str(to_us(moment)) for moment in moments)
     return [key.user_id, key.tier, key.pepper_id, key.name, *times]
+
+
+def words_of(key: ApiKey) -> list[str]:
+    """Return all words by which a key is found."""
+    beginnings = [*_beginnings(Place.of(key)), layout.id_word(key.key_id)]
+    return [layout.word(beginning, key.key_id) for beginning in beginnings]
 
 
 def commands(key_id: str, key: ApiKey | None, former: Collection[Place]) -> list[Command]:
@@ -79,8 +83,7 @@ def _into(place: Place, key: ApiKey) -> list[Command]:
         ("ZADD", layout.keys_of_tier(place.tier), created, key.key_id),
         ("SADD", layout.PEPPERS, place.pepper_id),
         (change, layout.keys_of_pepper(place.pepper_id), key.key_id),
-        *(("ZADD", layout.WORDS, 0, layout.word(beginning, key.key_id)) for beginning in _beginnings(place)),
-        ("ZADD", layout.WORDS, 0, layout.word(layout.id_word(key.key_id), key.key_id)),
+        *(("ZADD", layout.WORDS, 0, word) for word in words_of(key)),
     ]
 
 

@@ -6,6 +6,7 @@ connections of its own: a report over months holds up no key.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -164,6 +165,8 @@ class RedisUsageStore:
         for (period, name), fields in zip(whose, replies, strict=True):
             if fields:
                 _collect(found, selection, period * step.span, name, fields)
+                # A hash may have thousands of fields: checks come in between.
+                await asyncio.sleep(0)
         return [one for one, fields in zip(whose, replies, strict=True) if not fields]
 
     async def _read(self, commands: Sequence[scripts.Command]) -> list[Any]:
