@@ -34,7 +34,9 @@ from benchmarks.service import Keys, Service
 from benchmarks.signal_load import AnswerError, Ended, Wires, leased, line, log_request
 
 ON_REDIS = "redis-"
+# What a report may cost of a check, and what a check with a lease may.
 BOUND = 0.5
+LEASED_BOUND = 1.3
 # How many checks come before as many reports, by the name of the shape.
 SHAPES = {"pairs": 1, "blocks": 32}
 _CHECKS_EACH_ROUND = 1_024
@@ -80,6 +82,8 @@ FORMS: dict[str, Send] = {
     "signal-datagram": _send_datagrams,
 }
 CONTENDERS = (*FORMS, *(ON_REDIS + name for name in FORMS))
+# The bounds are for what shipped configurations send, and where more is measured than waking up.
+_BOUNDED = {(name, "blocks") for name in CONTENDERS if not name.endswith("single")}
 
 
 @dataclass(slots=True)
@@ -230,12 +234,18 @@ def _row(contender: str, shape: str, all_used: Sequence[Used]) -> str:
     check = _spread(used.check_us / used.count for used in all_used)
     report = _spread(used.report_us / used.count for used in all_used)
     lease = _spread(used.leased_ratio for used in all_used)
-    verdict = "met" if round(ratio.median, 2) <= BOUND else "MISSED"
+    bounds = (BOUND, LEASED_BOUND) if (contender, shape) in _BOUNDED else (None, None)
+    told, told_of_lease = map(_held_to, (ratio, lease), bounds)
     return (
-        f"{contender:26}{shape:8}{verdict:8}{ratio.median:.2f} ({ratio.least:.2f}..{ratio.greatest:.2f})"
-        f"   check {check.median:.1f} µs, report {report.median:.1f} µs"
-        f"   with a lease {lease.median:.2f} ({lease.least:.2f}..{lease.greatest:.2f})"
+        f"{contender:26}{shape:8}{told}   check {check.median:.1f} µs, report {report.median:.1f} µs"
+        f"   with a lease {told_of_lease}"
     )
+
+
+def _held_to(found: Spread, bound: float | None) -> str:
+    """Show a ratio, with whether it is within its bound where it has one."""
+    verdict = "-" if bound is None else "met" if round(found.median, 2) <= bound else "MISSED"
+    return f"{verdict:8}{found.median:.2f} ({found.least:.2f}..{found.greatest:.2f})"
 
 
 def _spread(values: Iterable[float]) -> Spread:

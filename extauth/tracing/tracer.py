@@ -51,9 +51,11 @@ class TracedRecorder(Recorder):
         super().__init__(**options)
         self._tracer = tracer
 
-    def record(self, request: CheckRequest, decision: Decision, started_us: int) -> None:
+    def record(
+        self, request: CheckRequest, decision: Decision, started_us: int, decided_us: int | None = None
+    ) -> None:
         """Note a decision, and its span. See `Recorder`."""
-        super().record(request, decision, started_us)
+        super().record(request, decision, started_us, decided_us)
         self._tracer.end(request, decision, started_us)
 
 
