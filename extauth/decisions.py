@@ -5,7 +5,7 @@ from __future__ import annotations
 from extauth.callers import Caller
 from extauth.limits.plan import Plan
 from extauth.limits.spent import Spent, spent_by
-from extauth.model import ApiKey, Code, Decision, Usage
+from extauth.model import ApiKey, Code, Decision, PlainUsage
 from extauth.routes import Route
 from extauth.stores.limits import Taken
 from extauth.throttle.slots import Blocked
@@ -54,7 +54,7 @@ def counted(key: ApiKey | None, route: Route, plan: Plan, taken: Taken, now_us: 
 
 
 def crowded(
-    key: ApiKey | None, route: Route, plan: Plan, usages: tuple[Usage, ...], blocked: Blocked
+    key: ApiKey | None, route: Route, plan: Plan, usages: tuple[PlainUsage, ...], blocked: Blocked
 ) -> Decision:
     """Refuse because too many are in flight already. When one of them ends nobody can know."""
     return Decision(

@@ -13,9 +13,15 @@ from extauth.clock import to_us
 from extauth.limits.algorithm import Algorithm, BucketState, Numbers
 from extauth.limits.plan import Charge, Plan, Planner, Subjects
 from extauth.limits.registry import ALGORITHMS
-from extauth.model import Limit
+from extauth.model import Decision, Limit, Usage
+from extauth.stores.limits import Taken
 
 VECTORS = Path(__file__).parent / "vectors"
+
+
+def told_by(answer: Taken | Decision) -> tuple[Usage, ...]:
+    """Return what it says of each limit, by name."""
+    return tuple(Usage(*usage) for usage in answer.usages)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from extauth.throttle.claims import Claim
 from extauth.throttle.embedded import EmbeddedLeases
 from tests.checking import Rig
 from tests.fakes import FakeClock, MemoryKeyStore
+from tests.limits import told_by
 
 # The arguments of `FakeSharedLimits.ask`, and when it was asked.
 _Unheard = tuple[Plan, str, int, OnTold, int]
@@ -81,9 +82,9 @@ class FakeSharedLimits:
         now_us = self.now_us()
         taken = self.model.acquire(plan, now_us)
         if not taken.allowed:
-            takes = (*plan.takes, plan.cool_down)[: len(taken.usages)]
+            takes = (*plan.takes, plan.cool_down)[: len(told_by(taken))]
             states = tuple(self.model._states.get(take.bucket) for take in takes if take is not None)
-            plan.held = hold(taken.usages, states, asked_us=asked_us, store_now_us=now_us)
+            plan.held = hold(told_by(taken), states, asked_us=asked_us, store_now_us=now_us)
         self._clock.advance(microseconds=self.back_us)
         on_told(taken)
 

@@ -9,13 +9,13 @@ from extauth.completion.signals import LONGEST_LEASE
 from extauth.dialects.base import Answer
 from extauth.dialects.headers import HeaderWriter, ageing
 from extauth.dialects.problems import PROBLEMS, ProblemWriter
-from extauth.model import ApiKey, Code, Decision, Usage
+from extauth.model import ApiKey, Code, Decision, PlainUsage
 from extauth.usage import word
 
 _STATUSES = {code: kind.status for code, kind in PROBLEMS.items()}
 _PREPARED = 1_024
 # The usages that a 429 told of, and its head.
-_LimitedHead = tuple[tuple[Usage, ...], bytes]
+_LimitedHead = tuple[tuple[PlainUsage, ...], bytes]
 _NONE_YET: _LimitedHead = ((), b"")
 
 

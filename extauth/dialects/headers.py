@@ -10,7 +10,7 @@ from email.utils import format_datetime
 
 from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
-from extauth.model import CALENDAR_MONTH, ApiKey, Code, Limit, LimitSet, Usage
+from extauth.model import CALENDAR_MONTH, ApiKey, Code, Limit, LimitSet, PlainUsage
 
 _PREPARED = 16_384
 _NOBODY = b"x-auth-key-id: \r\nx-auth-user-id: \r\nx-auth-scopes: \r\nx-auth-tier: \r\n"
@@ -32,7 +32,7 @@ class HeaderWriter:
         self.identities: Memo[ApiKey | None, bytes] = Memo(_identity, keys)
         self._templates: Memo[LimitSet, bytes] = Memo(_limit_template, _PREPARED)
 
-    def limits(self, limit_set: LimitSet, usages: Sequence[Usage]) -> bytes:
+    def limits(self, limit_set: LimitSet, usages: Sequence[PlainUsage]) -> bytes:
         """Return X-RateLimit-*, RateLimit-Policy and RateLimit.
 
         X-RateLimit-* speak of the limit that is nearest to refusing. `t` and X-RateLimit-Reset are the

@@ -264,8 +264,8 @@ class KeyDirectory(Generic[Entry]):
         if cost:
             self._failures = state
         elif not allowed:
-            usage = token_bucket.tell(UNTAGGED_FAILURES, 1, allowed, state, now_us)
-            wait = -(-usage.retry_us // 1_000_000)
+            *_, retry_us = token_bucket.tell(UNTAGGED_FAILURES, 1, allowed, state, now_us)
+            wait = -(-retry_us // 1_000_000)
             raise OverloadedError("too many keys without a fitting tag were wrong", retry_after=wait)
 
     def _reject(self, digest: bytes, rejection: Rejection, for_us: int = REJECTED_FOR_US) -> Rejection:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from extauth.model import Limit, Usage
+from extauth.model import Limit, PlainUsage
 
 # What is remembered of one bucket between requests: four whole numbers below 2**53, which Lua has exactly.
 # What the first three are is the algorithm's own business; the last is `clear_at_us` (microseconds since
@@ -62,7 +62,15 @@ class Tell(Protocol):
     time until a fixed one ends. That slows down whoever asks, and promises nothing.
     """
 
-    def __call__(self, limit: Limit, cost: int, allowed: bool, state: BucketState, now_us: int, /) -> Usage:  # noqa: FBT001 - as written in each algorithm
+    def __call__(
+        self,
+        limit: Limit,
+        cost: int,
+        allowed: bool,  # noqa: FBT001 - as written in each algorithm
+        state: BucketState,
+        now_us: int,
+        /,
+    ) -> PlainUsage:
         """Return the usage; all its times count from `now_us`."""
         ...
 

@@ -12,7 +12,7 @@ in the window that ends then, how many cool-downs there were, and when the last 
 from __future__ import annotations
 
 from extauth.limits.algorithm import Algorithm, BucketState, Numbers
-from extauth.model import Limit, Usage
+from extauth.model import Limit, PlainUsage
 
 _LEVEL = 2**32
 _NOTHING: BucketState = (0, 0, 0, 0)
@@ -76,14 +76,14 @@ def give_back(state: BucketState | None, numbers: Numbers, now_us: int) -> Bucke
     return state or _NOTHING
 
 
-def tell(limit: Limit, cost: int, allowed: bool, state: BucketState, now_us: int) -> Usage:  # noqa: ARG001, FBT001 - as all algorithms have it
+def tell(limit: Limit, cost: int, allowed: bool, state: BucketState, now_us: int) -> PlainUsage:  # noqa: ARG001, FBT001 - as all algorithms have it
     """Say how many violations are left, none while it lasts. See `limits.algorithm.Tell`."""
     packed, window_end_us, until_us, clear_at_us = state
     reset_us = max(clear_at_us - now_us, 0)
     if not allowed or now_us < until_us:
-        return Usage(limit, allowed, 0, reset_us, 0 if allowed else max(until_us - now_us, 1))
+        return limit, allowed, 0, reset_us, 0 if allowed else max(until_us - now_us, 1)
     counted = packed % _LEVEL if now_us < window_end_us else 0
-    return Usage(limit, allowed, max(limit.capacity - counted, 0), reset_us, 0)
+    return limit, allowed, max(limit.capacity - counted, 0), reset_us, 0
 
 
 COOL_DOWN = Algorithm("cool_down", 4, prepare, step, give_back, tell)

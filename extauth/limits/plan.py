@@ -51,7 +51,7 @@ class Take(NamedTuple):
         """Return how it stands with nothing taken; with `allowed` False as a refusal tells it."""
         algorithm = self.algorithm
         _, state = algorithm.step(state, algorithm.prepare(self.limit, 0), now_us)
-        return algorithm.tell(self.limit, self.cost, allowed, state, now_us)
+        return Usage(*algorithm.tell(self.limit, self.cost, allowed, state, now_us))
 
 
 class Plan:

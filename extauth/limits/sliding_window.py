@@ -18,13 +18,10 @@ that nobody is locked out for as long as it was wrong.
 from __future__ import annotations
 
 from extauth.limits.algorithm import Algorithm, BucketState, Numbers
-from extauth.model import Limit, Usage
+from extauth.model import Limit, PlainUsage
 
 # More slices than clients can tell apart, and few enough: a count of 10**9 times these is below 2**53.
 _SLICES = 1_000_000
-
-# A named tuple's own constructor is a Python function and takes twice as long.
-_new = tuple.__new__
 
 
 def prepare(limit: Limit, cost: int) -> Numbers:
@@ -104,7 +101,7 @@ def give_back(state: BucketState | None, numbers: Numbers, now_us: int) -> Bucke
     return _state(current, previous, start_us, window_us)
 
 
-def tell(limit: Limit, cost: int, allowed: bool, state: BucketState, now_us: int) -> Usage:  # noqa: FBT001 - as all algorithms have it
+def tell(limit: Limit, cost: int, allowed: bool, state: BucketState, now_us: int) -> PlainUsage:  # noqa: FBT001 - as all algorithms have it
     """Say how the window stands. See `limits.algorithm.Tell`."""
     capacity, window_us = limit[1], limit[3]
     current, previous, start_us, clear_at_us = state
@@ -118,7 +115,7 @@ def tell(limit: Limit, cost: int, allowed: bool, state: BucketState, now_us: int
     remaining = max(left, 0)
     reset_us = clear_at_us - now_us if clear_at_us > now_us else 0
     retry_us = 0 if allowed else _retry_us(limit, cost, state, now_us)
-    return _new(Usage, (limit, allowed, remaining, reset_us, retry_us))
+    return limit, allowed, remaining, reset_us, retry_us
 
 
 def _retry_us(limit: Limit, cost: int, state: BucketState, now_us: int) -> int:

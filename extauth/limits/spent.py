@@ -12,7 +12,7 @@ from typing import NamedTuple
 from extauth.clock import MICROSECONDS
 from extauth.limits.algorithm import BucketState
 from extauth.limits.cool_down import COOL_DOWN
-from extauth.model import Code, Limit, Usage
+from extauth.model import Code, Limit, PlainUsage, Usage
 
 # How old what refusals say of the limits may be, in microseconds: `remaining` of those that would allow grows
 # meanwhile. Clients can't tell.
@@ -30,21 +30,21 @@ class Spent(NamedTuple):
     since_us: int
     until_us: int
     code: Code
-    usages: tuple[Usage, ...]
+    usages: tuple[PlainUsage, ...]
     violated: tuple[str, ...]
     retry_after: int
 
 
-def spent_by(usages: tuple[Usage, ...], now_us: int) -> Spent:
+def spent_by(usages: tuple[PlainUsage, ...], now_us: int) -> Spent:
     """Return what follows from usages of which one at least refused."""
-    refusing = [usage for usage in usages if not usage.allowed]
-    waits_us = [usage.retry_us for usage in refusing]
+    refusing = [limit for limit, allowed, *_ in usages if not allowed]
+    waits_us = [retry_us for _, allowed, _, _, retry_us in usages if not allowed]
     return Spent(
         since_us=now_us,
         until_us=now_us + min(KNOWN_FOR_US, *waits_us),
-        code=code_of(usage.limit for usage in refusing),
+        code=code_of(refusing),
         usages=usages,
-        violated=tuple(usage.limit.name for usage in refusing),
+        violated=tuple(limit.name for limit in refusing),
         # Rounded up, so that whoever waits so long passes.
         retry_after=-(-max(waits_us) // MICROSECONDS),
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from extauth.errors import StoreError
 from extauth.limits.algorithm import BucketState
 from extauth.limits.plan import Plan, Take
-from extauth.model import Usage
+from extauth.model import PlainUsage, Usage
 from extauth.throttle.claims import Claim
 from extauth.throttle.leases import Leases
 from extauth.throttle.memory import Kept
@@ -25,7 +25,7 @@ class Taken(NamedTuple):
     """
 
     allowed: bool
-    usages: tuple[Usage, ...]
+    usages: tuple[PlainUsage, ...]
     shadowed: tuple[str, ...] = ()
     lease: str = ""
     blocked: Blocked | None = None

@@ -117,7 +117,7 @@ class MemoryLimitStore:
         if state != before:
             self._states[cool_down.bucket] = self._unsaved[cool_down.bucket] = state
         allowed, state = cool_down.step(state, cool_down.numbers, now_us)
-        return cool_down.tell(cool_down.limit, cool_down.cost, allowed, state, now_us)
+        return Usage(*cool_down.tell(cool_down.limit, cool_down.cost, allowed, state, now_us))
 
     def _take_shadows(self, plan: Plan, now_us: int) -> tuple[str, ...]:
         """Take from each limit in shadow that has room; return the names of those that would have refused."""

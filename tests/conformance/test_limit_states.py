@@ -19,7 +19,7 @@ from extauth.stores.sqlite_archive import SqliteBucketArchive
 from extauth.stores.sqlite_states import open_archived_limits
 from extauth.stores.states import LimitStates, LocalLimits
 from extauth.stores.write_behind import WriteBehind
-from tests.limits import window
+from tests.limits import told_by, window
 from tests.stores import SHARED_LIMITS
 
 CLOCK = SystemClock()
@@ -128,7 +128,7 @@ async def foretold(kept: Kept, plan: Plan) -> Taken:
 
 def told(taken: Taken) -> tuple[object, ...]:
     """Return what doesn't change while a test runs."""
-    usages = tuple((usage.limit.name, usage.allowed, usage.remaining) for usage in taken.usages)
+    usages = tuple((usage.limit.name, usage.allowed, usage.remaining) for usage in told_by(taken))
     return taken.allowed, usages, taken.shadowed
 
 
@@ -141,9 +141,9 @@ def test_what_is_seen_foretells_what_is_taken(run: Run) -> None:
             before, again = await foretold(kept, plan_of_all()), await foretold(kept, plan_of_all())
             taken = await kept.take(plan)
             assert told(before) == told(again) == told(taken)
-            for mine, theirs in zip(before.usages, taken.usages, strict=True):
+            for mine, theirs in zip(told_by(before), told_by(taken), strict=True):
                 assert abs(mine.retry_us - theirs.retry_us) < 60_000_000
-            outcomes.append((taken.allowed, taken.shadowed, len(taken.usages)))
+            outcomes.append((taken.allowed, taken.shadowed, len(told_by(taken))))
         passes, refused, cools = (True, ("shadow",), 4), (False, (), 4), (False, (), 5)
         assert outcomes == [passes, passes, refused, cools, cools]
 

@@ -11,7 +11,7 @@ import pytest
 
 from extauth.model import CALENDAR_MONTH, Limit
 from extauth.stores.limits import LimitStore, Taken
-from tests.limits import plan_of, window
+from tests.limits import plan_of, told_by, window
 from tests.stores import LIMIT_STORES
 
 Run = Callable[[Callable[[LimitStore], Awaitable[None]]], None]
@@ -41,7 +41,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
 
 def remaining(taken: Taken) -> list[int]:
     """Return how much is left of each limit."""
-    return [usage.remaining for usage in taken.usages]
+    return [usage.remaining for usage in told_by(taken)]
 
 
 def test_all_limits_are_taken_and_told_in_order(run: Run) -> None:
@@ -50,10 +50,10 @@ def test_all_limits_are_taken_and_told_in_order(run: Run) -> None:
     async def scenario(store: LimitStore) -> None:
         taken = store.acquire(plan_of(FIVE, ONE, TWO), NOW)
         assert taken.allowed
-        assert [usage.limit for usage in taken.usages] == [FIVE, ONE, TWO]
+        assert [usage.limit for usage in told_by(taken)] == [FIVE, ONE, TWO]
         assert remaining(taken) == [4, 0, 1]
-        assert [usage.reset_us for usage in taken.usages] == [SECOND, 60 * SECOND, 10 * SECOND]
-        assert all(usage.allowed and usage.retry_us == 0 for usage in taken.usages)
+        assert [usage.reset_us for usage in told_by(taken)] == [SECOND, 60 * SECOND, 10 * SECOND]
+        assert all(usage.allowed and usage.retry_us == 0 for usage in told_by(taken))
 
     run(scenario)
 
@@ -66,7 +66,7 @@ def test_if_one_refuses_nothing_is_taken(run: Run, order: tuple[Limit, ...]) -> 
         store.acquire(plan_of(*order), NOW)
         for _ in range(10):
             taken = store.acquire(plan_of(*order), NOW)
-            usages = {usage.limit: usage for usage in taken.usages}
+            usages = {usage.limit: usage for usage in told_by(taken)}
             assert not taken.allowed
             assert [usages[limit].allowed for limit in (FIVE, TWO, ONE)] == [True, True, False]
             # Those that would have allowed it stand as they stood before.
@@ -87,7 +87,7 @@ def test_limits_that_count_in_different_ways_are_taken_together_or_not_at_all(ru
             store.acquire(plan_of(limits[spent]), NOW)
         refused = store.acquire(plan_of(*limits), NOW)
         assert not refused.allowed
-        assert [usage.allowed for usage in refused.usages] == [at != spent for at in range(3)]
+        assert [usage.allowed for usage in told_by(refused)] == [at != spent for at in range(3)]
         others = [limit for at, limit in enumerate(limits) if at != spent]
         assert remaining(store.acquire(plan_of(*others), NOW)) == [4, 4]
 
@@ -100,7 +100,7 @@ def test_a_refused_request_costs_no_time_either(run: Run) -> None:
     async def scenario(store: LimitStore) -> None:
         store.acquire(plan_of(ONE), NOW)
         for asked_us in range(NOW, NOW + 60 * SECOND, SECOND // 2):
-            (usage,) = store.acquire(plan_of(ONE), asked_us).usages
+            (usage,) = told_by(store.acquire(plan_of(ONE), asked_us))
             assert not usage.allowed
             assert asked_us + usage.retry_us == NOW + 60 * SECOND
         assert store.acquire(plan_of(ONE), NOW + 60 * SECOND).allowed
@@ -117,7 +117,7 @@ def test_a_clock_that_jumps_makes_no_wait_longer_than_told(run: Run, limit: Limi
         store.acquire(plan_of(limit), NOW)
         told_us = 0
         for waited_us in (0, 100, SECOND):
-            (usage,) = store.acquire(plan_of(limit), NOW + jump_us + waited_us).usages
+            (usage,) = told_by(store.acquire(plan_of(limit), NOW + jump_us + waited_us))
             if usage.allowed:
                 assert jump_us > 0
                 return
@@ -136,7 +136,7 @@ def test_a_limit_that_was_changed_makes_no_wait_longer_than_told(run: Run, limit
     async def scenario(store: LimitStore) -> None:
         before = limit._replace(capacity=100, rate=100, period_us=3_600 * SECOND)
         store.acquire(plan_of(before, cost=100), NOW)
-        (usage,) = store.acquire(plan_of(limit), NOW + 1).usages
+        (usage,) = told_by(store.acquire(plan_of(limit), NOW + 1))
         assert usage.allowed is (limit.algorithm == "fixed_window")
         assert store.acquire(plan_of(limit), NOW + 1 + (usage.retry_us or 60 * SECOND)).allowed
 
@@ -156,7 +156,7 @@ def test_of_many_who_take_at_once_as_many_pass_as_fit(run: Run, capacity: int) -
             return store.acquire(plan_of(limit, FIVE._replace(capacity=10_000)), NOW)
 
         answers = await asyncio.gather(*(take() for _ in range(1_000)))
-        passed = [taken.usages[0].remaining for taken in answers if taken.allowed]
+        passed = [told_by(taken)[0].remaining for taken in answers if taken.allowed]
         assert sorted(passed) == list(range(capacity))
 
     run(scenario)
@@ -180,8 +180,8 @@ def test_the_cost_is_taken_from_each(run: Run) -> None:
     async def scenario(store: LimitStore) -> None:
         assert remaining(store.acquire(plan_of(FIVE, TWO, cost=2), NOW)) == [3, 0]
         refused = store.acquire(plan_of(FIVE, TWO, cost=2), NOW)
-        assert [usage.allowed for usage in refused.usages] == [True, False]
-        assert [usage.retry_us for usage in refused.usages] == [0, 20 * SECOND]
+        assert [usage.allowed for usage in told_by(refused)] == [True, False]
+        assert [usage.retry_us for usage in told_by(refused)] == [0, 20 * SECOND]
         assert remaining(store.acquire(plan_of(FIVE, cost=3), NOW)) == [0]
 
     run(scenario)
@@ -304,10 +304,10 @@ def test_who_goes_on_past_refusals_is_refused_for_longer(run: Run) -> None:
     async def scenario(store: LimitStore) -> None:
         plan, now_us = plan_of(brief, cool_down), NOW
         for wait_us in (30 * SECOND, 60 * SECOND):
-            assert [usage.limit for usage in store.acquire(plan, now_us).usages] == [brief]
+            assert [usage.limit for usage in told_by(store.acquire(plan, now_us))] == [brief]
             for _ in range(2):
-                assert [usage.limit for usage in store.acquire(plan, now_us).usages] == [brief]
-            usages = store.acquire(plan, now_us).usages
+                assert [usage.limit for usage in told_by(store.acquire(plan, now_us))] == [brief]
+            usages = told_by(store.acquire(plan, now_us))
             assert [(usage.limit, usage.retry_us) for usage in usages[1:]] == [(cool_down, wait_us)]
             assert not store.acquire(plan, now_us + wait_us - 1).allowed
             now_us += wait_us

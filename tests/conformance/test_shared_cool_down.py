@@ -13,6 +13,7 @@ from extauth.limits.plan import PLAIN_CHARGE, Plan, Planner, Subjects
 from extauth.model import Limit, Per, Usage
 from extauth.stores.limits import Taken
 from extauth.stores.redis import layout
+from tests.limits import told_by
 from tests.redis.limits import Shared
 from tests.stores import SHARED_LIMITS, with_shared_limits
 from tests.waiting import eventually
@@ -62,7 +63,7 @@ def names(usages: Sequence[Usage]) -> list[str]:
 
 async def refusals(shared: Shared, plan: Plan, number: int) -> list[list[str]]:
     """Ask so many times, each of which is refused; return by which limits."""
-    return [names((await shared.take(plan)).usages) for _ in range(number)]
+    return [names(told_by(await shared.take(plan))) for _ in range(number)]
 
 
 async def state_of(shared: Shared, plan: Plan) -> object:
@@ -80,13 +81,13 @@ def test_the_refusal_that_is_one_too_many_begins_it(run: Run) -> None:
         assert await refusals(shared, plan, 3) == [["one"], ["one"], ["one", "cool-down"]]
         begun = await state_of(shared, plan)
         for _ in range(5):
-            usages = (await shared.take(plan)).usages
+            usages = told_by(await shared.take(plan))
             assert names(usages) == ["one", "cool-down"]
             assert MINUTE * 0.9 < usages[-1].retry_us <= MINUTE
             assert usages[1].remaining == 4
         assert await state_of(shared, plan) == begun
         # It refuses what has room too.
-        assert names((await shared.take(plan_of(FIVE, cool_down(3, MINUTE)))).usages) == ["cool-down"]
+        assert names(told_by(await shared.take(plan_of(FIVE, cool_down(3, MINUTE))))) == ["cool-down"]
 
     run(scenario)
 
@@ -100,11 +101,11 @@ def test_whoever_waits_as_long_as_told_passes_and_the_next_is_twice_as_long(run:
         await shared.take(plan)
         loop = asyncio.get_running_loop()
         for expected_us in (pause_us, 2 * pause_us, 4 * pause_us, 4 * pause_us):
-            usages = (await shared.take(plan)).usages
+            usages = told_by(await shared.take(plan))
             assert usages[-1].retry_us == expected_us
             passes_at = loop.time() + usages[-1].retry_us / 1e6
             other = plan_of(FIVE._replace(capacity=10_000), plan.all_takes[-1].limit)
-            while names((await shared.take(other)).usages):
+            while names(told_by(await shared.take(other))):
                 # One trip after the wait is over at the latest.
                 asked_at = loop.time()
                 assert asked_at < passes_at + 1
@@ -141,7 +142,7 @@ def test_of_checks_in_one_call_each_counts_for_itself(run: Run) -> None:
         allowed, refused = await asyncio.gather(shared.ask(with_one), shared.ask(without))
         assert isinstance(allowed, Taken)
         assert isinstance(refused, Taken)
-        assert (allowed.allowed, names(refused.usages)) == (True, ["one"])
+        assert (allowed.allowed, names(told_by(refused))) == (True, ["one"])
         assert await state_of(shared, with_one) is None
         assert (await shared.store.look(without)).usages(without)[1].remaining == 5
         assert (await shared.take(with_one)).allowed
@@ -175,7 +176,7 @@ def test_refusals_that_were_not_asked_for_are_told_before_what_comes_next(run: R
             await shared.take(plan)
             for _ in range(8):
                 shared.store.violate(plan)
-            assert "cool-down" in names((await shared.take(plan)).usages)
+            assert "cool-down" in names(told_by(await shared.take(plan)))
 
     run(scenario)
 
@@ -225,7 +226,7 @@ def test_a_reset_ends_it(run: Run) -> None:
         await shared.store.reset(plan)
         assert await state_of(shared, plan) is None
         assert (await shared.take(plan)).allowed
-        assert "cool-down" not in names((await shared.take(plan)).usages)
+        assert "cool-down" not in names(told_by(await shared.take(plan)))
 
     run(scenario)
 

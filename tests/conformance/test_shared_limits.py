@@ -18,7 +18,7 @@ from extauth.stores.redis import layout
 from extauth.stores.redis.limits import store as single
 from extauth.stores.redis.limits.asking import time_of
 from extauth.stores.redis.limits.store import MOST_AT_ONCE
-from tests.limits import window
+from tests.limits import told_by, window
 from tests.redis.limits import Shared
 from tests.stores import SHARED_LIMITS, with_shared_limits
 from tests.waiting import eventually
@@ -160,9 +160,9 @@ def test_all_are_taken_or_none(run: Run, spent: int) -> None:
         for _ in range(3):
             refused = await shared.take(plan_of(*limits))
             assert not refused.allowed
-            assert [usage.limit for usage in refused.usages] == list(limits)
-            assert [usage.allowed for usage in refused.usages] == [at != spent for at in range(3)]
-            assert remaining(refused.usages) == expected
+            assert [usage.limit for usage in told_by(refused)] == list(limits)
+            assert [usage.allowed for usage in told_by(refused)] == [at != spent for at in range(3)]
+            assert remaining(told_by(refused)) == expected
             await settled(shared, expected, *limits)
 
     run(scenario)
@@ -173,8 +173,8 @@ def test_what_is_taken_is_told_in_the_order_of_the_plan(run: Run) -> None:
 
     async def scenario(shared: Shared) -> None:
         taken = await shared.take(plan_of(OF_ALL, FIVE, OF_USER, TWO))
-        assert [usage.limit for usage in taken.usages] == [OF_ALL, FIVE, OF_USER, TWO]
-        assert remaining(taken.usages) == [3, 4, 2, 1]
+        assert [usage.limit for usage in told_by(taken)] == [OF_ALL, FIVE, OF_USER, TWO]
+        assert remaining(told_by(taken)) == [3, 4, 2, 1]
         assert await left(shared, TWO, OF_ALL, FIVE, OF_USER) == [1, 3, 4, 2]
 
     run(scenario)
@@ -189,7 +189,7 @@ def test_a_limit_in_shadow_never_refuses_and_is_named(run: Run) -> None:
         assert [(taken.allowed, taken.shadowed) for taken in found] == [
             (True, ()), (True, ("shadow",)), (False, ()),
         ]  # fmt: skip
-        assert all(len(taken.usages) == 2 for taken in found)
+        assert all(len(told_by(taken)) == 2 for taken in found)
         assert await left(shared, SHADOW) == [0]
 
     run(scenario)
@@ -199,12 +199,12 @@ def test_costs(run: Run) -> None:
     """A dear request takes several at once or none, one that costs nothing looks, and is always allowed."""
 
     async def scenario(shared: Shared) -> None:
-        assert remaining((await shared.take(plan_of(FIVE, OF_ALL, cost=3))).usages) == [2, 1]
+        assert remaining(told_by(await shared.take(plan_of(FIVE, OF_ALL, cost=3)))) == [2, 1]
         refused = await shared.take(plan_of(FIVE, OF_ALL, cost=2))
-        assert [usage.allowed for usage in refused.usages] == [True, False]
+        assert [usage.allowed for usage in told_by(refused)] == [True, False]
         await settled(shared, [2, 1], FIVE, OF_ALL)
         free = await shared.take(plan_of(FIVE, OF_ALL, cost=0))
-        assert (free.allowed, remaining(free.usages)) == (True, [2, 1])
+        assert (free.allowed, remaining(told_by(free))) == (True, [2, 1])
         assert await left(shared, FIVE, OF_ALL) == [2, 1]
 
     run(scenario)
@@ -292,7 +292,7 @@ def test_of_many_in_one_turn_as_many_pass_as_fit(run: Run, number: int, parties:
         found: list[Told] = await asyncio.gather(*asked)
         taken = [one for one in found if isinstance(one, Taken)]
         assert len(taken) == number
-        rests = sorted(one.usages[0].remaining for one in taken if one.allowed)
+        rests = sorted(told_by(one)[0].remaining for one in taken if one.allowed)
         assert rests == list(range(13))
         assert await left(shared, *limits) == [0] * len(limits)
 
@@ -314,7 +314,7 @@ def test_checks_of_one_turn_get_their_own_answers(run: Run) -> None:
                 assert told is None
             else:
                 assert isinstance(told, Taken)
-                assert remaining(told.usages) == [4, 1][: 1 + number % 3 % 2]
+                assert remaining(told_by(told)) == [4, 1][: 1 + number % 3 % 2]
 
     run(scenario)
 
@@ -382,7 +382,7 @@ def test_odd_names_are_apart_from_all_others(run: Run, odd: str) -> None:
         who = {"key": f"k{odd}", "user": f"u{odd}", "route": f"r{odd}"}
         shared.put_record(who["key"], 1)
         plan = plan_of(*limits, **who)  # type: ignore[arg-type]  # texts all
-        assert remaining((await shared.take(plan, who["key"], 1)).usages) == [4, 2, 5]
+        assert remaining(told_by(await shared.take(plan, who["key"], 1))) == [4, 2, 5]
         assert await left(shared, *limits, **who) == [4, 2, 5]
         for party, name in who.items():
             other = {**who, party: f"{name}!"}
@@ -428,7 +428,7 @@ def test_a_wait_that_was_told_is_long_enough_although_the_limit_was_changed(run:
     async def scenario(shared: Shared) -> None:
         await shared.take(plan_of(Limit("x", 100, 100, 3_600 * 1_000_000, kind), cost=100))
         changed = plan_of(Limit("x", 1, 1, 40_000, kind))
-        (usage,) = (await shared.take(changed)).usages
+        (usage,) = told_by(await shared.take(changed))
         if usage.allowed:
             assert kind == "fixed_window"
             return

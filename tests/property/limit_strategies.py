@@ -65,7 +65,7 @@ def take(state: BucketState | None, limit: Limit, cost: int, now_us: int) -> tup
     """Take by the limit's algorithm, and return the state and what is told."""
     algorithm = ALGORITHMS[limit.algorithm]
     allowed, state = algorithm.step(state, algorithm.prepare(limit, cost), now_us)
-    return state, algorithm.tell(limit, cost, allowed, state, now_us)
+    return state, Usage(*algorithm.tell(limit, cost, allowed, state, now_us))
 
 
 def longest_us(limit: Limit) -> int:

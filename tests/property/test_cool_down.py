@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from extauth.limits.algorithm import BucketState
 from extauth.limits.cool_down import COOL_DOWN, violate
-from extauth.model import Limit
+from extauth.model import Limit, Usage
 from tests.property.limit_strategies import JUMPS_US, SECOND, START_US
 
 LIMITS = st.builds(
@@ -66,7 +66,7 @@ def test_it_refuses_when_the_model_does_and_tells_how_long(
             model.violate(now_us)
             state = violate(state, numbers, now_us)
         allowed, after = COOL_DOWN.step(state, numbers, now_us)
-        usage = COOL_DOWN.tell(limit, 1, allowed, after, now_us)
+        usage = Usage(*COOL_DOWN.tell(limit, 1, allowed, after, now_us))
         assert allowed is (now_us >= model.until_us)
         assert usage.retry_us == max(model.until_us - now_us, 0)
         assert usage.remaining == 0 or allowed
@@ -88,6 +88,6 @@ def test_wherever_the_clock_jumps_nobody_waits_longer_than_the_longest(
         if count:
             state = violate(state, (*numbers[:4], count), now_us)
         allowed, state = COOL_DOWN.step(state, numbers, now_us)
-        usage = COOL_DOWN.tell(limit, 1, allowed, state, now_us)
+        usage = Usage(*COOL_DOWN.tell(limit, 1, allowed, state, now_us))
         assert 0 <= usage.retry_us <= limit.longest_us
         assert COOL_DOWN.step(state, numbers, now_us + usage.retry_us)[0]

@@ -14,6 +14,7 @@ from extauth.model import Code, Decision
 from extauth.stores.limits import Taken
 from extauth.stores.memory import MemoryLimitStore
 from tests.checking import Rig
+from tests.limits import told_by
 from tests.property.limit_strategies import COOL_DOWNS
 
 # Most of them within the time for which a refusal is remembered, others long after it or back in time.
@@ -54,7 +55,7 @@ def test_it_changes_no_decision(
 
 
 def _compare(decision: Decision, exact: Taken) -> None:
-    refusing = [usage for usage in exact.usages if not usage.allowed]
+    refusing = [usage for usage in told_by(exact) if not usage.allowed]
     assert decision.violated == tuple(usage.limit.name for usage in refusing)
     refused = Code.COOLING_DOWN if "cool-down" in decision.violated else Code.RATE_LIMITED
     assert decision.code is (refused if refusing else Code.ALLOWED)

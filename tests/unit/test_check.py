@@ -15,6 +15,7 @@ from extauth.model import Code, Decision
 from tests.checking import Rig, request_for
 from tests.fakes import START
 from tests.keys import entry, mint
+from tests.limits import told_by
 
 ROUTES = [
     {"path": "/open/**", "auth": "none"},
@@ -48,8 +49,8 @@ def test_a_valid_key_is_allowed() -> None:
             assert decision.key is not None
             assert decision.key.user_id == "user-1"
             assert decision.limit_set is not None
-            assert [usage.limit for usage in decision.usages] == list(decision.limit_set.limits)
-            assert [usage.remaining for usage in decision.usages] == remaining
+            assert [limit for limit, *_ in decision.usages] == list(decision.limit_set.limits)
+            assert [usage.remaining for usage in told_by(decision)] == remaining
 
     check(scenario)
 
@@ -63,7 +64,7 @@ def test_an_ambiguous_path_is_refused_first(path: str) -> None:
         await rig.ask("/x", key=text)
         for key, ambiguous in ((None, None), (text, None), (text, Code.AMBIGUOUS_CREDENTIALS)):
             assert await rig.ask(path, key=key, ambiguous=ambiguous) == Decision(Code.AMBIGUOUS_PATH)
-        assert [usage.remaining for usage in (await rig.ask("/x", key=text)).usages] == [0, 1]
+        assert [usage.remaining for usage in told_by(await rig.ask("/x", key=text))] == [0, 1]
 
     check(scenario)
 
@@ -225,7 +226,7 @@ def test_a_route_needs_all_of_its_scopes(scopes: tuple[str, ...], code: Code) ->
                 assert decision.needed_scopes == ("orders:read", "orders:write")
                 assert (decision.usages, decision.retry_after) == ((), 0)
         if code is Code.INSUFFICIENT_SCOPE:
-            assert (await rig.ask("/x", key=text)).usages[0].remaining == 1
+            assert told_by(await rig.ask("/x", key=text))[0].remaining == 1
 
     check(scenario)
 
@@ -243,7 +244,7 @@ def test_a_spent_limit_refuses_until_it_has_refilled() -> None:
             ("per-second",),
             1,
         )
-        assert [usage.allowed for usage in refused.usages] == [False, True]
+        assert [usage.allowed for usage in told_by(refused)] == [False, True]
         rig.clock.advance(seconds=refused.retry_after)
         assert (await rig.ask("/x", key=text)).code is Code.ALLOWED
         rig.clock.advance(seconds=1)

@@ -17,7 +17,7 @@ from extauth.keys.directory import KeyDirectory
 from extauth.keys.presented import TextReader
 from extauth.keys.token import parse_key
 from extauth.limits.plan import Plan
-from extauth.model import CALENDAR_MONTH, Code, Decision, Limit
+from extauth.model import CALENDAR_MONTH, Code, Decision, Limit, Usage
 from extauth.routes import Access, Route
 from extauth.settings.model import Settings
 from extauth.stores.memory import SWEPT_AT_ONCE
@@ -373,7 +373,7 @@ def test_all_limits_of_a_request_are_taken_locally_or_none() -> None:
     for _ in range(5):
         assert ask(small, large).code is Code.RATE_LIMITED
     (usage,) = ask(large).usages
-    assert usage.remaining == 8
+    assert Usage(*usage).remaining == 8
     assert [ask(large, shadow).shadowed for _ in range(2)] == [(), ("shadow",)]
 
 

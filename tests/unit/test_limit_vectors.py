@@ -7,6 +7,7 @@ import pytest
 from extauth.limits.algorithm import BucketState
 from extauth.limits.cool_down import violate
 from extauth.limits.registry import ALGORITHMS, DEFAULT_ALGORITHM
+from extauth.model import Usage
 from tests.limits import Vector, vectors
 
 
@@ -22,7 +23,7 @@ def test_a_vector(vector: Vector) -> None:
             state = algorithm.give_back(state, step.numbers, step.now_us)
         else:
             allowed, state = algorithm.step(state, step.numbers, step.now_us)
-            usage = algorithm.tell(step.limit, step.cost, allowed, state, step.now_us)
+            usage = Usage(*algorithm.tell(step.limit, step.cost, allowed, state, step.now_us))
             assert usage.limit is step.limit
             answer = {name: getattr(usage, name) for name in ("allowed", "remaining", "reset_us", "retry_us")}
             assert answer == {name: step.expected[name] for name in answer}, f"step {number}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from extauth.model import Limit
+from extauth.model import Limit, Usage
 from extauth.stores.memory import SWEPT_AT_ONCE, MemoryLimitStore
 from tests.limits import plan_of, window
 
@@ -13,7 +13,8 @@ LIMIT = Limit("x", 2, 1, SECOND)
 
 def take(store: MemoryLimitStore, key: str, now_us: int = NOW) -> int:
     """Take one, and return what is left."""
-    return store.acquire(plan_of(LIMIT, key=key), now_us).usages[0].remaining
+    (usage,) = store.acquire(plan_of(LIMIT, key=key), now_us).usages
+    return Usage(*usage).remaining
 
 
 def bucket(key: str) -> str:

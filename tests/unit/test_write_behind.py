@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from extauth.errors import StoreError
-from extauth.model import Limit
+from extauth.model import Limit, Usage
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.write_behind import WRITE_EVERY_SECONDS, WriteBehind
 from extauth.throttle.memory import Kept
@@ -45,7 +45,7 @@ class Rig:
     def take(self, key: str = "a", limit: Limit = LIMIT) -> int:
         """Take one, and return how much is spent."""
         (usage,) = self.store.acquire(plan_of(limit, key=key), self.clock.now_us()).usages
-        return limit.capacity - usage.remaining
+        return limit.capacity - Usage(*usage).remaining
 
     @property
     def keys(self) -> list[str]:
@@ -70,7 +70,7 @@ def test_a_restart_keeps_counts(tmp_path: Path, clock: FakeClock) -> None:
             await write_behind.restore()
             answers = [store.acquire(plan_of(LIMIT), clock.now_us()) for _ in range(takes)]
             await write_behind.flush()
-            return LIMIT.capacity - answers[-1].usages[0].remaining
+            return LIMIT.capacity - Usage(*answers[-1].usages[0]).remaining
 
     assert asyncio.run(one_server(70)) == 70
     assert asyncio.run(one_server(1)) == 71
@@ -229,7 +229,7 @@ import asyncio, sys
 from pathlib import Path
 from extauth.clock import SystemClock
 from extauth.limits.plan import PLAIN_CHARGE, Planner, Subjects
-from extauth.model import Limit
+from extauth.model import Limit, Usage
 from extauth.stores.memory import MemoryLimitStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
 from extauth.stores.write_behind import WriteBehind
