@@ -122,7 +122,7 @@ class ClusterLimitStore:
             return
         parts = self._prepared(plan, key_id, version)
         if len(parts) == 1:
-            self._enqueue(parts[0].slot, Waiting(plan, parts[0].asked, on_told))
+            self._enqueue(parts[0].slot, (plan, parts[0].asked, on_told))
         else:
             self._start(self._take_in_turn(plan, parts, on_told))
 
@@ -146,7 +146,7 @@ class ClusterLimitStore:
             on_told(what)
 
         if len(parts) == 1:
-            self._enqueue(parts[0].slot, Waiting(plan, parts[0].asked, told))
+            self._enqueue(parts[0].slot, (plan, parts[0].asked, told))
         else:
             self._start(self._take_in_turn(plan, parts, told, lease))
 
@@ -174,7 +174,8 @@ class ClusterLimitStore:
 
     def _report(self, plan: Plan, count: int) -> None:
         report = report_of(plan, count)
-        self._enqueue(slot_of(report.asked.key), report)
+        _, asked, _ = report
+        self._enqueue(slot_of(asked.key), report)
 
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `SharedLimitStore`."""
@@ -197,7 +198,7 @@ class ClusterLimitStore:
             for start in range(0, len(checks), MOST_AT_ONCE):
                 batch = checks[start : start + MOST_AT_ONCE]
                 answered = partial(hand_out, batch, asked_us=self._now_us())
-                self._run(slot, [one.asked for one in batch], answered)
+                self._run(slot, [asked for _, asked, _ in batch], answered)
 
     def _run(self, slot: int, asked: Sequence[Question], answered: Answered) -> None:
         self._servers.run(slot, self._take, [gathered(asked)], answered)

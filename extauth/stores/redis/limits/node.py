@@ -49,25 +49,21 @@ class Node:
     """Asks one server, if it answers.
 
     `on_change` hears what is wrong with it, and with an empty text that nothing is any more: trouble, for
-    which it is not asked, or an error that it answered.
+    which it is not asked, or an error that it answered. `trouble` is why it isn't asked at the moment, empty
+    if it is.
     """
 
     def __init__(self, dialling: Dialling, on_change: Callable[[str], None] = lambda _trouble: None) -> None:
         self._dialling = dialling
         self._on_change = on_change
         self._line: ScriptLine | None = None
-        self._trouble = self._told = "not connected yet"
+        self.trouble = self._told = "not connected yet"
         self._complaint = ""
         self._complained: asyncio.TimerHandle | None = None
         self._dialled_at = 0.0
         self._dialler: asyncio.Task[None] | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._closed = False
-
-    @property
-    def trouble(self) -> str:
-        """Why the server is not asked at the moment; empty if it is."""
-        return self._trouble
 
     @property
     def told(self) -> str:
@@ -110,8 +106,8 @@ class Node:
         return await heard(lambda answered: line.ask(answered, *words))
 
     def _asked(self) -> ScriptLine:
-        if self._line is None or self._trouble:
-            raise StoreError(f"{self._dialling.where}: {self._trouble}")
+        if self._line is None or self.trouble:
+            raise StoreError(f"{self._dialling.where}: {self.trouble}")
         return self._line
 
     def check(self) -> None:
@@ -154,7 +150,7 @@ class Node:
         except (TimeoutError, OSError, StoreError) as error:
             line.abort()
             self._set_trouble(str(error) if isinstance(error, StoreError) else told(error))
-            raise StoreError(f"{dialling.where}: {self._trouble}") from error
+            raise StoreError(f"{dialling.where}: {self.trouble}") from error
         self._line = line
         self._set_trouble("")
 
@@ -174,7 +170,7 @@ class Node:
 
     def _late(self) -> None:
         """Open the breaker: nobody else waits for this server in vain. A late answer closes it again."""
-        if self._trouble or self._line is None:
+        if self.trouble or self._line is None:
             return
         self._set_trouble(f"no answer within {self._dialling.deadline_seconds * 1000:.0f} ms")
         self._patience = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._give_up)
@@ -199,7 +195,7 @@ class Node:
         self._end_patience()
         if not self._closed:
             # If it was given up, the reason for that is the better one.
-            self._set_trouble(self._trouble or self._complaint or why)
+            self._set_trouble(self.trouble or self._complaint or why)
             self.check()
 
     def _complain(self, error: str) -> None:
@@ -216,11 +212,11 @@ class Node:
         self._tell()
 
     def _set_trouble(self, trouble: str) -> None:
-        self._trouble = trouble
+        self.trouble = trouble
         self._tell()
 
     def _tell(self) -> None:
-        what = self._trouble or self._complaint
+        what = self.trouble or self._complaint
         if what != self._told:
             self._told = what
             self._on_change(what)

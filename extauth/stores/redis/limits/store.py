@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 from importlib import resources
-from typing import NamedTuple
 
 import structlog
 
@@ -78,18 +77,15 @@ def _text(name: str) -> str:
     return (resources.files("extauth.stores.redis") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
 
 
-class Waiting(NamedTuple):
-    """A check that waits for its answer; without `on_told` it tells violations, and nobody waits."""
-
-    plan: Plan
-    asked: Question
-    on_told: OnTold | None
+# A check that waits for its answer; without what is to be told it tells violations, and nobody waits. A plain
+# tuple, because there is one for each check.
+Waiting = tuple[Plan, Question, OnTold | None]
 
 
 def report_of(plan: Plan, count: int) -> Waiting:
     """Return what tells Redis of violations of a plan's cool-down."""
     assert plan.cool_down is not None  # nothing else is violated
-    return Waiting(plan, violations(plan.cool_down, count), None)
+    return plan, violations(plan.cool_down, count), None
 
 
 def hand_out(batch: Sequence[Waiting], reply: bytes | StoreError, asked_us: int) -> None:
@@ -170,7 +166,7 @@ class RedisLimitStore:
             asked = plan.prepared = question(plan.all_takes, key_id, version)
         if plan.cool_down is not None:
             self._violations.tell(plan)
-        self._enqueue(tuple.__new__(Waiting, (plan, asked, on_told)))
+        self._enqueue((plan, asked, on_told))
 
     def _enqueue(self, waiting: Waiting) -> None:
         if not self._waiting:
@@ -192,7 +188,7 @@ class RedisLimitStore:
             if may_wait:
                 plan.prepared = asked
         asked = named(asked, claim.name, plan.client, lease, claim.request_id)
-        self._enqueue(tuple.__new__(Waiting, (plan, asked, on_told)))
+        self._enqueue((plan, asked, on_told))
 
     def _do(self, program: Program, errands: Sequence[Words], answered: Answered) -> None:
         try:
@@ -227,7 +223,7 @@ class RedisLimitStore:
     def _run(self, batch: list[Waiting]) -> None:
         answered = partial(hand_out, batch, asked_us=self._now_us())
         try:
-            self._node.run(self._take, [gathered(one.asked for one in batch)], answered)
+            self._node.run(self._take, [gathered([asked for _, asked, _ in batch])], answered)
         except StoreError as error:
             # Later, as if Redis had said it: those who ask are not ready for an answer yet.
             asyncio.get_running_loop().call_soon(answered, error)
