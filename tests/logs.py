@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,10 @@ class ListedLines(LineWriter):
     def write(self, line: bytes) -> None:
         """Take one line."""
         self.taken.append(line)
+
+    def write_several(self, lines: Sequence[bytes]) -> None:
+        """Take lines."""
+        self.taken += lines
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the lines about that event, parsed."""

@@ -255,7 +255,7 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
 
     def _answered(self, answer: Answer) -> None:
         self._pending = None
-        self._write(answer, *self._due)
+        self._write(answer, self._due[0], self._due[1])
         if self._queue or self._paused or self._ending or self._deaf_since is not None:
             self._go_on()
         else:

@@ -104,8 +104,7 @@ class Responder:
         try:
             decision = self._decide(request, started_us)
             if not isinstance(decision, Decision):
-                waits_for_slot = decision is not None and decision.taken is not None
-                if self._begun >= self._max_checks <= self.waiting and not waits_for_slot:
+                if self._begun >= self._max_checks and self._is_crowded(decision):
                     return self._crowd_out(dialect, request, started_us)
                 return tuple.__new__(Pending, (dialect, request, started_us, decision, self._checker))
             answer = dialect.render(request, decision)
@@ -113,6 +112,10 @@ class Responder:
             return self._fault(dialect, request, fault, started_us)
         self._recorder.record(request, decision, started_us)
         return answer
+
+    def _is_crowded(self, asked: Asked | None) -> bool:
+        """Tell whether there is no room for one more that waits; one that waits for a slot needs none."""
+        return self.waiting >= self._max_checks and (asked is None or asked.taken is None)
 
     def _crowd_out(self, dialect: Dialect, request: CheckRequest, started_us: int) -> Answer:
         decision = self._checker.crowded_out(request)

@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 
@@ -66,6 +66,17 @@ class LineWriter:
             return
         self._taken += size
         self._lines.append(line)
+
+    def write_several(self, lines: Sequence[bytes]) -> None:
+        """Take whole lines, each ended by a line feed."""
+        size = sum(map(len, lines))
+        if self._taken - self._written + size > self._capacity:
+            # Some of them may have room.
+            for line in lines:
+                self.write(line)
+            return
+        self._taken += size
+        self._lines += lines
 
     async def run(self) -> None:
         """Write again and again until cancelled."""

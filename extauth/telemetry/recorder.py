@@ -17,7 +17,7 @@ import orjson
 import structlog
 
 from extauth.bounded import Memo
-from extauth.clock import Clock
+from extauth.clock import MICROSECONDS, Clock
 from extauth.keys.shadows import ShadowTracker
 from extauth.keys.token import mask_keys
 from extauth.keys.uses import UseTracker
@@ -68,14 +68,15 @@ class Recorder:
         keys: int = _REMEMBERED,
     ) -> None:
         self._counts = counts
-        self._write_line = lines.write
+        self._write_lines = lines.write_several
         self._now_us = clock.now_us
         self._draw = draw
         self._uses = uses
         self._shadows = shadows
         self.usage = usage
         self._log = structlog.get_logger("extauth.check")
-        self._second = -1
+        # The second of the lines before, in microseconds, and how its lines begin.
+        self._second_us = -MICROSECONDS
         self._second_start = b""
         self._routes: Memo[str, bytes] = Memo(_dumps, _REMEMBERED)
         self._addresses: Memo[str, bytes] = Memo(_masked, _REMEMBERED, worth_keeping=_is_address)
@@ -111,7 +112,7 @@ class Recorder:
         noted, self._noted = self._noted, []
         if self.usage is not None:
             self.usage.see(noted)
-        write, targets, keys, rest = self._write_line, self._targets, self._keys, self._rest
+        lines, targets, keys, rest = list[bytes](), self._targets, self._keys, self._rest
         routes, addresses, uses = self._routes, self._addresses, self._uses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _, trace = request
@@ -130,12 +131,11 @@ class Recorder:
             start = starts[code]
             if start is None or (self._samples and code is _ALLOWED and self._draw() >= self._allowed_sample):
                 continue
-            second = decided_us // 1_000_000
-            if second != self._second:
-                self._begin_second(second)
+            if not 0 <= decided_us - self._second_us < MICROSECONDS:
+                self._begin_second(decided_us // MICROSECONDS)
             fields = (
                 self._second_start,
-                decided_us - second * 1_000_000,
+                decided_us - self._second_us,
                 start,
                 targets[target],
                 routes[route],
@@ -145,7 +145,8 @@ class Recorder:
                 duration_us,
                 b"" if code is _ALLOWED and not (shadowed or degraded or trace) else rest(decision, trace),
             )
-            write(_LINE % fields)
+            lines.append(_LINE % fields)
+        self._write_lines(lines)
 
     def _rest(self, decision: Decision, trace: bytes) -> bytes:
         """Return the members that few lines have."""
@@ -163,7 +164,7 @@ class Recorder:
             self._shadows.see(shadowed, decision.key_id, decision.route, decided_us)
 
     def _begin_second(self, second: int) -> None:
-        self._second = second
+        self._second_us = second * MICROSECONDS
         self._second_start = (
             datetime.fromtimestamp(second, UTC).strftime('{"timestamp":"%Y-%m-%dT%H:%M:%S').encode()
         )

@@ -81,12 +81,12 @@ def test_a_reader_that_stands_still_costs_lines_not_memory(pipe: tuple[int, int]
 
     async def scenario() -> None:
         writer = LineWriter(end, capacity=capacity)
-        for _ in range(200):
-            writer.write(LINE)
+        writer.write_several([LINE] * 200)
         flushing = asyncio.create_task(writer.flush())
         await asyncio.sleep(0)
-        for _ in range(1_000):
+        for _ in range(900):
             writer.write(LINE)
+        writer.write_several([LINE] * 100)
         assert not flushing.done()
         assert writer.dropped == 1_000
         assert await drained(reader, capacity) == LINE * 200
@@ -95,6 +95,20 @@ def test_a_reader_that_stands_still_costs_lines_not_memory(pipe: tuple[int, int]
         await writer.close()
         assert await drained(reader, 11) == b"afterwards\n"
         assert writer.dropped == 1_000
+
+    asyncio.run(scenario())
+
+
+def test_of_several_lines_those_are_kept_that_have_room(pipe: tuple[int, int]) -> None:
+    """Not none of them because all are too many."""
+    reader, end = pipe
+
+    async def scenario() -> None:
+        writer = LineWriter(end, capacity=3 * len(LINE))
+        writer.write_several([LINE] * 5)
+        await writer.close()
+        assert await drained(reader, 3 * len(LINE)) == LINE * 3
+        assert writer.dropped == 2
 
     asyncio.run(scenario())
 
