@@ -87,11 +87,13 @@ class EmbeddedLeases:
         """Sweep until cancelled."""
         while True:
             await asyncio.sleep(_SWEPT_EVERY_SECONDS)
-            self.sweep()
+            await self.sweep()
 
-    def sweep(self) -> None:
+    async def sweep(self) -> None:
         """Forget leases that ended by themselves, and call those who may have their slots."""
-        self._counts.by_expiry += self._leases.sweep(self._now_us())
+        for ended in self._leases.sweep_in_parts(self._now_us()):
+            self._counts.by_expiry += ended
+            await asyncio.sleep(0)
         self._call(place for waiter in self._room.waiters.values() for place in waiter.plan.places)
 
     def attempt(self, waiter: Waiter, *, last: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from heapq import heappop, heappush
 
@@ -40,15 +41,20 @@ class Ends:
         """Take a name away; tell whether it was there."""
         return self.until.pop(name, None) is not None
 
-    def over(self, now_us: int) -> list[str]:
-        """Take away all names whose time is over, and return them."""
-        entries = []
+    def over(self, now_us: int, at_most: int = sys.maxsize) -> list[str]:
+        """Take away the names whose time is over, and return them."""
+        entries: list[tuple[int, str]] = []
         row, others = self._row, self._others
-        while row and row[0][0] <= now_us:
+        while row and row[0][0] <= now_us and len(entries) < at_most:
             entries.append(row.popleft())
-        while others and others[0][0] <= now_us:
+        while others and others[0][0] <= now_us and len(entries) < at_most:
             entries.append(heappop(others))
         names = [name for until_us, name in entries if self.until.get(name) == until_us]
         for name in names:
             self.until.pop(name, None)
         return names
+
+    def has_over(self, now_us: int) -> bool:
+        """Tell whether there may be names whose time is over."""
+        row, others = self._row, self._others
+        return bool((row and row[0][0] <= now_us) or (others and others[0][0] <= now_us))

@@ -7,9 +7,8 @@ in another.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from extauth.throttle.slots import Blocked, Place, Slots
@@ -17,6 +16,8 @@ from extauth.throttle.slots import Blocked, Place, Slots
 # How long the end of a request is remembered that holds no lease, and of how many requests.
 REMEMBERED_US = 5_000_000
 _MOST_REMEMBERED = 100_000
+# How much is looked at before others have their turn: a fraction of a millisecond.
+SWEPT_AT_ONCE = 500
 
 
 class Candidate(NamedTuple):
@@ -63,7 +64,7 @@ class MemoryLeases:
         self._slots: defaultdict[str, Slots] = defaultdict(Slots)
         self._held: dict[str, _Held] = {}
         # Until when it is remembered that a request has ended, oldest first.
-        self._early: dict[str, int] = {}
+        self._early: OrderedDict[str, int] = OrderedDict()
         # One name where a request has one lease, as nearly all have: a set takes three times the memory.
         self._by_request: dict[str, str | set[str]] = {}
         self.taken = 0  # leases since the start
@@ -134,11 +135,11 @@ class MemoryLeases:
             return len(ended.since_us) > before
         names = self._names(request_id, lease)
         if not names:
-            # Anew, so that the oldest stays first.
-            self._early.pop(request_id, None)
             self._early[request_id] = now_us + REMEMBERED_US
+            # The oldest stays first.
+            self._early.move_to_end(request_id)
             if len(self._early) > _MOST_REMEMBERED:
-                del self._early[next(iter(self._early))]
+                self._early.popitem(last=False)
         for name in names:
             self._end_one(name, now_us, ended)
         return len(ended.since_us) > before
@@ -166,19 +167,38 @@ class MemoryLeases:
 
     def sweep(self, now_us: int) -> int:
         """Forget what ended by itself; return how many leases did: their ends were never reported."""
-        expired = [name for slots in self._slots.values() for name in slots.take_expired(now_us)]
-        ended = 0
-        for name in expired:
-            held = self._held.get(name)
-            # Of slots that end at different times the last one counts.
-            if held is not None and (len(held.places) == 1 or not self._holds(name, now_us)):
-                self._forget(name)
-                ended += 1
-        for bucket in [bucket for bucket, slots in self._slots.items() if slots.is_empty(now_us)]:
-            del self._slots[bucket]
-        for request_id in list(takewhile(lambda early: self._early[early] <= now_us, self._early)):
-            del self._early[request_id]
-        return ended
+        return sum(self.sweep_in_parts(now_us))
+
+    def sweep_in_parts(self, now_us: int) -> Iterator[int]:
+        """Do the same little by little, so that others have their turn after each part."""
+        looked = ended = 0
+        for bucket in list(self._slots):
+            slots, more = self._slots[bucket], True
+            while more:
+                expired, more = slots.take_expired(now_us, SWEPT_AT_ONCE)
+                ended += sum(self._forget_expired(name, now_us) for name in expired)
+                looked += 1 + len(expired)
+                if more or looked >= SWEPT_AT_ONCE:
+                    yield ended
+                    looked = ended = 0
+            if slots.is_empty(now_us):
+                del self._slots[bucket]
+        yield ended
+        while self._early and next(iter(self._early.values())) <= now_us:
+            self._early.popitem(last=False)
+            looked += 1
+            if looked >= SWEPT_AT_ONCE:
+                yield 0
+                looked = 0
+
+    def _forget_expired(self, name: str, now_us: int) -> bool:
+        """Forget one that ended in a slot by itself, unless it holds others; tell whether it has ended."""
+        held = self._held.get(name)
+        # Of slots that end at different times the last one counts.
+        if held is None or (len(held.places) > 1 and self._holds(name, now_us)):
+            return False
+        self._forget(name)
+        return True
 
     def held(self, now_us: int) -> list[Kept]:
         """Return all leases that are held."""

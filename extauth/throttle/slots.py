@@ -143,11 +143,12 @@ class Slots:
         self._expire(now_us)
         return not self._leases and not self.queue
 
-    def take_expired(self, now_us: int) -> list[str]:
-        """Hand over the leases that have ended by themselves since the last call."""
-        self._expire(now_us)
-        expired, self._expired = self._expired, []
-        return expired
+    def take_expired(self, now_us: int, at_most: int) -> tuple[list[str], bool]:
+        """Hand over leases that have ended by themselves; tell whether there may be more of them."""
+        if len(self._expired) < at_most:
+            self._expired += self._ends.over(now_us, at_most)
+        expired, self._expired = self._expired[:at_most], self._expired[at_most:]
+        return expired, bool(self._expired) or self._ends.has_over(now_us)
 
     def _to_oust(self, client: str) -> str | None:
         """Return who gives way where the queue is full: whoever would be served later than the newcomer.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from extauth.throttle.memory import REMEMBERED_US, Candidate, Ended, MemoryLeases
+from extauth.throttle.memory import REMEMBERED_US, SWEPT_AT_ONCE, Candidate, Ended, MemoryLeases
 from extauth.throttle.slots import Blocked, Concurrency, Place
 
 LIMIT = Concurrency(most=1, lease_us=1_000, queue=2, wait_us=100)
@@ -92,6 +92,39 @@ def test_only_so_many_early_ends_are_remembered() -> None:
     assert len(leases._early) == 100_000
     leases.sweep(REMEMBERED_US + 100_099)
     assert not leases._early
+
+
+def test_a_sweep_of_many_lets_others_have_their_turn() -> None:
+    """However many ended by themselves, in one limit or in as many: no part takes long, none is left out."""
+    leases, many = MemoryLeases(), 3 * SWEPT_AT_ONCE
+    roomy = LIMIT._replace(most=many)
+    shared = Place("all", roomy)
+    for number in range(many):
+        places = [shared, Place(f"key:{number}:concurrency", LIMIT)]
+        assert leases.take(candidate(f"L{number}"), places, 0) is None
+    parts = leases.sweep_in_parts(1_000)
+    ended = 0
+    for number, part in enumerate(parts):
+        ended += part
+        assert part <= SWEPT_AT_ONCE
+        # Whoever comes in between has a slot, and keeps it.
+        assert leases.take(candidate(f"later-{number}"), [shared], 1_000) is None
+    assert (ended, len(leases)) == (many, number + 1)
+    assert leases.in_flight("all", 1_000) == number + 1
+    assert list(leases._slots) == ["all"]
+
+
+def test_a_name_that_was_reported_costs_the_sweep_nothing_more() -> None:
+    """What ended in time is passed over, and hides nothing that comes behind it."""
+    leases, many = MemoryLeases(), 2 * SWEPT_AT_ONCE
+    place = Place("all", LIMIT._replace(most=many + 1))
+    for number in range(many):
+        leases.take(candidate(f"L{number}"), [place], 0)
+    leases.take(candidate("unreported"), [place], 1)
+    for number in range(many):
+        leases.end("", f"L{number}", 2)
+    assert leases.sweep(1_001) == 1
+    assert len(leases) == 0
 
 
 def test_leases_outlive_their_process() -> None:

@@ -85,13 +85,13 @@ def test_progress_renews() -> None:
     rig.take("L1", "L2")
     rig.clock.advance(seconds=9)
     rig.releases.take([Signal("request-of-L1", "L1", progress=True)])
-    rig.ends.sweep()
+    asyncio.run(rig.ends.sweep())
     assert rig.counts.by_expiry == 0
     rig.clock.advance(seconds=2)
     assert rig.in_flight == 1
     # Its signal comes too late, and isn't the end of anything.
     rig.releases.take([ended("request-of-L2", "L2")])
-    rig.ends.sweep()
+    asyncio.run(rig.ends.sweep())
     assert (rig.counts.by_signal, rig.counts.unknown, rig.counts.by_expiry) == (0, 1, 1)
     rig.releases.take([ended("request-of-L1")])
     assert (rig.counts.by_signal, rig.in_flight) == (1, 0)
