@@ -6,6 +6,7 @@ What its state, scopes and limits come to, worked out once when the key is loade
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 
 from extauth.bounded import Memo
 from extauth.clock import to_us
@@ -17,6 +18,8 @@ from extauth.routes import Route
 _NEVER = sys.maxsize
 _REMEMBERED_ROUTES = 256
 _REMEMBERED_CHARGES = 64
+# Of as many different sets of scopes.
+_REMEMBERED_SCOPES = 1_024
 # Addresses that one key is used from at about the same time, and those of all who have none.
 _ADDRESSES_OF_A_KEY = 256
 _ADDRESSES_WITHOUT_A_KEY = 16_384
@@ -79,11 +82,8 @@ class Caller:
         # The end of a grace ends the key as its expiry does.
         ends = [to_us(end) for end in (key.expires_at, key.grace_until) if end is not None]
         self.expires_us = min(ends, default=_NEVER)
-        scopes = ScopeSet(key.scopes)
         # `missing_scopes[route]` are the scopes that the route needs and the key lacks.
-        self.missing_scopes: Memo[Route, tuple[str, ...]] = Memo(
-            lambda route: scopes.missing(route.scopes), _REMEMBERED_ROUTES
-        )
+        self.missing_scopes = _missing_scopes(key.scopes)
 
     def refusal(self, now_us: int) -> str:
         """Return why the key may not be used now, or an empty text."""
@@ -91,6 +91,13 @@ class Caller:
             return self.blocked
         grace = self.key.grace_until
         return "rotated" if grace is not None and now_us >= to_us(grace) else "expired"
+
+
+@lru_cache(maxsize=_REMEMBERED_SCOPES)
+def _missing_scopes(scopes: tuple[str, ...]) -> Memo[Route, tuple[str, ...]]:
+    """Return the same for all keys with the same scopes: that is less memory to go through for each check."""
+    held = ScopeSet(scopes)
+    return Memo(lambda route: held.missing(route.scopes), _REMEMBERED_ROUTES)
 
 
 def _blocked(key: ApiKey) -> str:
