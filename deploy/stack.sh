@@ -4,6 +4,14 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+# What is needed here too of the file that Compose reads. The environment goes first.
+if [ -e .env ]; then
+  setting='^(STACK_SECRETS|STACK_USER|STACK_PROJECT|ENVOY_PORT|NGINX_PORT|ADMIN_PORT)=["'\'']?([^"'\''#[:space:]]+)'
+  while IFS= read -r line || [ -n "$line" ]; do
+    if [[ $line =~ $setting && -z ${!BASH_REMATCH[1]+set} ]]; then export "${BASH_REMATCH[1]}=${BASH_REMATCH[2]}"; fi
+  done <.env
+fi
+
 SECRETS=${STACK_SECRETS:-secrets}
 ENVOY=http://127.0.0.1:${ENVOY_PORT:-8080}
 NGINX=http://127.0.0.1:${NGINX_PORT:-8081}
@@ -107,7 +115,8 @@ demo() {
 STACK_USER=${STACK_USER:-$(user)}
 export STACK_USER
 case "${1:-}" in
-  demo) make_secrets && demo ;;
+  # Not `make_secrets && demo`: bash passes over mistakes on the left of that.
+  demo) make_secrets; demo ;;
   '') sed -n '2,3s/^# //p' stack.sh && exit 2 ;;
   # Else the containers of that profile stay.
   down) compose --profile observability "$@" ;;

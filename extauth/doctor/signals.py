@@ -15,6 +15,10 @@ _UNREAD = {
     "foreign": "Add the proxy's network to throttle.sources, if that is where they came from.",
     "dropped": "Raise net.core.rmem_max to 4 MiB, or start more workers.",
 }
+_REFUSED = {
+    "401": "Give the proxy throttle.token: Envoy and Traefik read it from EXTAUTH_THROTTLE__TOKEN.",
+    "503": "Start more workers, or raise listen.max_connections: reports come faster than they are read.",
+}
 
 
 def signal_findings(samples: Mapping[str, Mapping[str, float]]) -> Sequence[Finding]:
@@ -34,6 +38,10 @@ def signal_findings(samples: Mapping[str, Mapping[str, float]]) -> Sequence[Find
     for why, mend in _UNREAD.items():
         if number := samples["extauth_completion_unread_total"].get(why, 0):
             notes.warn(f"{number:.0f} reports were {why}.", mend)
+    for status, number in samples["extauth_completion_refusals_total"].items():
+        if number:
+            mend = _REFUSED.get(status, "See docs/completion.md for the forms that can be read.")
+            notes.warn(f"{number:.0f} reports over HTTP were refused with {status}.", mend)
     return notes.findings
 
 

@@ -75,7 +75,8 @@ def _security(headers: Mapping[str, str]) -> str:
     # One of the operator's for HTTPS stands with the others: over plain HTTP browsers pass it by.
     own = headers if https_only(headers) is not None else everywhere(headers)
     lines = "".join(f"{10 * ' '}{yaml_text(name)}: {yaml_text(value)}\n" for name, value in own.items())
-    begin = "        customResponseHeaders:\n" if lines else "        customResponseHeaders: {}\n"
+    # Traefik takes an empty mapping for a mistake, and then nothing of the file.
+    begin = "        customResponseHeaders:\n" if lines else ""
     end = "        stsSeconds: 31536000\n" if https_only(headers) is None else ""
     return f"{begin}{lines}{end}"
 

@@ -26,7 +26,7 @@ CHECK, ADMIN = ("check", "TCP", 9000), ("admin", "TCP", 9001)
 COMPLETION, DATAGRAMS = ("completion", "TCP", 9002), ("datagrams", "UDP", 9002)
 Port = tuple[str, str, int]
 # Who reports ends of requests.
-REPORTS = {"envoy-gateway", "envoy-gateway-patched"}
+REPORTS = {"envoy-gateway-patched"}
 
 
 def ports_of(inner: Object) -> dict[str, Port]:
@@ -92,7 +92,7 @@ def test_together_they_open_every_tcp_port_of_the_services() -> None:
     """And no more: datagrams are for proxies that no gateway here is."""
     policies = [
         *of_kind(overlay("production"), "NetworkPolicy"),
-        *of_kind(gateway("envoy-gateway"), "NetworkPolicy"),
+        *of_kind(gateway("envoy-gateway-patched"), "NetworkPolicy"),
     ]
     assert opened(policies, ports_of(container(overlay("redis")))) == {CHECK, ADMIN, COMPLETION}
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,13 @@ def test_leases_that_nobody_reports_are_bad(node: Node) -> None:
 
 
 def samples(
-    *, taken: float, signal: float = 0, expiry: float = 0, unknown: float = 0, **unread: float
+    *,
+    taken: float,
+    signal: float = 0,
+    expiry: float = 0,
+    unknown: float = 0,
+    refused: Mapping[str, float] | None = None,
+    **unread: float,
 ) -> dict[str, dict[str, float]]:
     """Return the metrics that the examination reads."""
     return {
@@ -156,6 +163,7 @@ def samples(
         "extauth_completion_signals_total": {"otlp": signal},
         "extauth_completion_unknown_total": {"": unknown},
         "extauth_completion_unread_total": unread,
+        "extauth_completion_refusals_total": dict(refused or {}),
     }
 
 
@@ -175,3 +183,23 @@ def test_what_else_came_is_told() -> None:
     assert level_of(findings, "signals", "3 reports were foreign") is Level.WARN
     assert level_of(findings, "signals", "2 reports were dropped") is Level.WARN
     assert "ignored" not in repr(findings)
+
+
+def test_reports_that_were_refused_are_told_by_what_mends_them() -> None:
+    """A proxy without the token reports in vain long before its leases expire."""
+    refused = {"400": 0, "401": 3, "413": 1, "503": 2}
+    findings = signal_findings(samples(taken=10, signal=10, refused=refused))
+    mends = {one.said: one.mend for one in findings if "refused with" in one.said}
+    assert {said[-4:-1] for said in mends} == {"401", "413", "503"}
+    assert "EXTAUTH_THROTTLE__TOKEN" in str(mends["3 reports over HTTP were refused with 401."])
+    assert "listen.max_connections" in str(mends["2 reports over HTTP were refused with 503."])
+    assert level_of(findings, "signals", "refused with 401") is Level.WARN
+
+
+def test_the_refusals_of_a_running_server_are_read(node: Node) -> None:
+    """By the names and labels that it has for them."""
+    connection = http.client.HTTPConnection(HOST, node.completion_port, timeout=10)
+    connection.request("POST", "/elsewhere", b"an-id")
+    assert connection.getresponse().status == 404
+    connection.close()
+    assert level_of(examined(node), "signals", "1 reports over HTTP were refused with 404") is Level.WARN

@@ -82,7 +82,7 @@ def test_the_program_accepts_what_is_printed(tmp_path: Path, proxy: str, name: s
         shipped.require_accepted(proxy, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["IPv6", "queue"])
+@pytest.mark.parametrize("name", ["IPv6", "queue", "headers", "no headers"])
 def test_traefik_takes_what_is_printed(tmp_path: Path, name: str) -> None:
     """It has no way to be asked but to be started: it takes the files and the plugin without a word."""
     listen = _written("traefik", VARIANTS[name]._replace(listen=""), tmp_path)
