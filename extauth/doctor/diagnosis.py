@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from extauth.clock import Clock
 from extauth.doctor.asking import ask
 from extauth.doctor.clock import clock_findings
-from extauth.doctor.durability import durability_findings
+from extauth.doctor.durability import durability_findings, file_durability_findings
 from extauth.doctor.embedded import file_findings
 from extauth.doctor.findings import Examination, Finding, Notes, examine
 from extauth.doctor.peppers import pepper_findings
@@ -74,7 +74,7 @@ async def _store(settings: Settings, look: asyncio.Task[StoreFacts | StoreError]
         notes.bad(f"{facts}.", "See docs/runbooks/store-down.md.")
         return notes.findings
     if isinstance(facts, FileFacts):
-        return file_findings(facts)
+        return [*file_findings(facts), *file_durability_findings(facts)]
     return [
         *redis_findings(facts, settings.failure.deadline),
         *durability_findings(facts),

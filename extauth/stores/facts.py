@@ -59,7 +59,8 @@ class FileFacts:
     """The files of an embedded store. `modes` are the permission bits of all that are there, by path.
 
     `peppers` is None where the file's schema is another version's. `holder` is the process that serves from
-    it, 0 where that can't be told which, None where none does.
+    it, 0 where that can't be told which, None where none does. `file_system` is the type of what it lies on,
+    empty where nobody can tell.
     """
 
     path: Path
@@ -71,6 +72,7 @@ class FileFacts:
     journal: str = ""
     peppers: Mapping[str, int] | None = None
     holder: int | None = None
+    file_system: str = ""
 
 
 StoreFacts = RedisFacts | FileFacts

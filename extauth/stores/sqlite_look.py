@@ -11,6 +11,7 @@ from pathlib import Path
 
 from extauth.errors import StoreError
 from extauth.stores.facts import FileFacts
+from extauth.stores.mounts import file_system_of
 from extauth.stores.sqlite_files import beside, lock_of, own_files
 from extauth.stores.sqlite_rows import KEY_SCHEMA
 from extauth.stores.sqlite_thread import told
@@ -45,6 +46,7 @@ def _look(path: Path) -> FileFacts:
         journal=journal,
         peppers=peppers,
         holder=_holder(lock_of(beside(path, "limits"))),
+        file_system=file_system_of(folder),
     )
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from extauth.doctor.durability import file_durability_findings
 from extauth.doctor.embedded import file_findings
 from extauth.doctor.findings import Level, Notes, examine
 from extauth.settings.model import Settings
 from extauth.stores.facts import FileFacts
+from extauth.stores.mounts import file_system_of
 from extauth.stores.sqlite_look import look_at_files
 from extauth.tasks import in_thread
 from tests.doctor.finding import level_of, looked_over
@@ -135,6 +137,43 @@ def test_what_is_judged_of_files(changed: dict[str, object], words: str, level: 
         peppers={},
     )
     assert level_of(file_findings(replace(facts, **changed)), "store", words) is level  # type: ignore[arg-type]  # fields of FileFacts
+
+
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [
+        ("ext4", Level.OK),
+        ("", Level.OK),
+        ("tmpfs", Level.WARN),
+        ("overlay", Level.WARN),
+        ("nfs4", Level.WARN),
+        ("fuse.sshfs", Level.WARN),
+    ],
+)
+def test_where_the_file_lies_decides_what_is_lost(kind: str, level: Level) -> None:
+    """Whoever acknowledges a change in memory has kept nothing."""
+    path = Path("/data/extauth.db")
+    facts = FileFacts(path=path, is_there=True, modes={}, folder_mode=0o700, free_bytes=0, file_system=kind)
+    (finding,) = file_durability_findings(facts)
+    assert (finding.examination, finding.level) == ("durability", level)
+    assert bool(finding.mend) is (level is not Level.OK)
+
+
+def test_the_file_system_is_the_one_mounted_nearest(tmp_path: Path) -> None:
+    """The last at a place, by whole names of folders, with what is written in octal."""
+    mounts = tmp_path / "mountinfo"
+    mounted = {"/": "ext4", "/srv": "tmpfs", "/srv/a\\040b": "nfs4", "/srv/data": "btrfs"}
+    mounts.write_text(
+        "1 1 0:1 / /srv rw - xfs source rw\n"
+        + "".join(
+            f"2 1 0:2 / {point} rw,relatime shared:1 - {kind} source rw\n" for point, kind in mounted.items()
+        )
+    )
+    expected = {"/": "ext4", "/srv/x": "tmpfs", "/srv/a b/c": "nfs4", "/srv/database": "tmpfs"}
+    assert {path: file_system_of(Path(path), mounts) for path in expected} == expected
+    assert file_system_of(Path("/"), tmp_path / "none") == ""
+    # The memory that every Linux has.
+    assert file_system_of(Path("/dev/shm")) == "tmpfs"
 
 
 def test_a_pepper_that_others_may_read_is_bad(settings: Settings) -> None:
