@@ -13,9 +13,11 @@ import structlog
 
 from extauth.errors import NotFoundError, StoreError
 
-# How many streams there may be at a time: in all, and of one session.
+# How many streams there may be at a time: in all, of one session, and of all sessions of one user, who could
+# else sign in again and again, and leave no stream to anybody else.
 MOST_STREAMS = 200
 MOST_OF_SESSION = 6
+MOST_OF_USER = 50
 EVERY_SECONDS = 1.0
 # When nothing is new for so long, a comment tells a proxy and the browser that somebody is there.
 _HEARTBEAT_SECONDS = 5.0
@@ -33,6 +35,13 @@ class Watch(NamedTuple):
     name: str
     look: Callable[[], Awaitable[Seen]]
     show: Callable[[Seen], Seen] = lambda seen: seen
+
+
+class Viewer(NamedTuple):
+    """Whose a stream is."""
+
+    session_id: str
+    user_id: str
 
 
 class Topic:
@@ -81,6 +90,7 @@ class Hub:
     def __init__(self) -> None:
         self._topics: dict[str, Topic] = {}
         self._of_session: Counter[str] = Counter()
+        self._of_user: Counter[str] = Counter()
         self._is_closed = False
 
     @property
@@ -93,9 +103,13 @@ class Hub:
         """How many things are looked at, each once for all its viewers."""
         return len(self._topics)
 
-    def has_room(self, session_id: str) -> bool:
-        """Tell whether a session may have one more stream."""
-        return self.streams < MOST_STREAMS and self._of_session[session_id] < MOST_OF_SESSION
+    def has_room(self, viewer: Viewer) -> bool:
+        """Tell whether somebody may have one more stream."""
+        return (
+            self.streams < MOST_STREAMS
+            and self._of_session[viewer.session_id] < MOST_OF_SESSION
+            and self._of_user[viewer.user_id] < MOST_OF_USER
+        )
 
     def close(self) -> None:
         """End all streams: a server that stops waits until all of its answers are out."""
@@ -104,12 +118,12 @@ class Hub:
             topic.tell(None)
 
     async def stream(
-        self, session_id: str, current: Callable[[], Awaitable[Watch | None]]
+        self, viewer: Viewer, current: Callable[[], Awaitable[Watch | None]]
     ) -> AsyncGenerator[bytes, None]:
         """Give the events of one stream. It ends when there is nothing `current` any more, or the server."""
         watch = await current()
         if watch is not None:
-            with self._counted(session_id), self._viewing(watch) as queue:
+            with self._counted(viewer), self._viewing(watch) as queue:
                 # The first bytes tell the browser that the stream is open.
                 yield HEARTBEAT
                 while not self._is_closed and (watch := await current()) is not None:
@@ -124,14 +138,16 @@ class Hub:
         yield END
 
     @contextlib.contextmanager
-    def _counted(self, session_id: str) -> Iterator[None]:
-        self._of_session[session_id] += 1
+    def _counted(self, viewer: Viewer) -> Iterator[None]:
+        self._of_session[viewer.session_id] += 1
+        self._of_user[viewer.user_id] += 1
         try:
             yield
         finally:
-            self._of_session[session_id] -= 1
+            self._of_session[viewer.session_id] -= 1
+            self._of_user[viewer.user_id] -= 1
             # Without the ones that have none any more.
-            self._of_session = +self._of_session
+            self._of_session, self._of_user = +self._of_session, +self._of_user
 
     @contextlib.contextmanager
     def _viewing(self, watch: Watch) -> Iterator[_Queue]:

@@ -103,7 +103,7 @@ class Operators:
 
     async def near(self, _services: Services, _call: Call[NoParameters]) -> Answer:
         """Show which limits of the busiest keys are nearest to being spent."""
-        talkers = await self._views.talkers(_LOOKED_AT)
+        talkers = await self._views.busiest(_LOOKED_AT)
         key_ids = [series["group"] for series in talkers["series"] if series["user_id"] is not None]
         rows = [row for key_rows in await asyncio.gather(*map(self._rows_of, key_ids)) for row in key_rows]
         rows.sort(key=lambda row: row["share_used"], reverse=True)
@@ -177,6 +177,8 @@ def _row(key: ApiKey, limit: Mapping[str, Any], capacity: int, remaining: int) -
         "remaining": remaining,
         "share_used": (capacity - remaining) / capacity,
         "reset_seconds": limit.get("reset_seconds"),
+        "retry_seconds": limit.get("retry_seconds"),
+        "would_refuse": limit.get("would_refuse"),
     }
 
 

@@ -16,6 +16,8 @@ from extauth.stores.usage import MINUTE
 from extauth.usage.question import By, UsageQuestion
 
 _HOUR = timedelta(hours=1)
+# Who sends most is told for these times: who began a moment ago is hidden by the hour of others.
+_TALKERS_OVER = {"5m": timedelta(minutes=5), "1h": _HOUR}
 # How many keys one page shows with their limits, and how many refusals of all of them together.
 _MOST_KEYS = 12
 _MOST_REFUSALS = 20
@@ -59,15 +61,19 @@ class KeyViews:
 
     async def last_hour(self, **whose: Any) -> Mapping[str, Any]:
         """Return the usage of the last hour by the minute, as a question narrows it. Raises StoreError."""
-        question = UsageQuestion(since=self._now() - _HOUR, step=MINUTE.name, **whose)
-        return (await self.services.usage.report(question)).plain()
+        return await self._lately(_HOUR, **whose)
 
     async def talkers(self, most: int) -> Mapping[str, Any]:
-        """Return how much the busiest keys asked in the last hour, and whose they are. Raises StoreError.
+        """Return who sent most in the last `5m` and in the last `1h`. Raises StoreError."""
+        found = await asyncio.gather(*(self.busiest(most, over) for over in _TALKERS_OVER.values()))
+        return dict(zip(_TALKERS_OVER, found, strict=True))
+
+    async def busiest(self, most: int, over: timedelta = _HOUR) -> Mapping[str, Any]:
+        """Return how much the busiest keys asked, and whose they are. Raises StoreError.
 
         What a group has that is no key, or none any more, is null.
         """
-        report = await self.last_hour(by=By.KEY, limit=most)
+        report = await self._lately(over, by=By.KEY, limit=most)
         groups = [series["group"] for series in report["series"]]
         keys = await asyncio.gather(*map(self.services.service.find, groups))
         series = [
@@ -75,6 +81,10 @@ class KeyViews:
             for one, key in zip(report["series"], keys, strict=True)
         ]
         return {**report, "series": series}
+
+    async def _lately(self, over: timedelta, **whose: Any) -> Mapping[str, Any]:
+        question = UsageQuestion(since=self._now() - over, step=MINUTE.name, **whose)
+        return (await self.services.usage.report(question)).plain()
 
     async def _refusals(self, keys: Sequence[ApiKey]) -> list[dict[str, Any]]:
         found = await asyncio.gather(*(self.services.usage.refusals(key.key_id) for key in keys))

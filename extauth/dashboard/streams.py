@@ -17,7 +17,7 @@ from extauth.admin.access import holds
 from extauth.admin.problems import NO_STORE, AdminCode, Problem, ProblemResponse, problem_of
 from extauth.admin.values import KEY_ID
 from extauth.dashboard.access import FOR_OPERATORS, Doorkeeper, SignedIn, owns
-from extauth.dashboard.events import Hub, Seen, Watch
+from extauth.dashboard.events import Hub, Seen, Viewer, Watch
 from extauth.dashboard.operators import Operators, seen_by
 from extauth.dashboard.overview import KeyViews, without_shadow
 from extauth.dashboard.rights import is_operator
@@ -54,12 +54,13 @@ class Streams:
             who = found = problem_of(error)
         if isinstance(who, Problem) or isinstance(found, Problem):
             return ProblemResponse(found if isinstance(found, Problem) else _UNKNOWN)
-        if not self._hub.has_room(who.session.session_id):
+        viewer = Viewer(who.session.session_id, who.key.user_id)
+        if not self._hub.has_room(viewer):
             return ProblemResponse(Problem(code=AdminCode.TOO_MANY_STREAMS, headers={"retry-after": "10"}))
         if request.method == "HEAD":
             return Response(media_type=_MEDIA_TYPE, headers=NO_STORE)
         current = partial(self._current, request, topic, found)
-        return _EventStream(self._hub.stream(who.session.session_id, current))
+        return _EventStream(self._hub.stream(viewer, current))
 
     async def _current(self, request: Request, topic: str, last: Watch) -> Watch | None:
         """Return what is still to be shown: the session, the key and its scopes may have changed."""

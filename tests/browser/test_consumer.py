@@ -19,10 +19,15 @@ def test_says_at_once_which_key_is_over_its_limit_and_until_when(arrive: Arrive,
     alice = arrive()
     alice.sign_in(scene.laptop["key"])
     alice.sees("Key nightly export is over its limit of 20 requests a day")
-    assert re.search(r"next request passes in 1 h \d+ min", alice.page.inner_text("main"))
+    told = alice.page.inner_text("main")
+    assert re.search(r"next request passes in 1 h \d+ min, at \d\d:\d\d[ ,]", told)
     alice.sees("Over the rate limit")
+    # Of the flood that was refused only so many are kept.
+    alice.sees("10 times or more")
     more = alice.page.get_by_role("link", name="More: rate_limited").first
     assert more.get_attribute("href") == f"{DOCUMENTATION}/problems/rate_limited"
+    documentation = alice.page.get_by_role("navigation").get_by_role("link", name="Documentation")
+    assert documentation.get_attribute("href") == DOCUMENTATION
 
 
 def test_a_new_key_works_and_is_shown_once(arrive: Arrive, scene: Scene) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.integration.processes import wait_until
@@ -18,7 +20,7 @@ def test_the_busiest_key_can_be_stopped_from_the_first_page(arrive: Arrive, scen
     scene.send(loud["key"], times=90)
     ops = arrive()
     ops.sign_in(scene.operator["key"])
-    row = ops.page.get_by_role("table", name="The busiest keys of the last hour").get_by_role(
+    row = ops.page.get_by_role("table", name="The busiest keys of the last 5 minutes").get_by_role(
         "row", name=loud["key_id"]
     )
     row.get_by_role("button", name=f"Stop {loud['key_id']}").click()
@@ -32,6 +34,18 @@ def test_the_busiest_key_can_be_stopped_from_the_first_page(arrive: Arrive, scen
     ops.press("Lift the ban")
     ops.sees("is lifted.")
     wait_until(lambda: scene.send(loud["key"]) == 200, within=5, what="the ban is over")
+
+
+def test_who_began_a_moment_ago_comes_before_who_was_busy_all_hour(arrive: Arrive, scene: Scene) -> None:
+    """The first page lists who sends most right now, and at a choice who did within the hour."""
+    sudden = scene.make_key("sudden", "orders:read", user="sue")
+    scene.send(sudden["key"], times=300)
+    ops = arrive()
+    ops.sign_in(scene.operator["key"])
+    for time, choice, busiest in (("5 minutes", "5m", "sudden"), ("hour", "1h", "laptop")):
+        ops.page.get_by_label("Talkers of").select_option(choice)
+        talkers = ops.page.get_by_role("table", name=f"The busiest keys of the last {time}")
+        talkers.get_by_role("row").nth(1).get_by_role("link", name=busiest).wait_for()
 
 
 def test_an_address_that_sends_wrong_keys_can_be_banned(arrive: Arrive, scene: Scene) -> None:
@@ -80,11 +94,19 @@ def test_the_first_page_follows_the_traffic(arrive: Arrive, scene: Scene) -> Non
     newcomer = scene.make_key("newcomer", "orders:read", user="nina")
     ops = arrive()
     ops.sign_in(scene.operator["key"])
-    talkers = ops.page.get_by_role("table", name="The busiest keys of the last hour")
+    talkers = ops.page.get_by_role("table", name="The busiest keys of the last 5 minutes")
     talkers.wait_for()
     assert talkers.get_by_text(newcomer["key_id"]).count() == 0
     scene.send(newcomer["key"], times=80)
     talkers.get_by_text(newcomer["key_id"]).wait_for()
+
+
+def test_who_is_over_a_limit_is_listed_with_when_a_request_passes(arrive: Arrive, scene: Scene) -> None:
+    """Not when all of the limit is free again, which is much later."""
+    ops = arrive()
+    ops.sign_in(scene.operator["key"], "/limits")
+    row = ops.page.get_by_role("row", name="nightly export").filter(has_text="Per day")
+    assert re.search(r"\b1 h \d+ min\s+for the next", row.inner_text())
 
 
 def test_the_audit_log_tells_who_did_it(arrive: Arrive, scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Route
@@ -55,6 +56,19 @@ def test_signing_out_ends_the_session_for_good(arrive: Arrive, scene: Scene) -> 
     kept.page.get_by_label("API key").wait_for()
 
 
+def test_signing_out_works_where_the_session_is_over_already(arrive: Arrive, scene: Scene) -> None:
+    """Of two tabs, the second can be left too after the first has ended the session of both."""
+    alice = arrive()
+    alice.sign_in(scene.laptop["key"], "/keys")
+    other = alice.context.new_page()
+    other.goto(alice.page.url)
+    other.get_by_role("button", name="Sign out").click()
+    other.get_by_text("You are signed out.").wait_for()
+    alice.allowed.add("status of 401")
+    alice.press("Sign out")
+    alice.sees("You are signed out.")
+
+
 def test_the_key_is_kept_nowhere_in_the_browser(arrive: Arrive, scene: Scene) -> None:
     """Neither storage nor page nor anything a script can read of cookies holds the key."""
     alice = arrive()
@@ -100,3 +114,15 @@ def test_a_consumer_finds_no_page_of_operators(arrive: Arrive, scene: Scene) -> 
     alice.allowed.add("status of 404")
     alice.go(f"/keys/{scene.bobs['key_id']}")
     alice.sees("There is no such thing")
+
+
+def test_an_address_asks_for_nothing_but_its_key(arrive: Arrive, scene: Scene) -> None:
+    """What looks like a path in place of a key's id is an id that there is not."""
+    ops = arrive()
+    ops.allowed.add("status of 404")
+    ops.sign_in(scene.operator["key"])
+    asked: list[str] = []
+    ops.context.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    ops.go("/keys/..%2f..%2fsearch%3Fq=a")
+    ops.sees("There is no such thing")
+    assert "/dashboard/api/search" not in asked

@@ -37,6 +37,20 @@ def test_a_page_that_can_not_be_fetched_can_be_tried_again(arrive: Arrive, scene
     ops.page.get_by_role("heading", name="Audit log", level=1).wait_for()
 
 
+def test_what_a_button_could_not_do_is_told(arrive: Arrive, scene: Scene) -> None:
+    """A press that fails says why, also where no dialog stands around it."""
+    ops = arrive()
+    ops.allowed.add(_GONE)
+    ops.sign_in(scene.operator["key"], f"/keys/{scene.laptop['key_id']}")
+    ops.sees("Live")
+    ops.context.set_offline(True)
+    for name in ("Reset the limits of this key", "Sign out"):
+        ops.press(name)
+        toast = ops.page.locator(".toast")
+        toast.get_by_text("No answer came.").wait_for()
+        toast.get_by_role("button", name="Close").click()
+
+
 def test_names_are_text_whatever_they_look_like(arrive: Arrive, scene: Scene) -> None:
     """A name with markup in it is shown to the letter, and makes no element."""
     name = "<img src=x onerror=alert(1)>"

@@ -36,20 +36,43 @@ def test_the_overview_shows_the_last_hour_and_who_asks_most(tmp_path: Path) -> N
         await world.ask(key=mint()[0])
         world.app.recorder.flush()
         page = await counted(
-            lambda: operator.get("/overview"), lambda page: len(page["talkers"]["series"]) > 2
+            lambda: operator.get("/overview"), lambda page: len(page["talkers"]["1h"]["series"]) > 2
         )
         total = page["hour"]["series"][0]["total"]
         assert (total["allowed"], total["refused"]) == (4, 1)
-        groups = [series["group"] for series in page["talkers"]["series"]]
+        talkers = page["talkers"]["1h"]["series"]
+        groups = [series["group"] for series in talkers]
         assert groups[0] == keys[1].record.key_id
         assert keys[0].record.key_id in groups
-        named = {series["group"]: (series["user_id"], series["name"]) for series in page["talkers"]["series"]}
+        named = {series["group"]: (series["user_id"], series["name"]) for series in talkers}
         assert named[groups[0]] == ("busy", "a key")
         # Who sent a key that was made up is nobody.
         assert (None, None) in named.values()
-        assert "points" not in page["talkers"]["series"][0]
+        assert "points" not in talkers[0]
         assert page["health"] == {"ready": True, "parts": {"keys": "ok", "limits": "ok", "config": "ok"}}
         assert page["bans"] == 0
+
+    with_site(tmp_path, scenario)
+
+
+def test_the_busiest_keys_are_told_for_now_and_for_the_hour(tmp_path: Path) -> None:
+    """Who stopped ten minutes ago is none of those who send right now."""
+
+    async def scenario(site: Site) -> None:
+        operator, world = await site.operator(), site.world
+        for user, times, later in (("before", 3, 600), ("now", 1, 0)):
+            key = await world.create_key(user)
+            for _ in range(times):
+                await world.ask(key=key.text)
+            world.app.recorder.flush()
+            site.clock.advance(seconds=later)
+        page = await counted(
+            lambda: operator.get("/overview"), lambda page: len(page["talkers"]["1h"]["series"]) > 1
+        )
+        told = {
+            over: [one["user_id"] for one in talkers["series"]] for over, talkers in page["talkers"].items()
+        }
+        assert told == {"5m": ["now"], "1h": ["before", "now"]}
 
     with_site(tmp_path, scenario)
 
@@ -77,6 +100,12 @@ def test_who_is_near_a_limit_comes_first(tmp_path: Path) -> None:
         ]
         assert shown == [("busy", "trial", 4, 2, 0.5, True), ("busy", "per-hour", 10, 8, 0.2, False)]
         assert page["keys"][1]["reset_seconds"] == 720
+        for _ in range(8):
+            await world.ask(key=key.text)
+        spent = (await operator.get("/near"))["keys"][0]
+        # When a request passes again is told beside when all of the limit is free.
+        told = [spent[name] for name in ("limit", "would_refuse", "retry_seconds", "reset_seconds")]
+        assert told == ["per-hour", True, 360, 3600]
 
     with_site(tmp_path, scenario, tiers=PRO)
 

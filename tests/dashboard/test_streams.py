@@ -184,9 +184,10 @@ def test_watching_keeps_no_session_alive(tmp_path: Path) -> None:
 
 
 def test_there_is_a_bound_on_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one session, and of all together; whoever leaves makes room."""
+    """Of one session, of one user, and of all together; whoever leaves makes room."""
     monkeypatch.setattr(events, "MOST_OF_SESSION", 2)
-    monkeypatch.setattr(events, "MOST_STREAMS", 3)
+    monkeypatch.setattr(events, "MOST_OF_USER", 3)
+    monkeypatch.setattr(events, "MOST_STREAMS", 4)
 
     async def refused(browser: Browser) -> None:
         answer = await browser.ask("GET", "/events?topic=me")
@@ -194,12 +195,14 @@ def test_there_is_a_bound_on_streams(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert int(answer.headers["retry-after"]) > 0
 
     async def scenario(site: Site) -> None:
-        alice, bob = await site.consumer("alice"), await site.consumer("bob")
+        alice, again, bob = [await site.consumer(user) for user in ("alice", "alice", "bob")]
         async with watching(alice, "me"):
             async with watching(alice, "me"):
                 await refused(alice)
-                async with watching(bob, "me"):
-                    await refused(bob)
+                async with watching(again, "me"):
+                    await refused(again)
+                    async with watching(bob, "me"):
+                        await refused(bob)
             await emptied(site.world.app.dashboard.hub, 1)
             async with watching(alice, "me") as stream:
                 await stream.next()

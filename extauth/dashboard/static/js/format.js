@@ -11,6 +11,7 @@ const MOMENT = new Intl.DateTimeFormat("en-GB", {
   second: "2-digit",
   hour12: false,
 });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", hour12: false });
 const UNITS = [
   ["day", 86400],
   ["hour", 3600],
@@ -55,6 +56,12 @@ export function latency(us) {
 }
 
 export const day = (text) => DAY.format(new Date(text));
+/** Return the time of day, with the date where that is another one than of `now`. */
+export function clock(time, now = Date.now()) {
+  const isToday = day(time) === day(now);
+  return CLOCK.format(time) + (isToday ? "" : ` on ${day(time)}`);
+}
+
 export const moment = (text) => MOMENT.format(new Date(text));
 
 /** Return how long ago or ahead a time is, in one unit. */

@@ -59,7 +59,8 @@ export function showFrame(place, { onLeft, isAfterSignIn }) {
 }
 
 function links(path) {
-  return waysFor(isOperator(), holds).flatMap(({ title, pages }) => [
+  const docs = session()?.docs;
+  const pages = waysFor(isOperator(), holds).flatMap(({ title, pages }) => [
     title && h("h2", {}, title),
     h(
       "ul",
@@ -78,6 +79,8 @@ function links(path) {
       ),
     ),
   ]);
+  const reading = h("a", { href: docs, target: "_blank", rel: "noopener" }, icon("book"), "Documentation");
+  return [pages, docs && h("ul", {}, h("li", {}, reading))];
 }
 
 const bare = (path) => path.replace(/\/$/, "");
@@ -88,11 +91,13 @@ const isAt = (path, href) =>
 
 function who(onLeft) {
   const { user_id: user, name, role } = session();
-  const out = h("button", { type: "button", class: "button quiet tight" }, icon("leave"), "Sign out");
-  out.onclick = async () => {
-    await signOut();
-    onLeft();
-  };
+  const out = button([icon("leave"), "Sign out"], {
+    tone: "quiet tight",
+    onclick: async () => {
+      await signOut();
+      onLeft();
+    },
+  });
   return h(
     "div",
     { class: "who" },

@@ -13,14 +13,14 @@ import { again } from "../router.js";
 import { holds } from "../session.js";
 
 export async function page({ id, signal }) {
-  const key = await ask(`admin/keys/${id}`, { signal });
+  const key = await ask(`admin/keys/${encodeURIComponent(id)}`, { signal });
   const user = h("a", { href: `/dashboard/users/${encodeURIComponent(key.user_id)}` }, key.user_id);
   const view = keyView(key, "admin", signal, {
     refusals: { withAdvice: false, act: banAddress },
     limitActs:
       holds("extauth:keys:write") &&
       button("Reset", { tone: "tight", name: "Reset the limits of this key", onclick: () => reset(key) }),
-    more: [holds("extauth:audit:read") && card("Changes", {}, changesOf(id, signal))].filter(Boolean),
+    more: [holds("extauth:audit:read") && card("Changes", {}, changesOf(key.key_id, signal))].filter(Boolean),
   });
   const head = pageHead(key.name, {
     about: h("span", {}, h("span", { class: "mono" }, key.hint), " of ", user),

@@ -8,7 +8,7 @@ import { own } from "../session.js";
 import { acts } from "./my-keys.js";
 
 export async function page({ id, signal }) {
-  const key = await ask(`me/keys/${id}`, { signal });
+  const key = await ask(`me/keys/${encodeURIComponent(id)}`, { signal });
   const view = keyView(key, "me", signal);
   const head = pageHead(key.name, {
     about: key.hint,

@@ -21,27 +21,27 @@ export async function page({ signal }) {
   const places = {
     condition: h("div", {}),
     tiles: h("div", {}),
-    talkers: h("div", {}),
     offenders: h("div", {}),
   };
+  const talkers = talkersCard(first.talkers);
   const chart = trafficChart("Requests of the last hour", signal);
 
   function show(told) {
     update(places.condition, condition(told.health));
     update(places.tiles, h("div", { class: "tiles" }, tiles(told)));
-    if (told.talkers) update(places.talkers, talkerTable(told.talkers.series));
+    if (told.talkers) talkers.show(told.talkers);
     if (told.offenders) update(places.offenders, offenderTable(told.offenders));
     if (told.hour) chart.show(told.hour);
   }
 
   show(first);
   const live = liveBadge("overview", signal, show);
-  return { title: "Overview", node: layout(first, places, { chart, live, near: nearCard(signal) }) };
+  return { title: "Overview", node: layout(first, places, { chart, live, talkers, near: nearCard(signal) }) };
 }
 
 const more = (href, text) => h("a", { class: "small", href }, text);
 
-function layout(first, places, { chart, live, near }) {
+function layout(first, places, { chart, live, talkers, near }) {
   const traffic = { aside: more("/dashboard/usage", "Traffic over longer") };
   const failing = { about: "Who sends keys that are no good", aside: more("/dashboard/bans", "Bans") };
   return h(
@@ -54,7 +54,7 @@ function layout(first, places, { chart, live, near }) {
       places.condition,
       places.tiles,
       first.hour && card("Requests of the last hour", traffic, chart.node),
-      first.talkers && card("Top talkers", { about: "The busiest keys of the last hour" }, places.talkers),
+      talkers?.node,
       h(
         "div",
         { class: "columns" },
@@ -116,16 +116,40 @@ function condition(health) {
   );
 }
 
-function talkerTable(series) {
+const TIMES = [
+  ["5m", "last 5 minutes"],
+  ["1h", "last hour"],
+];
+
+/** Return {node, show(talkers)}: the busiest keys, now or of the whole hour; null where they can't be seen. */
+function talkersCard(first) {
+  if (!first) return null;
+  let told = first;
+  const time = h(
+    "select",
+    { class: "input span", "aria-label": "Talkers of", onchange: () => show(told) },
+    TIMES.map(([name, text]) => h("option", { value: name }, text.replace("l", "L"))),
+  );
+  const rows = h("div", {});
+
+  function show(talkers) {
+    told = talkers;
+    update(rows, talkerTable(told[time.value].series, new Map(TIMES).get(time.value)));
+  }
+
+  return { node: card("Top talkers", { about: "The busiest keys", aside: time }, rows), show };
+}
+
+function talkerTable(series, time) {
   const talkers = series.filter(({ total }) => totalOf(total));
   if (!talkers.length)
     return empty(
-      "Nobody has sent requests in the last hour",
+      `Nobody has sent requests in the ${time}`,
       "Keys that proxies ask about are listed here, the busiest first.",
     );
   const all = talkers.reduce((sum, { total }) => sum + totalOf(total), 0);
   return table(
-    "The busiest keys of the last hour",
+    `The busiest keys of the ${time}`,
     [
       { title: "Key", cell: keyOf },
       {

@@ -32,8 +32,16 @@ export function card(title, { about = null, aside = null, key = null } = {}, ...
 export const badge = (text, tone = "") => h("span", { class: `badge ${tone}` }, text);
 
 export function button(text, { tone = "", onclick, name = null, disabled = false, type = "button" } = {}) {
-  return h("button", { type, class: `button ${tone}`, onclick, "aria-label": name, disabled }, text);
+  const act = onclick && ((event) => orSay(onclick(event)));
+  return h("button", { type, class: `button ${tone}`, onclick: act, "aria-label": name, disabled }, text);
 }
+
+// A refusal that nobody else shows is told of; that the session is over, the sign-in says.
+const orSay = (done) =>
+  Promise.resolve(done).catch((error) => {
+    if (error.status === undefined) throw error;
+    if (error.status !== 401) toast(error.message);
+  });
 
 /** Return a number that is large enough to be read across a room. */
 export function tile(label, value, { note = null, tone = "" } = {}) {
@@ -107,7 +115,8 @@ export async function copy(text) {
 /** Return a time span that counts down by itself. A screen reader is told where it began. */
 export function countdown(seconds) {
   const until = Date.now() + seconds * 1000;
-  return h("span", { class: "number", dataset: { until: String(until) } }, duration(Math.ceil(seconds)));
+  const looks = { class: "number", title: moment(until), dataset: { until: String(until) } };
+  return h("span", looks, duration(Math.ceil(seconds)));
 }
 
 /** Let all countdowns of the page go on. */

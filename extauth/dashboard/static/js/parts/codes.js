@@ -1,7 +1,7 @@
 // What may come of a request, in the words of people: titles, and what to do about a refusal.
 
 import { h } from "../dom.js";
-import { duration } from "../format.js";
+import { duration, plural } from "../format.js";
 import { explanation } from "../session.js";
 
 /** The outcomes that usage is counted by, as charts stack them. */
@@ -40,6 +40,12 @@ const CODES = {
   overloaded: ["Too busy to check", "Try again after Retry-After."],
   internal_error: ["A fault of the service", "Report the request id to the operator."],
 };
+
+// Of a flood the server keeps so many refusals of a key each second.
+const KEPT_OF_FLOOD = 10;
+
+/** Return how many refusals there were at least: "3 requests", "10 requests or more". */
+export const atLeast = (count, word) => plural(count, word) + (count < KEPT_OF_FLOOD ? "" : " or more");
 
 export const codeTitle = (code) => CODES[code]?.[0] ?? code;
 

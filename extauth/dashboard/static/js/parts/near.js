@@ -42,10 +42,17 @@ export function nearTable(rows, { short = false } = {}) {
       {
         title: "Free again",
         right: true,
-        cell: ({ reset_seconds: seconds }) => (seconds === null ? "–" : countdown(seconds)),
+        cell: freeAgain,
       },
     ].filter(Boolean),
     used,
     { key: ({ key_id: id, limit }) => `${id} ${limit}` },
   );
+}
+
+function freeAgain({ would_refuse: refuses, shadow, retry_seconds: retry, reset_seconds: reset }) {
+  const told = (seconds, what) =>
+    h("span", { class: "two-lines" }, countdown(seconds), h("span", { class: "soft" }, what));
+  if (refuses && !shadow) return told(retry, "for the next");
+  return reset === null ? "–" : told(reset, "for all of it");
 }

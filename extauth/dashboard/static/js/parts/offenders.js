@@ -17,7 +17,7 @@ export function offenderTable(offenders, onDone) {
   return table(
     "Who failed to authenticate within the last hour",
     [
-      { title: "Who", cell: ({ subject }) => h("span", { class: "mono" }, subject) },
+      { title: "Who", cell: ({ subject }) => h("span", { class: "mono subject" }, subject.replace(/^ip:/, "")) },
       { title: "Failures", right: true, cell: ({ failures }) => number(failures) },
       { title: "Why", cell: ({ reasons }) => h("span", { class: "soft" }, why(reasons)) },
       { title: "Last", cell: ({ last_failed_at: at }) => ago(at) },

@@ -3,7 +3,7 @@
 import { h } from "../dom.js";
 import { limitTitle } from "../format.js";
 import { ago, badge, empty } from "./basics.js";
-import { advice, codeTitle } from "./codes.js";
+import { advice, atLeast, codeTitle } from "./codes.js";
 import { table } from "./table.js";
 
 const TONES = { 4: "warn", 5: "bad" };
@@ -33,7 +33,7 @@ export function refusalTable(refusals, { keyName = null, act = null, withAdvice 
       title: "When",
       cell: ({ at, count }) => [
         ago(at),
-        count > 1 && h("span", { class: "soft small times" }, `${count} times`),
+        count > 1 && h("span", { class: "soft small times" }, atLeast(count, "time")),
       ],
     },
     keyName && { title: "Key", cell: (one) => keyName(one.key_id) },

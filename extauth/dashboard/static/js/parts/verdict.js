@@ -1,15 +1,17 @@
 // The answer to a consumer's first question: are my keys all right, and if not, why, until when, what now?
 
 import { h } from "../dom.js";
-import { allowance, day, limitTitle, number, plural } from "../format.js";
+import { allowance, clock, day, limitTitle, number, plural } from "../format.js";
 import { banner, countdown } from "./basics.js";
-import { advice, codeTitle, totalOf } from "./codes.js";
+import { advice, atLeast, codeTitle, totalOf } from "./codes.js";
 import { stateOf } from "./keys.js";
 import { isCoolDown, isFull, refusesNow, shareUsed } from "./meter.js";
 
 const SOON_MS = 7 * 86_400_000;
 const LATELY_MS = 120_000;
 const NEAR = 0.8;
+// What takes longer than so many seconds is told with the time of day.
+const MINUTE = 60;
 const SHARED = { user: "all of your keys together", all: "everybody together" };
 
 /**
@@ -56,10 +58,10 @@ function endedOf({ record }, now) {
   };
 }
 
-function refusingOf({ record, limits }) {
+function refusingOf({ record, limits }, now) {
   // Of several limits the one that takes longest says when a request passes.
   const [worst] = limits.limits.filter(refusesNow).sort((a, b) => b.retry_seconds - a.retry_seconds);
-  if (worst) return overLimit(record, worst);
+  if (worst) return overLimit(record, worst, now);
   const full = limits.in_flight.find(isFull);
   if (!full) return null;
   return {
@@ -72,7 +74,7 @@ function refusingOf({ record, limits }) {
   };
 }
 
-function overLimit(record, limit) {
+function overLimit(record, limit, now) {
   const code = isCoolDown(limit) ? "cooling_down" : limit.quota ? "quota_exceeded" : "rate_limited";
   const shared = SHARED[limit.per];
   const whose = shared ? `, of ${shared}` : "";
@@ -90,6 +92,7 @@ function overLimit(record, limit) {
         why,
         "The next request passes in ",
         h("strong", {}, countdown(limit.retry_seconds)),
+        limit.retry_seconds >= MINUTE && `, at ${clock(now + limit.retry_seconds * 1000, now)}`,
         ", until then each is refused with 429.",
       ],
       advice(code),
@@ -103,10 +106,7 @@ function latelyOf(keys, refusals, now) {
   if (!latest) return null;
   const name = keys.find(({ record }) => record.key_id === latest.key_id)?.record.name ?? latest.key_id;
   const limits = latest.violated?.length ? ` (${latest.violated.map(limitTitle).join(", ")})` : "";
-  const count =
-    lately.length >= 20
-      ? "20 requests or more were"
-      : `${plural(lately.length, "request")} ${lately.length === 1 ? "was" : "were"}`;
+  const count = `${atLeast(lately.length, "request")} ${lately.length === 1 ? "was" : "were"}`;
   return {
     tone: "warn",
     title: `Key ${name} was refused a moment ago: ${codeTitle(latest.code).toLowerCase()}${limits}`,
