@@ -75,12 +75,15 @@ def test_a_key_is_found_by_the_beginning_of_its_name(arrive: Arrive, scene: Scen
 
 
 def test_a_disabled_key_can_be_enabled_again(arrive: Arrive, scene: Scene) -> None:
-    """Disabling refuses a key for now, and enabling lets it pass."""
+    """Disabling refuses a key for now, and enabling lets it pass. Only a ban is asked how long it lasts."""
     key = scene.make_key("on and off", "orders:read", user="olga")
     ops = arrive()
     ops.sign_in(scene.operator["key"], f"/keys/{key['key_id']}")
     ops.press(f"Stop {key['key_id']}")
+    lasting = ops.page.get_by_label("A ban lasts")
+    lasting.wait_for()
     ops.page.get_by_label("Disable the key").check()
+    lasting.wait_for(state="hidden")
     ops.press("Stop it now")
     ops.sees("Key on and off is disabled")
     wait_until(lambda: scene.send(key["key"]) == 401, within=5, what="the key is refused")

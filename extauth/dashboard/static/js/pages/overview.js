@@ -159,7 +159,7 @@ function talkerTable(series, time) {
             ? h("a", { href: `/dashboard/users/${encodeURIComponent(one.user_id)}` }, one.user_id)
             : "–",
       },
-      { title: "Share", cell: ({ total }) => shareBar(totalOf(total) / all, "") },
+      { title: "Share of these", cell: ({ total }) => shareBar(totalOf(total) / all, "") },
       { title: "Requests", right: true, cell: ({ total }) => number(totalOf(total)) },
       { title: "Refused", right: true, cell: ({ total }) => percent(1 - total.allowed / totalOf(total)) },
       canStop() && {

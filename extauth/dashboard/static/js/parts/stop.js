@@ -18,6 +18,11 @@ const UNTIL = "until the ban ends or is lifted";
 /** Ask how somebody is to be stopped, and do it; return whether it was done. */
 export async function stop({ keyId = null, userId = null, address = null }) {
   const ways = waysOf(keyId, userId, address);
+  const lasting = selectField("A ban lasts", BAN_TIMES, { name: "lasts" });
+  const choose = (way) => {
+    lasting.hidden = !way.isBan;
+  };
+  choose(ways[0]);
   const done = await askInDialog({
     title: `Stop ${keyId ? `key ${keyId}` : userId ? `user ${userId}` : address}`,
     confirm: "Stop it now",
@@ -26,9 +31,13 @@ export async function stop({ keyId = null, userId = null, address = null }) {
       choices(
         "How",
         ways.map(({ value, text, hint }, index) => [value, text, hint, index === 0]),
-        { name: "way", type: "radio" },
+        {
+          name: "way",
+          type: "radio",
+          onchange: ({ target }) => choose(ways.find(({ value }) => value === target.value)),
+        },
       ),
-      selectField("A ban lasts", BAN_TIMES, { name: "lasts" }),
+      lasting,
       textField("Reason", { name: "reason", hint: "For the list of bans and the audit log." }),
     ],
     act: async (form) => {
@@ -70,6 +79,7 @@ function waysOf(keyId, userId, address) {
 function ban(subject, text, what = "") {
   return {
     value: subject,
+    isBan: true,
     text,
     hint: `Refused, ${what}${UNTIL}.`,
     after: `${subject} is banned.`,

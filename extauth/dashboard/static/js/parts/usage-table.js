@@ -17,7 +17,7 @@ export function usageTable(caption, title, series, name) {
     caption,
     [
       { title, cell: ({ group }) => name(group) },
-      { title: "Share", cell: ({ total }) => shareBar(all ? totalOf(total) / all : 0, "") },
+      { title: "Share of these", cell: ({ total }) => shareBar(all ? totalOf(total) / all : 0, "") },
       { title: "Requests", right: true, cell: ({ total }) => number(totalOf(total)) },
       { title: "Allowed", right: true, cell: count("allowed") },
       { title: "Rate limited", right: true, cell: count("rate_limited") },
