@@ -113,7 +113,7 @@ class Checker:
         """Return the decision, or what to ask; None where the key has to be looked up: see `decide_later`."""
         # 1. The first rule that matches the target applies.
         route = self._verdicts[request.target]
-        # 2. Is the address banned? Then nobody gets any further whose key was not found good before.
+        # 2. Is the address banned? Then nobody gets any further whose key was not issued here.
         if self._bans and (banned := self._abuse.of_address(request, route, caller, now_us)):
             return banned
         # 3. What can be read two ways is refused; some routes ask for nobody, or let nobody in.

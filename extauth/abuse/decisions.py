@@ -27,13 +27,19 @@ class BanDecisions:
     def of_address(
         self, request: CheckRequest, route: Route, caller: Caller | Rejection | None, now_us: int
     ) -> Decision | None:
-        """Refuse a banned address; None for all others, and for those whose key was found good before."""
+        """Refuse a banned address; None for all others, and for who holds a key that is good or may be."""
         ban = self._monitor.of_address(request.client_ip, now_us)
         if ban is None:
             return None
-        if ban.origin is not _MANUAL and self._is_good(request, caller, now_us):
-            # Others may have failed at the same address: who holds a good key is not to suffer for them.
+        if ban.origin is _MANUAL:
+            return self._banned(ban, route, now_us)
+        # Others may have failed at the same address: who holds a good key is not to suffer for them.
+        if self._is_good(request, caller, now_us):
             return None
+        text = request.credential
+        if caller is None and text is not None and (key_id := self._keys.issued_id(text, now_us)):
+            wait = self._monitor.wait_to_look(ban, key_id, now_us)
+            return self._refused(ban, route, wait, key_id) if wait else None
         return self._banned(ban, route, now_us)
 
     def _is_good(self, request: CheckRequest, caller: Caller | Rejection | None, now_us: int) -> bool:
@@ -47,8 +53,10 @@ class BanDecisions:
         return None if ban is None else self._banned(ban, route, now_us, caller.key.key_id)
 
     def _banned(self, ban: Ban, route: Route, now_us: int, key_id: str = "") -> Decision:
+        return self._refused(ban, route, seconds_left(ban, now_us), key_id)
+
+    def _refused(self, ban: Ban, route: Route, wait: int, key_id: str) -> Decision:
         self._monitor.refusals[kind_of(ban)] += 1
-        wait = seconds_left(ban, now_us)
         return Decision(_COOLING_DOWN, None, key_id, route.name, retry_after=wait, reason="banned")
 
     def of_rejection(

@@ -23,9 +23,10 @@ from extauth.stores.bans import Ban, Offender, Origin
 # one has come, and all that a ban saves is the hashing of a text that is no key.
 MOST_BANS = 2_000
 # How often argon2 compares a secret for a banned key id: of all who ask, and of one address. So whoever holds
-# the key gets in at their next try, also while somebody tries wrong secrets from elsewhere all the time.
+# the key gets in at their next try, also while somebody tries wrong secrets from elsewhere all the time. For
+# a banned address keys that are not known yet are looked up as often: all of them together, and each.
 _TRY_EVERY_US = MICROSECONDS
-_ADDRESS_TRIES_EVERY_US = 10 * MICROSECONDS
+_ONE_TRIES_EVERY_US = 10 * MICROSECONDS
 _REMEMBERED = 10_000
 _ADDRESS = "ip:"
 _KEY = "key:"
@@ -138,15 +139,26 @@ class AbuseMonitor:
         if ban.origin is not _AUTOMATIC:
             return seconds_left(ban, now_us)
         subject, _ = self._subjects[address]
-        by_all, by_address = (key_id, ""), (key_id, subject or address)
+        return self._take_turn((key_id, ""), (key_id, subject or address), now_us)
+
+    def wait_to_look(self, ban: Ban, key_id: str, now_us: int) -> int:
+        """Return 0 where a key may be looked up although its address is banned, else after how many seconds.
+
+        Its tag fits, so whoever sends it needn't be the one who failed there.
+        """
+        wait = self._take_turn((ban.subject, ""), (ban.subject, key_id), now_us)
+        return min(wait, seconds_left(ban, now_us))
+
+    def _take_turn(self, by_all: tuple[str, str], by_one: tuple[str, str], now_us: int) -> int:
+        """Return 0 for one whose turn it is, else after how many seconds it may try."""
         waits_us = (
             self._waits_us(by_all, _TRY_EVERY_US, now_us),
-            self._waits_us(by_address, _ADDRESS_TRIES_EVERY_US, now_us),
+            self._waits_us(by_one, _ONE_TRIES_EVERY_US, now_us),
         )
         if wait_us := max(waits_us):
             return -(-wait_us // MICROSECONDS)
         self._tries.keep(by_all, now_us)
-        self._tries.keep(by_address, now_us)
+        self._tries.keep(by_one, now_us)
         return 0
 
     def _waits_us(self, whose: tuple[str, str], every_us: int, now_us: int) -> int:

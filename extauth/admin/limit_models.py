@@ -55,7 +55,7 @@ class LimitStanding(Shown):
     algorithm: str
     quota: bool
     shadow: bool = Field(description="Whether it never refuses.")
-    cost: int = Field(description="How much a request takes.")
+    cost: int = Field(description="How much a request takes; 0 of a cool-down.")
     capacity: int
     rate: int = Field(description="How many requests come back, or begin anew, each period.")
     period_seconds: float | None = Field(

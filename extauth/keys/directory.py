@@ -134,6 +134,14 @@ class KeyDirectory(Generic[Entry]):
         entry = self._records.remembered(key_id)
         return entry is None or not entry.refusal(now_us)
 
+    def issued_id(self, text: bytes, now_us: int) -> str:
+        """Return the id of a key whose tag says it was issued here; empty where it is known to be no good."""
+        if self._refuse_early(text, self._digest(text)):
+            return ""
+        key_id = self.claimed_id(text)
+        entry = self._records.remembered(key_id) if key_id else None
+        return key_id if entry is None or not entry.refusal(now_us) else ""
+
     def claimed_id(self, text: bytes) -> str:
         """Return the id of the key that the text claims to be, where its tag fits; else an empty text."""
         own = self._reader.own(text)

@@ -129,7 +129,8 @@ def standings_of(
             limit=take.limit,
             origin=_origin(take, key),
             policy=policy_of(take.limit, writer),
-            cost=charge.cost,
+            # A cool-down counts refusals, and takes nothing of who passes.
+            cost=0 if take is plan.cool_down else charge.cost,
             usage=None if take.limit.per in untold else _usage(take, seen),
         )
         for take in plan.all_takes

@@ -38,9 +38,9 @@ class FailureSettings(Section):
     limits: Literal["closed", "open", "degrade"] = Field(
         default="closed",
         description=(
-            "Where the store can't count. `closed`: 503. `degrade`: each server counts for itself, and gives "
-            "out `failure.share` of each limit. `open`: limits are not counted, so that nothing bounds what "
-            "a key may use."
+            "Where the store can't count. `closed`: 503. `degrade`: each process (with `workers` each of "
+            "them) counts for itself, and gives out `failure.share` of each limit. `open`: limits are not "
+            "counted, so that nothing bounds what a key may use."
         ),
     )
     honour: Duration = Field(
@@ -56,8 +56,9 @@ class FailureSettings(Section):
         le=1,
         allow_inf_nan=False,
         description=(
-            "With `limits: degrade`: the part of each limit that one server gives out for itself. With one "
-            "by the number of servers, all together stay within the limit; with more, they exceed it."
+            "With `limits: degrade`: the part of each limit that one process gives out for itself. With one "
+            "by the number of processes, which is that of servers times `workers`, all together stay within "
+            "the limit; with more, they exceed it."
         ),
     )
     deadline: Annotated[Duration, AfterValidator(_check_deadline)] = Field(

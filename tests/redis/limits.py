@@ -8,6 +8,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from extauth.clock import SystemClock
@@ -70,15 +71,17 @@ async def redis_limits() -> AsyncIterator[Shared]:
 
 
 @asynccontextmanager
-async def redis_cluster_limits() -> AsyncIterator[Shared]:
+async def redis_cluster_limits(*, deadline: timedelta = PATIENT) -> AsyncIterator[Shared]:
     """Open the limits of an empty cluster."""
     servers = shared_cluster()
-    async with _opened(cluster_url(servers), servers) as shared:
+    async with _opened(cluster_url(servers), servers, deadline) as shared:
         yield shared
 
 
 @asynccontextmanager
-async def _opened(url: str, servers: Sequence[RedisServer]) -> AsyncIterator[Shared]:
+async def _opened(
+    url: str, servers: Sequence[RedisServer], deadline: timedelta = PATIENT
+) -> AsyncIterator[Shared]:
     for server in servers:
         server.ask("FLUSHALL")
     troubles: list[str] = []
@@ -87,7 +90,7 @@ async def _opened(url: str, servers: Sequence[RedisServer]) -> AsyncIterator[Sha
         SystemClock(),
         process="aaaa",
         ends=LeaseCounts(),
-        deadline_seconds=PATIENT.total_seconds(),
+        deadline_seconds=deadline.total_seconds(),
         on_change=troubles.append,
     )
     try:

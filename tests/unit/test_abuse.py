@@ -100,18 +100,19 @@ def test_every_kind_of_bad_key_counts_and_a_missing_one_does_not() -> None:
 
 @pytest.mark.parametrize("rig", [Rig, SharedRig])
 def test_a_banned_address_costs_no_argon2_and_no_store_call(rig: type[Rig]) -> None:
-    """Whatever comes from there: on routes without keys too."""
+    """Whatever comes from there but for a key that was issued: on routes without keys too."""
 
     async def scenario(it: Rig) -> None:
         text, _ = await it.issue()
         await fail(it, 5)
         calls, compared = it.store.calls.total(), it.hasher.verifications
+        forged = text[:-1] + ("a" if text[-1] != "a" else "b")
         asked = (
-            await it.ask(key=text),
-            await it.ask(key=wrong(text)),
+            await it.ask(key=forged),
+            await it.ask(key="no-key"),
             await it.ask(),
             await it.ask("/open"),
-            await it.ask("/open", key=text),
+            await it.ask("/open", key=forged),
             await it.ask("/a/../b"),
         )
         assert codes([*asked]) == [Code.COOLING_DOWN] * 6
@@ -140,6 +141,45 @@ def test_a_verified_key_passes_at_a_banned_address(rig: type[Rig]) -> None:
         assert codes([await it.ask(key=text) for _ in range(2)]) == [Code.COOLING_DOWN] * 2
 
     with_rig(scenario, rig, routes=[{"path": "/open", "auth": "none"}])
+
+
+@pytest.mark.parametrize("rig", [Rig, SharedRig])
+def test_a_holder_who_calls_for_the_first_time_passes_at_a_banned_address(rig: type[Rig]) -> None:
+    """The tag tells them from who fails there: another worker, or one just started, locks nobody out."""
+
+    async def scenario(it: Rig) -> None:
+        texts = [(await it.issue())[0] for _ in range(2)]
+        await fail(it, 5)
+        assert (await it.ask(key=texts[0])).code is Code.ALLOWED
+        # One a second, and from then on as ever.
+        refused = await it.ask(key=texts[1])
+        assert (refused.code, refused.retry_after) == (Code.COOLING_DOWN, 1)
+        assert (await it.ask(key=texts[0])).code is Code.ALLOWED
+        it.clock.advance(seconds=refused.retry_after)
+        assert codes([await it.ask(key=texts[1]) for _ in range(2)]) == [Code.ALLOWED] * 2
+
+    with_rig(scenario, rig)
+
+
+def test_keys_that_are_issued_and_no_good_are_seldom_looked_at_for_a_banned_address() -> None:
+    """One id takes one turn of ten, and what is known to be no good takes none."""
+
+    async def scenario(rig: Rig) -> None:
+        text, key = await rig.issue()
+        gone = (await rig.issue(active=False))[0]
+        await fail(rig, 5)
+        assert codes([await rig.ask(key=gone) for _ in range(3)]) == [Code.COOLING_DOWN] * 3
+        rig.clock.advance(seconds=1)
+        tried = [await rig.ask(key=wrong(text, number)) for number in range(9)]
+        assert codes(tried) == [Code.COOLING_DOWN] * 9
+        assert rig.hasher.verifications == 1
+        rig.clock.advance(seconds=1)
+        refused = await rig.ask(key=text)
+        assert (refused.retry_after, refused.key_id) == (9, key.key_id)
+        rig.clock.advance(seconds=9)
+        assert (await rig.ask(key=text)).code is Code.ALLOWED
+
+    with_rig(scenario)
 
 
 def test_ipv6_counts_by_its_first_64_bits() -> None:

@@ -43,6 +43,7 @@ SECTIONS: dict[str, Any] = {
             "rates": [{"rate": "6/minute", "algorithm": "sliding_window"}],
             "quota": "8/day",
         },
+        "patient": {"rates": ["9/minute"], "cool_down": {}},
         "odd": {"rates": [{"rate": "3/hour", "shadow": True}, {"rate": "9/minute", "name": "hard"}]},
     },
     "limits": {
@@ -185,6 +186,18 @@ def test_nothing_is_taken_counted_or_logged(tmp_path: Path) -> None:
         assert sum(counts.decisions.values()) == 0
         assert not [line for line in await it.world.logged() if line["event"] == "decision"]
         assert it.world.app.uses.seen == {}
+
+    with_world(tmp_path, scenario)
+
+
+def test_a_cool_down_takes_nothing_whatever_the_route_costs(tmp_path: Path) -> None:
+    """It counts refusals, one each."""
+
+    async def scenario(it: Explaining) -> None:
+        key = await it.world.create_key(tier="patient", scopes=("orders:*",))
+        told = await it.explain("POST", f"{HOST}/orders", key_id=key.record.key_id, client_ip=ADDRESS)
+        costs = {limit["name"]: limit["cost"] for limit in told.plain()["limits"]}
+        assert (costs["per-minute"], costs["cool-down"]) == (3, 0)
 
     with_world(tmp_path, scenario)
 
