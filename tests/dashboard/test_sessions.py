@@ -226,7 +226,10 @@ def test_every_key_that_is_no_good_is_answered_alike(tmp_path: Path) -> None:
 
 
 def test_who_fails_too_often_is_banned(tmp_path: Path) -> None:
-    """429 with the time to wait, also for a good key that was not seen here before; the check knows too."""
+    """429 with the time to wait, also for a good key that was not seen here before.
+
+    The check knows of it too, where a key that was issued here is looked up all the same.
+    """
 
     async def scenario(site: Site) -> None:
         browser, good = await site.browser(), await site.key()
@@ -235,7 +238,9 @@ def test_who_fails_too_often_is_banned(tmp_path: Path) -> None:
         refused = await browser.ask("POST", "/session", json={"key": good})
         problem(refused, 429, "cooling_down")
         assert refused.headers["retry-after"] == "60"
-        assert (await site.world.ask(key=good, headers={"x-extauth-client-ip": "127.0.0.1"})).status == 429
+        address = {"x-extauth-client-ip": "127.0.0.1"}
+        assert (await site.world.ask(key=mint()[0], headers=address)).status == 429
+        assert (await site.world.ask(key=good, headers=address)).status == 200
         site.clock.advance(seconds=60)
         await browser.sign_in(good)
 
