@@ -24,6 +24,7 @@ async def server_on(
     key: str = "",
     url: str = "",
     routes: Sequence[dict[str, Any]] = (),
+    deadline: str = "100ms",
     **concurrency: Any,
 ) -> AsyncIterator[InFlight]:
     """Give a server with this limit in its tier, and a key: a new one unless it is given."""
@@ -31,7 +32,7 @@ async def server_on(
         "store": {"url": url or redis.url, "timeout": "10s"},
         "keys": {"peppers": ["a pepper of these tests, long enough for one"]},
         "tiers": {"default": {"rates": [RATE], "concurrency": concurrency}},
-        "failure": {"deadline": "100ms"},
+        "failure": {"deadline": deadline},
         **({"routes": [*routes]} if routes else {}),
     }
     async with open_world(folder, clock=SystemClock(), **sections) as world:

@@ -52,7 +52,9 @@ def test_many_ends_at_once_free_each_slot_once(tmp_path: Path, store: str) -> No
 
     async def scenario() -> None:
         servers, url = _servers(store)
-        async with server_on(servers[0], tmp_path, url=url, routes=[PER_ROUTE], max=LEASES) as service:
+        async with server_on(
+            servers[0], tmp_path, url=url, routes=[PER_ROUTE], deadline="2s", max=LEASES
+        ) as service:
             leases, counts = await _let_in(service), service.world.app.parts.ends
             assert slots.held(*servers) == LEASES + LEASES // 2
             by_signal, unknown = counts.by_signal, counts.unknown
@@ -98,7 +100,9 @@ def test_ends_without_a_lease_are_carried_out_before_a_server_has_stopped(tmp_pa
 
     async def scenario() -> None:
         servers, url = _servers(store)
-        async with server_on(servers[0], tmp_path, url=url, routes=[PER_ROUTE], max=LEASES) as service:
+        async with server_on(
+            servers[0], tmp_path, url=url, routes=[PER_ROUTE], deadline="2s", max=LEASES
+        ) as service:
             leases = await _let_in(service)
             service.world.app.releases.take([_ended(request_id, "") for request_id, _ in leases])
             shared = service.world.app.leases._shared  # type: ignore[attr-defined]  # nothing else tells
