@@ -18,10 +18,8 @@ INSTALLED := $(VENV)/.installed-
 # How many processes run the tests: much of their time they wait for programs beside them.
 TEST_PROCESSES ?= 2
 IN_PROCESSES := --dist loadfile --numprocesses
-# What runs several servers at once, and is told what a deadline is by the real clock, waits most of its time: it runs after
-# what computes all of its, in one process more.
-APART_PROCESSES ?= 3
-APART := tests/nodes tests/redis tests/inflight tests/browser
+# What runs several servers at once, and is told what a deadline is by the real clock: it runs after what computes all of its time.
+APART := tests/nodes tests/redis tests/inflight
 # By itself, because a browser begins anew when the networks of containers come and go.
 STACK := tests/stack
 
@@ -56,7 +54,7 @@ stop-stack: ## Stop what demo-stack started; its keys stay
 .PHONY: test
 test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
 	@$(PY) -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,$(APART) $(STACK))
-	$(PY) -m pytest $(IN_PROCESSES) $(APART_PROCESSES) $(APART)
+	$(PY) -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(APART)
 	$(PY) -m pytest $(STACK)
 
 .PHONY: unit
@@ -102,7 +100,7 @@ test-wheel: build test-packages ## Run all tests against the built wheel, instal
 	"$$folder/.venv/bin/pip" install --quiet --disable-pip-version-check --no-input --no-deps dist/*.whl
 	cd "$$folder"
 	.venv/bin/python -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,tests/release $(APART) $(STACK))
-	.venv/bin/python -m pytest $(IN_PROCESSES) $(APART_PROCESSES) $(APART)
+	.venv/bin/python -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(APART)
 	.venv/bin/python -m pytest $(STACK)
 
 # Made from an environment that holds the wheel and what it needs, nothing else: so it knows who needs whom.

@@ -22,8 +22,6 @@ from .fleet import PATIENCE, Asking, Fleet, asking, is_alive, served
 from .node import HOST
 
 CHECKS = "extauth_checks_total"
-# A machine that is busy with starting workers must not make Redis look dead.
-PATIENT = {"deadline": "2s"}
 # What is to be a worker ends at its very start while there is this file beside the configuration.
 BROKEN = """
 import os, sys
@@ -42,14 +40,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[Fleet]:
     """Give a server that all of its tests leave as they found it."""
-    with served(Fleet(tmp_path_factory.mktemp("fleet"), store_url=redis.url, failure=PATIENT)) as fleet:
+    with served(Fleet(tmp_path_factory.mktemp("fleet"), store_url=redis.url)) as fleet:
         yield fleet
 
 
 @pytest.fixture
 def doomed(tmp_path: Path, redis: RedisServer) -> Iterator[Fleet]:
     """Give a server for one test, to be killed in parts or whole."""
-    with served(Fleet(tmp_path / "fleet", store_url=redis.url, failure=PATIENT)) as fleet:
+    with served(Fleet(tmp_path / "fleet", store_url=redis.url)) as fleet:
         yield fleet
 
 
@@ -202,9 +200,7 @@ def test_a_server_that_is_told_to_end_answers_what_it_was_asked(
 ) -> None:
     """While argon2 works for a check: it is answered, then all processes end, and the exit code says well."""
     dear = {"memory_kib": 131_072, "time_cost": 6}
-    with served(
-        Fleet(tmp_path / "fleet", store_url=redis.url, keys={"hashing": dear}, failure=PATIENT)
-    ) as fleet:
+    with served(Fleet(tmp_path / "fleet", store_url=redis.url, keys={"hashing": dear})) as fleet:
         key = str(fleet.create_key()["key"])
         process_ids = [*fleet.process_ids(), fleet.supervisor()]
         with connected(fleet) as client:
