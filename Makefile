@@ -89,8 +89,9 @@ build: $(INSTALLED)demo ## Build wheel and source archive, into dist; the same c
 	$(PY) -m hatchling build
 
 # Its copy has the tests and what users copy, but not the package: what isn't in the wheel is missed.
+# Without the containers, whose image is made of the package's sources.
 .PHONY: test-wheel
-test-wheel: build test-packages ## Run all tests against the built wheel, installed as users do
+test-wheel: build test-packages ## Run the tests against the built wheel, installed as users do
 	@folder=$$(mktemp -d)
 	trap 'rm -rf "$$folder"' EXIT
 	tar --extract --file dist/*.tar.gz --directory "$$folder" --strip-components=1
@@ -101,7 +102,6 @@ test-wheel: build test-packages ## Run all tests against the built wheel, instal
 	cd "$$folder"
 	.venv/bin/python -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,tests/release $(APART) $(STACK))
 	.venv/bin/python -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(APART)
-	.venv/bin/python -m pytest $(STACK)
 
 # Made from an environment that holds the wheel and what it needs, nothing else: so it knows who needs whom.
 .PHONY: sbom

@@ -25,10 +25,19 @@ _BASE = "extauth-stand-in:base"
 _PROGRAMS = "extauth-stand-in:programs"
 # All that extauth needs: not even a shell.
 _BASE_PACKAGES = ("python3",)
-_PROGRAM_PACKAGES = ("python3-pip", "dash", "bash", "coreutils", "grep", "redis-server", "nginx")
+_PROGRAM_PACKAGES = (
+    "python3-pip",
+    "dash",
+    "bash",
+    "coreutils",
+    "grep",
+    "redis-server",
+    "nginx",
+    "prometheus",
+)
 # By the names that compose.yaml and the Dockerfile have for them.
 IMAGES = {"BASE_IMAGE": _BASE} | dict.fromkeys(
-    ("BUILD_IMAGE", "REDIS_IMAGE", "ENVOY_IMAGE", "NGINX_IMAGE"), _PROGRAMS
+    ("BUILD_IMAGE", "REDIS_IMAGE", "ENVOY_IMAGE", "NGINX_IMAGE", "PROMETHEUS_IMAGE"), _PROGRAMS
 )
 
 

@@ -20,7 +20,7 @@ SERVERS = ("extauth-1", "extauth-2")
 PROXIES = ("envoy", "nginx")
 SERVICES = ("redis", *SERVERS, "upstream", *PROXIES)
 _SCRIPT = DEPLOY / "stack.sh"
-_PORTS = ("ENVOY_PORT", "NGINX_PORT", "ADMIN_PORT", "SECOND_ADMIN_PORT")
+_PORTS = ("ENVOY_PORT", "NGINX_PORT", "ADMIN_PORT", "SECOND_ADMIN_PORT", "PROMETHEUS_PORT")
 _HEALTHY_WITHIN = 90.0
 # Asks an extauth from within its container, as a proxy does: exactly this one.
 ASK = """
@@ -52,7 +52,7 @@ class Stack:
         self._client = client
         self._project = "extauth-test"
         ports = dict(zip(_PORTS, map(str, free_ports(len(_PORTS))), strict=True))
-        self._ports = {"envoy": int(ports["ENVOY_PORT"]), "nginx": int(ports["NGINX_PORT"])}
+        self._ports = {service: int(ports[f"{service.upper()}_PORT"]) for service in (*PROXIES, "prometheus")}
         self.secrets = folder / "secrets"
         self._environment = {
             **environment,
@@ -118,9 +118,9 @@ class Stack:
         """Ask this one server about a key, and return the status."""
         return int(self.run(server, "python", "-c", ASK, key.text))
 
-    def port(self, proxy: str) -> int:
-        """Return where clients find a proxy."""
-        return self._ports[proxy]
+    def port(self, service: str) -> int:
+        """Return where a proxy, or Prometheus, is found."""
+        return self._ports[service]
 
     def get(self, proxy: str, key: Key | None = None, target: str = "/v1/orders") -> Response:
         """Ask for something through a proxy."""
