@@ -59,7 +59,7 @@ test: test-packages lint types ## Everything that a change must pass: lint, type
 
 .PHONY: unit
 unit: $(INSTALLED)dev ## Unit and conformance tests that need no other program, in seconds
-	@$(PY) -m pytest -m 'not servers' tests/unit tests/conformance
+	@$(PY) -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) -m 'not servers' tests/unit tests/conformance
 
 .PHONY: lint
 lint: $(INSTALLED)dev ## Look for mistakes and for another format than ruff's
