@@ -24,12 +24,13 @@ RATE = "100/second burst 1000"
 
 
 def _store(row: str) -> dict[str, Any]:
-    """Return the settings of an empty store; none for the embedded one."""
+    """Return the settings of a store that is as empty as a new one; none for the embedded one."""
     if row == "embedded":
         return {}
     servers = (shared_server(),) if row == "redis" else shared_cluster()
     for server in servers:
         server.ask("FLUSHALL")
+        server.ask("SCRIPT", "FLUSH")
     url = servers[0].url if row == "redis" else cluster_url(servers)
     return {"url": url, "timeout": "10s"}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ssl import SSLContext
 from typing import Protocol, cast
 
@@ -142,6 +142,11 @@ class ScriptLine(asyncio.Protocol):
             self._write(command(*words), trip)
         else:
             self._send(command(*words), trip)
+
+    def teach(self, programs: Iterable[Program]) -> None:
+        """Have Redis know scripts. Where it doesn't take them, they are sent when they are called."""
+        for program in programs:
+            self.ask(lambda _reply: None, "SCRIPT", "LOAD", program.text, patiently=True)
 
     def run(self, program: Program, questions: Sequence[Words], answered: Answered) -> None:
         """Run a script for questions of one slot; `answered` gets its reply."""

@@ -36,11 +36,16 @@ class GoneError(StoreError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialling:
-    """How connections are made. `locate` finds the server each time anew: it may have become another one."""
+    """How connections are made. `locate` finds the server each time anew: it may have become another one.
+
+    `programs` are those that a server is told at once: one that it has to ask for would come after what was
+    sent behind it.
+    """
 
     where: str
     locate: Callable[[], Awaitable[Address]]
     greeting: Callable[[], Sequence[Sequence[str]]]
+    programs: Sequence[Program]
     tls: SSLContext | None
     deadline_seconds: float
 
@@ -145,6 +150,7 @@ class Node:
             async with asyncio.timeout(seconds):
                 host, port = await dialling.locate()
                 await dial(line, host, port, tls=dialling.tls, greeting=dialling.greeting())
+            line.teach(dialling.programs)
         except GoneError:
             raise
         except (TimeoutError, OSError, StoreError) as error:

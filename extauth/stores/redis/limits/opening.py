@@ -15,7 +15,12 @@ from extauth.stores.limits import SharedLimitStore
 from extauth.stores.redis.connect import connect, credentials, sentinel_of
 from extauth.stores.redis.limits.cluster import ClusterLimitStore
 from extauth.stores.redis.limits.node import Address, Dialling, Node
-from extauth.stores.redis.limits.store import RedisLimitStore
+from extauth.stores.redis.limits.store import (
+    RedisLimitStore,
+    end_program,
+    errand_program,
+    take_program,
+)
 from extauth.stores.redis.link import RedisLink
 from extauth.throttle.counts import LeaseCounts
 
@@ -41,6 +46,7 @@ async def open_limit_store(
             where=str(url),
             locate=locate,
             greeting=lambda: _greeting(settings),
+            programs=(take_program(), errand_program(), end_program()),
             tls=_tls(settings) if url.tls else None,
             deadline_seconds=deadline_seconds,
         )

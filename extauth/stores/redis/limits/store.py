@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 
 import structlog
@@ -41,6 +41,7 @@ from extauth.throttle.waiting import Waiter
 MOST_AT_ONCE = 128
 
 
+@cache
 def take_program() -> Program:
     """Return the script that takes, with what it loads as it needs it."""
     parts = [
@@ -54,11 +55,13 @@ def take_program() -> Program:
     return Program("\n".join((*parts, _text("take"))))
 
 
+@cache
 def errand_program() -> Program:
     """Return the script that does errands, with the slots."""
     return _with_slots("leases")
 
 
+@cache
 def end_program() -> Program:
     """Return the script that ends leases, with the slots."""
     return _with_slots("ends")
