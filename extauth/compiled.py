@@ -41,9 +41,7 @@ def planner(settings: Settings) -> Planner:
 def header_writer(settings: Settings, clock: Clock) -> HeaderWriter:
     """Return what writes header lines."""
     epoch = settings.headers.reset == "epoch"
-    return HeaderWriter(
-        realm=settings.credentials.realm, epoch_reset=epoch, clock=clock, keys=settings.keys.cache.records
-    )
+    return HeaderWriter(realm=settings.credentials.realm, epoch_reset=epoch, clock=clock)
 
 
 def answer_writer(settings: Settings, clock: Clock) -> AnswerWriter:

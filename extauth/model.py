@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import NamedTuple
 
@@ -167,6 +167,27 @@ class Usage(NamedTuple):
 PlainUsage = tuple[Limit, bool, int, int, int]
 
 
+class KeyNotes:
+    """What parts of this process have worked out about a key, and noted of its use, each for itself.
+
+    It stands with the record, and not in a table of each part: where many keys are in use, memory that is in
+    no cache is most of what a check waits for.
+    """
+
+    __slots__ = ("counted_for", "counts", "identity", "line", "noted_by", "used_us")
+
+    def __init__(self) -> None:
+        # How answers tell the upstream who is calling, and decision lines who called; empty until then.
+        self.identity = b""
+        self.line = b""
+        # When it was used last, in microseconds, and who is going to write that.
+        self.used_us = 0
+        self.noted_by: object = None
+        # Where usage is counted, and which route and write that is for.
+        self.counts: list[int] = []
+        self.counted_for: object = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ApiKey:
     """The record of one key.
@@ -178,7 +199,7 @@ class ApiKey:
     disabled for now. After a rotation at `rotated_at` the old key has `rotated_to` and ends at `grace_until`;
     the new one has `rotated_from`. `limits` are the key's own rates instead of its tier's: `{"rates":
     ["10/second"]}`. `pepper_id` names the pepper that the key needs, empty where nobody noted it. `imported`
-    keys were made by another system.
+    keys were made by another system. `notes` are no part of the record: another version has others.
     """
 
     key_id: str
@@ -204,6 +225,11 @@ class ApiKey:
     pepper_id: str = ""
     imported: bool = False
     version: int = 1
+    notes: KeyNotes = field(default_factory=KeyNotes, init=False, repr=False)
+
+
+# The names of what a record holds, in its order.
+RECORD_FIELDS = tuple(one.name for one in fields(ApiKey) if one.init)
 
 
 class Decision(NamedTuple):

@@ -40,7 +40,6 @@ def open_recording(stack: AsyncExitStack, settings: Settings, lines: LineWriter,
         uses=parts.uses,
         shadows=running(stack, ShadowTracker(parts.management.store)),
         usage=count_usage(stack, parts.usage, parts.claims, parts.clock) if settings.usage.enabled else None,
-        keys=settings.keys.cache.records,
     )
     # Decisions that are noted and not yet counted count as uses too, as usage, and as refusals in shadow.
     stack.callback(recorder.flush)

@@ -17,7 +17,7 @@ import yaml
 
 from extauth.cli.main import main
 from extauth.clock import SystemClock
-from extauth.model import ApiKey
+from extauth.model import RECORD_FIELDS
 from extauth.stores.base import KeyStore
 from tests.stores import sqlite_keys
 from tests.world import open_world
@@ -132,7 +132,7 @@ class Shell:
         return record
 
 
-SHOWN = [name for name in ApiKey.__dataclass_fields__ if name != "hashed_key"]
+SHOWN = [name for name in RECORD_FIELDS if name != "hashed_key"]
 
 
 @pytest.fixture

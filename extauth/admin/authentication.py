@@ -75,7 +75,4 @@ class Authenticator:
         return Rejection("banned", key_id, seconds_left(ban, self._clock.now_us()))
 
     def _note_use(self, caller: Caller, address: str) -> None:
-        key = caller.key
-        self._uses.seen[key.key_id] = self._clock.now_us()
-        if key.grace_until is not None:
-            self._uses.see_in_grace(key, address)
+        self._uses.see(caller.key, self._clock.now_us(), address)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from extauth.bounded import BoundedCache, Memo
 from extauth.completion.signals import LONGEST_LEASE
 from extauth.dialects.base import Answer
-from extauth.dialects.headers import HeaderWriter, ageing
+from extauth.dialects.headers import NOBODY, HeaderWriter, ageing, identity
 from extauth.dialects.problems import PROBLEMS, ProblemWriter
 from extauth.model import ApiKey, Code, Decision, PlainUsage
 from extauth.usage import word
@@ -27,7 +27,6 @@ class AnswerWriter:
     ) -> None:
         self._security = "".join(f"{name.lower()}: {value}\r\n" for name, value in (security or {}).items())
         self._challenge = headers.challenge
-        self._identities = headers.identities
         self._limits = headers.limits
         # A moment is not the same when the same refusal is repeated a little later.
         self._tells_moments = headers.epoch_reset
@@ -42,7 +41,8 @@ class AnswerWriter:
 
         Identity for the upstream, limits for the client, the lease for the proxy, which reports its end.
         """
-        head = self._identities[decision.key]
+        key = decision.key
+        head = NOBODY if key is None else key.notes.identity or identity(key)
         limit_set, usages = decision.limit_set, decision.usages
         if usages and limit_set is not None:
             head += self._limits(limit_set, usages)

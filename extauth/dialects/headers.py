@@ -13,23 +13,20 @@ from extauth.clock import MICROSECONDS, Clock
 from extauth.model import CALENDAR_MONTH, ApiKey, Code, Limit, LimitSet, PlainUsage
 
 _PREPARED = 16_384
-_NOBODY = b"x-auth-key-id: \r\nx-auth-user-id: \r\nx-auth-scopes: \r\nx-auth-tier: \r\n"
+# Who is calling where nobody is identified. All four lines are always there, so that none can be forged.
+NOBODY = b"x-auth-key-id: \r\nx-auth-user-id: \r\nx-auth-scopes: \r\nx-auth-tier: \r\n"
 
 
 class HeaderWriter:
     """Writes header lines.
 
-    `epoch_reset` makes X-RateLimit-Reset a moment (GitHub's reading) instead of a duration. For so many
-    `keys` what is always said of them is remembered.
+    `epoch_reset` makes X-RateLimit-Reset a moment (GitHub's reading) instead of a duration.
     """
 
-    def __init__(self, *, realm: str, epoch_reset: bool, clock: Clock, keys: int = _PREPARED) -> None:
+    def __init__(self, *, realm: str, epoch_reset: bool, clock: Clock) -> None:
         self._challenge = f'Bearer realm="{realm}"'
         self.epoch_reset = epoch_reset
         self._clock = clock
-        # `identities[key]` says who is calling, for the upstream. All four lines are always there, so that
-        # none can be forged.
-        self.identities: Memo[ApiKey | None, bytes] = Memo(_identity, keys)
         self._templates: Memo[LimitSet, bytes] = Memo(_limit_template, _PREPARED)
 
     def limits(self, limit_set: LimitSet, usages: Sequence[PlainUsage]) -> bytes:
@@ -62,13 +59,13 @@ class HeaderWriter:
         return ""
 
 
-def _identity(key: ApiKey | None) -> bytes:
-    if key is None:
-        return _NOBODY
-    return (
+def identity(key: ApiKey) -> bytes:
+    """Return the lines that say who is calling, for the upstream; see `NOBODY`."""
+    key.notes.identity = (
         f"x-auth-key-id: {key.key_id}\r\nx-auth-user-id: {key.user_id}\r\n"
         f"x-auth-scopes: {' '.join(key.scopes)}\r\nx-auth-tier: {key.tier}\r\n"
     ).encode("latin-1") + ageing(key)
+    return key.notes.identity
 
 
 def ageing(key: ApiKey | None) -> bytes:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from extauth.model import ApiKey
+from extauth.model import RECORD_FIELDS, ApiKey
 from extauth.stores.base import AuditEntry
 
-_SHOWN = tuple(name for name in ApiKey.__dataclass_fields__ if name != "hashed_key")
+_SHOWN = tuple(name for name in RECORD_FIELDS if name != "hashed_key")
 # They change with every change, or without one.
 _NOT_AUDITED = ("version", "last_used")
 

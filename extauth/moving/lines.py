@@ -11,7 +11,7 @@ from extauth.clock import from_us
 from extauth.keys.rules import identity_mistakes, reason_mistakes, refuse
 from extauth.keys.scopes import is_scope
 from extauth.keys.token import KEY_ID_LENGTH
-from extauth.model import ApiKey
+from extauth.model import RECORD_FIELDS, ApiKey
 from extauth.moving.fields import Fields, format_time
 from extauth.settings import grammar
 from extauth.settings.routing import parse_own_limits
@@ -24,7 +24,7 @@ _LONGEST_HINT = 64
 
 def to_line(key: ApiKey, *, with_hash: bool) -> dict[str, Any]:
     """Return a record as the object of its line; the hash only where it is asked for."""
-    names = [name for name in ApiKey.__dataclass_fields__ if with_hash or name != "hashed_key"]
+    names = [name for name in RECORD_FIELDS if with_hash or name != "hashed_key"]
     return {name: _exact(getattr(key, name)) for name in names}
 
 

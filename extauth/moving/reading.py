@@ -17,7 +17,7 @@ from extauth.keys.asked import Actor, Misread, Mistake, NewKey
 from extauth.keys.foreign import ForeignKey
 from extauth.keys.rules import in_order
 from extauth.keys.service import KeyService
-from extauth.model import ApiKey
+from extauth.model import RECORD_FIELDS, ApiKey
 from extauth.moving.fields import Fields, shown
 from extauth.moving.lines import from_line
 
@@ -26,7 +26,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NO_KEY = ForeignKey("")
 _SECRETS = ("key", "sha256")
 # In which the mistakes of a line are told.
-_ORDER = (*_SECRETS, *ApiKey.__dataclass_fields__)
+_ORDER = (*_SECRETS, *RECORD_FIELDS)
 _NOT_LOOKED_FOR = (
     "keys of other systems can't be taken in while keys.imported is off, because servers would not look for "
     "them; set keys.imported to true first"

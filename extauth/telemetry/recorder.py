@@ -65,7 +65,6 @@ class Recorder:
         uses: UseTracker | None = None,
         shadows: ShadowTracker | None = None,
         usage: UsageTracker | None = None,
-        keys: int = _REMEMBERED,
     ) -> None:
         self._counts = counts
         self._write_lines = lines.write_several
@@ -83,7 +82,6 @@ class Recorder:
         self._targets: Memo[Target, bytes] = Memo(
             _target_fields, _REMEMBERED, worth_keeping=attrgetter("short")
         )
-        self._keys: Memo[ApiKey, bytes] = Memo(_user_fields, keys)
         self._whys: Memo[_Why, bytes] = Memo(_why, _REMEMBERED)
         self._noted: list[tuple[CheckRequest, Decision, int, int]] = []
         self.log_from(level, allowed_sample=allowed_sample)
@@ -112,8 +110,8 @@ class Recorder:
         noted, self._noted = self._noted, []
         if self.usage is not None:
             self.usage.see(noted)
-        lines, targets, keys, rest = list[bytes](), self._targets, self._keys, self._rest
-        routes, addresses, uses = self._routes, self._addresses, self._uses
+        lines, uses, rest = list[bytes](), self._uses, self._rest
+        targets, routes, addresses = self._targets, self._routes, self._addresses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _, trace = request
             code, key, key_id, route, _, _, _, _, _, _, shadowed, degraded, _ = decision
@@ -125,9 +123,9 @@ class Recorder:
             if shadowed or degraded:
                 self._count_rare(decision, decided_us)
             if uses is not None and key is not None:
-                uses.seen[key_id] = decided_us
-                if key.grace_until is not None:
-                    uses.see_in_grace(key, client_ip)
+                key.notes.used_us = decided_us
+                if key.notes.noted_by is not uses.noting:
+                    uses.see(key, decided_us, client_ip)
             start = starts[code]
             if start is None or (self._samples and code is _ALLOWED and self._draw() >= self._allowed_sample):
                 continue
@@ -139,7 +137,7 @@ class Recorder:
                 start,
                 targets[target],
                 routes[route],
-                _fields(key_id=key_id, user_id="") if key is None else keys[key],
+                _fields(key_id=key_id, user_id="") if key is None else key.notes.line or _user_fields(key),
                 addresses[client_ip],
                 _masked(request_id),
                 duration_us,
@@ -196,7 +194,8 @@ def _target_fields(target: Target) -> bytes:
 
 
 def _user_fields(key: ApiKey) -> bytes:
-    return _fields(key_id=key.key_id, user_id=key.user_id)
+    key.notes.line = _fields(key_id=key.key_id, user_id=key.user_id)
+    return key.notes.line
 
 
 # The reason, the limits that refused, those in shadow that would have, and what was decided without the

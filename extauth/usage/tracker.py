@@ -79,6 +79,14 @@ class _Cells(dict[_Cell, list[int]]):
         return counts
 
 
+class _NowFor(dict[str, object]):
+    """Something for each route that is the same until all that was counted is due, and never again."""
+
+    def __missing__(self, route: str) -> object:
+        found = self[route] = object()
+        return found
+
+
 class UsageTracker:
     """Collects counts and writes them. `process` is a name that no other process has.
 
@@ -94,6 +102,7 @@ class UsageTracker:
         self._written = 0
         self._minute = 0
         self._cells = _Cells()
+        self._now_for = _NowFor()
         # Where a batch is taken from: first what the store did not take before, then what came since, by
         # minute. What is taken stays in the batch until that is written.
         self._kept = Kept(MOST_WAITING)
@@ -104,15 +113,21 @@ class UsageTracker:
 
     def see(self, noted: Sequence[Noted]) -> None:
         """Count decisions, each with its request and, in microseconds, when it began and was made."""
-        cells, since_us = self._cells, self._minute * MICROSECONDS
+        cells, now_for, since_us = self._cells, self._now_for, self._minute * MICROSECONDS
         until_us = since_us + _MINUTE_US
         for request, decision, started_us, decided_us in noted:
             if not since_us <= decided_us < until_us:
                 self._turn(decided_us // _MINUTE_US * 60)
-                cells, since_us = self._cells, self._minute * MICROSECONDS
+                cells, now_for, since_us = self._cells, self._now_for, self._minute * MICROSECONDS
                 until_us = since_us + _MINUTE_US
             code, key, key_id, route, _, _, _, _, _, _, _, _, _ = decision
-            counts = cells[key or key_id, route]
+            if key is None:
+                counts = cells[key_id, route]
+            elif key.notes.counted_for is now_for[route]:
+                counts = key.notes.counts
+            else:
+                key.notes.counts = counts = cells[key, route]
+                key.notes.counted_for = now_for[route]
             took_us = decided_us - started_us
             if took_us <= _QUICKEST_US:
                 counts[LATENCIES] += 1
@@ -187,6 +202,7 @@ class UsageTracker:
         if self._cells:
             self._due.append((self._minute, _places(self._cells)))
             self._cells = _Cells()
+            self._now_for = _NowFor()
         self._minute = minute
 
     def _room_for(self, key_id: str) -> deque[Refused] | None:
@@ -232,4 +248,6 @@ def _places(cells: _Cells) -> Iterator[Counted]:
         elif isinstance(key, str):
             yield Place(key, "", "", route), counts
         else:
+            if key.notes.counts is counts:
+                key.notes.counts, key.notes.counted_for = [], None
             yield Place(key.key_id, key.user_id, key.tier, route), counts

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from extauth.errors import StoreError
-from extauth.model import ApiKey
+from extauth.model import RECORD_FIELDS, ApiKey
 from extauth.stores.base import AuditEntry, GraceUse, KeyStore, KeyUse
 from extauth.stores.shadowed import Place, ShadowedCount, oldest_kept
 from extauth.stores.sqlite import SqliteKeyStore
@@ -112,7 +112,7 @@ def test_records_are_the_same_to_the_last_field(shell: Shell) -> None:
     assert counts(report(shell)) == (1, 0, 0, 0)
     (copy,) = records(shell, "new").values()
     (original,) = records(shell, "data").values()
-    for name in ApiKey.__dataclass_fields__:
+    for name in RECORD_FIELDS:
         assert getattr(copy, name) == getattr(original, name), name
     assert copy.last_used == used
     (shell.folder / "data" / "extauth.db").unlink()

@@ -12,10 +12,10 @@ import pytest
 from extauth.errors import ConflictError, OverloadedError, StoreError
 from extauth.keys.hashing import SecretHasher
 from extauth.keys.service import KeyService
-from extauth.model import ApiKey
+from extauth.model import RECORD_FIELDS, ApiKey
 from tests.shell import SHOWN, Done, Shell
 
-FIELDS = list(ApiKey.__dataclass_fields__)
+FIELDS = list(RECORD_FIELDS)
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:

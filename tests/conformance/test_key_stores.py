@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from extauth.clock import from_us
 from extauth.errors import ConflictError, InvalidInputError, NotFoundError
-from extauth.model import ApiKey
+from extauth.model import RECORD_FIELDS, ApiKey
 from extauth.stores.base import KeyFilter, KeyStore
 from tests.fakes import START
 from tests.keys import entry, record
@@ -20,9 +20,7 @@ from .conftest import Run
 
 def same(first: ApiKey | None, second: ApiKey) -> bool:
     """Compare field by field: records themselves compare by identity."""
-    return first is not None and all(
-        getattr(first, field.name) == getattr(second, field.name) for field in fields(ApiKey)
-    )
+    return first is not None and all(getattr(first, name) == getattr(second, name) for name in RECORD_FIELDS)
 
 
 def test_what_is_added_can_be_read(run: Run) -> None:

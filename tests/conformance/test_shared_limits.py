@@ -120,6 +120,8 @@ def test_each_step_is_what_the_memory_store_does_at_that_time(
         return times[-1]
 
     monkeypatch.setattr(single, "time_of", noted)
+    # All of a batch have one time.
+    monkeypatch.setattr(single, "BUSY_WITH", at_once + 1)
     # In a cluster each slot of a check has a time of its own.
     in_cluster = row == "redis-cluster"
     limits = random_limits(chance, of_key_only=in_cluster)

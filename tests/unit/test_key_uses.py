@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from extauth.clock import to_us
 from extauth.errors import StoreError
 from extauth.keys.uses import UseTracker
-from extauth.model import ApiKey
 from tests.fakes import START, MemoryKeyStore
 from tests.keys import entry, record
 
@@ -21,27 +20,69 @@ def seconds(number: int) -> int:
     return START_US + number * 1_000_000
 
 
-async def stored(store: MemoryKeyStore) -> ApiKey:
-    """Return the key's record."""
+async def last_used(store: MemoryKeyStore) -> datetime | None:
+    """Return what the key's record says."""
     key = await store.get(KEY_ID)
     assert key is not None
-    return key
+    return key.last_used
 
 
 def test_a_use_is_written_once_a_minute() -> None:
-    """The first at once, what comes within a minute of it later, none twice."""
+    """The first with the next write, what comes within a minute of it later, none twice."""
 
     async def scenario() -> None:
         store = MemoryKeyStore()
-        await store.add(record(), entry())
+        key = record()
+        await store.add(key, entry())
         tracker = UseTracker(store)
-        for number, written in ((0, 0), (10, 0), (59, 0), (60, 60), (61, 60), (150, 150)):
-            tracker.seen[KEY_ID] = seconds(number)
+        written = []
+        for number in range(0, 150, 5):
+            tracker.see(key, seconds(number), "192.0.2.1")
             await tracker.write()
-            assert (await stored(store)).last_used == START + timedelta(seconds=written)
+            written.append(await last_used(store))
+        # It is written with the last use until then.
+        assert [*dict.fromkeys(written)] == [START + timedelta(seconds=number) for number in (0, 60, 120)]
         assert store.calls["note_uses"] == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_last_use_within_the_minute_is_written_when_that_is_over() -> None:
+    """Also where no other comes; then nothing more is written, and nothing is kept of it."""
+
+    async def scenario() -> None:
+        store = MemoryKeyStore()
+        key = record()
+        await store.add(key, entry())
+        tracker = UseTracker(store)
+        for number in (0, 5):
+            tracker.see(key, seconds(number), "192.0.2.1")
+            await tracker.write()
+        assert await last_used(store) == START
+        for _ in range(12):
+            await tracker.write()
+        assert await last_used(store) == START + timedelta(seconds=5)
+        assert tracker.pending == 0
+        for _ in range(20):
+            await tracker.write()
+        assert store.calls["note_uses"] == 2
+
+    asyncio.run(scenario())
+
+
+def test_two_versions_of_a_record_are_one_key() -> None:
+    """The later of their uses counts, whichever is noted last."""
+
+    async def scenario() -> None:
+        store = MemoryKeyStore()
+        older, newer = record(), record(version=2)
+        await store.add(newer, entry())
+        tracker = UseTracker(store)
+        tracker.see(newer, seconds(3), "192.0.2.1")
+        tracker.see(older, seconds(2), "192.0.2.1")
         await tracker.write()
-        assert store.calls["note_uses"] == 3
+        assert await last_used(store) == START + timedelta(seconds=3)
+        assert store.calls["note_uses"] == 1
 
     asyncio.run(scenario())
 
@@ -51,14 +92,15 @@ def test_what_was_held_back_is_written_at_the_end() -> None:
 
     async def scenario() -> None:
         store = MemoryKeyStore()
-        await store.add(record(), entry())
+        key = record()
+        await store.add(key, entry())
         tracker = UseTracker(store)
         for number in (0, 30):
-            tracker.seen[KEY_ID] = seconds(number)
+            tracker.see(key, seconds(number), "192.0.2.1")
             await tracker.write()
-        assert (await stored(store)).last_used == START
+        assert await last_used(store) == START
         await tracker.close()
-        assert (await stored(store)).last_used == START + timedelta(seconds=30)
+        assert await last_used(store) == START + timedelta(seconds=30)
 
     asyncio.run(scenario())
 
@@ -68,16 +110,16 @@ def test_a_store_that_fails_loses_nothing() -> None:
 
     async def scenario() -> None:
         store = MemoryKeyStore()
-        await store.add(record(rotated_to="AAAAbbbb0002", rotated_at=START, grace_until=START), entry())
+        key = record(rotated_to="AAAAbbbb0002", rotated_at=START, grace_until=START)
+        await store.add(key, entry())
         tracker = UseTracker(store)
         store.failure = StoreError("gone")
         for number in (3, 5):
-            tracker.seen[KEY_ID] = seconds(number)
-            tracker.see_in_grace(record(), "192.0.2.1")
+            tracker.see(key, seconds(number), "192.0.2.1")
             await tracker.write()
         store.failure = None
         await tracker.write()
-        assert (await stored(store)).last_used == START + timedelta(seconds=5)
+        assert await last_used(store) == START + timedelta(seconds=5)
         assert (await store.grace_use(KEY_ID)).calls == 2
 
     asyncio.run(scenario())
@@ -88,16 +130,15 @@ def test_calls_in_a_grace_are_written_without_delay() -> None:
 
     async def scenario() -> None:
         store = MemoryKeyStore()
-        await store.add(record(), entry())
+        key = record(rotated_to="AAAAbbbb0002", rotated_at=START, grace_until=START)
+        await store.add(key, entry())
         tracker = UseTracker(store)
         for number in range(3):
-            tracker.seen[KEY_ID] = seconds(number)
-            tracker.see_in_grace(record(), "192.0.2.1")
+            tracker.see(key, seconds(number), "192.0.2.1")
             await tracker.write()
         assert (await store.grace_use(KEY_ID)).calls == 3
-        tracker.seen[KEY_ID] = seconds(9)
         for number in range(5_000):
-            tracker.see_in_grace(record(), f"address {number}")
+            tracker.see(key, seconds(9), f"address {number}")
         assert len(tracker._calls[KEY_ID]) <= 101
         await tracker.write()
         assert (await store.grace_use(KEY_ID)).calls == 5_003

@@ -25,6 +25,7 @@ _ALWAYS = ("version", "active")
 _DEFAULTS: Mapping[str, object] = {
     field.name: field.default if field.default_factory is MISSING else field.default_factory()
     for field in fields(ApiKey)
+    if field.init
 }
 
 

@@ -43,11 +43,12 @@ Tells = tuple[tuple[Tell, Limit, int, int], ...]
 class Question(NamedTuple):
     """What is asked about takes in one slot, and how to read the answer.
 
-    `terms` say what is taken, `version` which the record is believed to have, and `claim` who wants slots.
-    `enforced` and `shadows` are the takes in the order given, each with its `Place` in the answer; the
-    `cool_down` stands beside them. `tells` is what it takes to tell how each of the enforced stands: the
-    algorithm's function, the limit, the cost, and where its state begins. `key` is one of the slot. `slots`
-    are the limits on requests in flight, of which `lease` holds slots if they were taken.
+    What each check needs stands first. `terms` say what is taken, `version` which the record is believed to
+    have, and `claim` who wants slots. `enforced` and `shadows` are the takes in the order given, each with
+    its `Place` in the answer; the `cool_down` stands beside them. `tells` is what it takes to tell how each
+    of the enforced stands: the algorithm's function, the limit, the cost, and where its state begins. `key`
+    is one of the slot. `slots` are the limits on requests in flight, of which `lease` holds slots if they
+    were taken.
     """
 
     keys: bytes
@@ -55,12 +56,12 @@ class Question(NamedTuple):
     terms: bytes
     version: bytes
     claim: bytes
-    key: str
-    enforced: tuple[tuple[Take, Place], ...]
-    shadows: tuple[tuple[Take, Place], ...]
-    cool_down: tuple[Take, Place] | None
     answer: struct.Struct
     tells: Tells
+    shadows: tuple[tuple[Take, Place], ...]
+    key: str
+    enforced: tuple[tuple[Take, Place], ...]
+    cool_down: tuple[Take, Place] | None
     slots: tuple[slots.Place, ...] = ()
     lease: str = ""
 
@@ -105,7 +106,7 @@ def question(
         keys=b"".join(bulk(key.encode()) for key in keys),
         number_of_keys=len(keys),
         terms=terms,
-        version=_short(b"%d" % version if version else b""),
+        version=_version(version),
         claim=b"",
         key=keys[0],
         enforced=enforced,
@@ -189,6 +190,12 @@ def _in_common(terms: bytes, takes: int, verdict: str, tells: Tells) -> tuple[by
     With many callers that is less memory to go through for each check, and so less to wait for.
     """
     return terms, struct.Struct(f">{1 + takes}B{4 * takes}Q{verdict}"), tells
+
+
+@lru_cache(maxsize=1_024)
+def _version(version: int) -> bytes:
+    """Return the same text for all records of a version: most have the same few."""
+    return _short(b"%d" % version if version else b"")
 
 
 def _names(fields: Sequence[bytes]) -> bytes:

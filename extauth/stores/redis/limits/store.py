@@ -1,4 +1,4 @@
-"""Limits in Redis: all checks that wait in one turn of the loop are asked about in one call of the script."""
+"""Limits in Redis: the checks of one turn of the loop are asked about together, in calls of a script."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ from extauth.throttle.waiting import Waiter
 
 # How many checks one call of the script may hold, so that Redis is free for others after a millisecond or so.
 MOST_AT_ONCE = 128
+# So many checks of different plans don't wait for the end of the turn: each of them is work for Redis, done
+# while this process reads more. Many of one plan are little work, and are better asked about together.
+BUSY_WITH = 24
 
 
 @cache
@@ -131,6 +134,8 @@ class RedisLimitStore:
         self._take = take_program()
         self._errand, self._end = errand_program(), end_program()
         self._waiting: list[Waiting] = []
+        self._different = 0
+        self._last: Plan | None = None
         self._violations = Violations(lambda plan, count: self._enqueue(report_of(plan, count)))
         way = Way(
             ask=self._ask_for_slots,
@@ -175,6 +180,11 @@ class RedisLimitStore:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._send)
         self._waiting.append(waiting)
+        if waiting[0] is not self._last:
+            self._last = waiting[0]
+            self._different += 1
+            if self._different >= BUSY_WITH:
+                self._send()
 
     def violate(self, plan: Plan) -> None:
         """Count a refusal. See `SharedLimitStore`."""
@@ -219,7 +229,7 @@ class RedisLimitStore:
         plan.spent = plan.held = None
 
     def _send(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._different, self._last = self._waiting, [], 0, None
         for start in range(0, len(waiting), MOST_AT_ONCE):
             self._run(waiting[start : start + MOST_AT_ONCE])
 
