@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from benchmarks.load import CheckRequest, LoadError, LoadResult, probe, run_wrk
 from benchmarks.servers import Server
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_TICK_US = 1_000_000 / _TICKS_PER_SECOND
+# How long a Redis must have used no more than a tick, and how long is waited for that.
+_STILL_SECONDS = 0.5
+_LONGEST_REST_SECONDS = 20.0
 # The first checks of a key read the store and run argon2, or spend what is to be spent.
 _SETTLING_CHECKS = 3
 # Checks of a measurement that wrk doesn't count: its probes, before and after.
@@ -49,6 +54,21 @@ class Conditions:
     seconds: int
     load_core: int
     folder: Path
+
+
+def let_finish(contender: Contender) -> None:
+    """Wait until Redis has nothing left to do for this contender: the next one must not pay for it.
+
+    With many keys in use a server writes usage for seconds after the last check.
+    """
+    if contender.redis is None:
+        return
+    deadline = time.monotonic() + _LONGEST_REST_SECONDS
+    while time.monotonic() < deadline:
+        before = _cpu_us(contender.redis)
+        time.sleep(_STILL_SECONDS)
+        if _cpu_us(contender.redis) - before <= _TICK_US:
+            return
 
 
 def settle(contender: Contender) -> None:
@@ -148,7 +168,7 @@ def _used_us(contender: Contender) -> tuple[float, float]:
 
 
 def _cpu_us(server: Server) -> float:
-    return parse_cpu_ticks(Path(f"/proc/{server.pid}/stat").read_text()) * 1_000_000 / _TICKS_PER_SECOND
+    return parse_cpu_ticks(Path(f"/proc/{server.pid}/stat").read_text()) * _TICK_US
 
 
 def parse_cpu_ticks(stat: str) -> int:

@@ -22,7 +22,7 @@ from benchmarks.cores import Cores, choose_cores
 from benchmarks.load import LoadError
 from benchmarks.machine import describe_machine
 from benchmarks.many import ManyKeys
-from benchmarks.measure import Conditions, Measurement, measure, settle
+from benchmarks.measure import Conditions, Measurement, let_finish, measure, settle
 from benchmarks.ratios import METRICS, Extras, ratios
 from benchmarks.servers import ServerError
 from benchmarks.service import Service
@@ -178,10 +178,12 @@ def _measure_series(
     for contender in contenders:
         settle(contender)
         measure(contender, warm_up, number=0)
+        let_finish(contender)
     measurements = []
     for number in range(1, rounds + 1):
         for contender in contenders:
             one = measure(contender, conditions, number=number)
+            let_finish(contender)
             measurements.append(one)
             _show_progress(one)
     return measurements

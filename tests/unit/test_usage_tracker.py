@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from dataclasses import replace
 
 import orjson
@@ -54,6 +56,38 @@ def test_decisions_are_counted_by_minute_key_and_route() -> None:
         assert found[KEY.key_id, 0] == [11, 0, 0, 0, 0, total, *latencies, *[0] * 6]
         assert found[KEY.key_id, 60] == counts(0, 1, n5=10, n6=1)
         assert await kept(store, selection(MINUTE, Kind.USER, "u1", tier="free", route="orders"))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_order_decisions_and_writes_come_in_each_is_counted_once(seed: int) -> None:
+    """Keys that change their route with each request, minutes that come back, two trackers of one key."""
+    chance = random.Random(seed)
+    keys = [record(key_id=f"AAAAbbbb000{number}", user_id="u1") for number in range(3)]
+
+    async def scenario() -> None:
+        tracked = [tracking() for _ in range(2)]
+        expected: Counter[tuple[str, str, int]] = Counter()
+        for _ in range(200):
+            _, tracker = chance.choice(tracked)
+            for _ in range(chance.randint(1, 5)):
+                key, route, minute = chance.choice(keys), chance.choice("ab"), chance.choice((0, 0, 0, 60))
+                tracker.see(
+                    [noted(Decision(Code.ALLOWED, key, key.key_id, route), at_us=NOW_US + minute * 10**6)]
+                )
+                expected[key.key_id, route, minute] += 1
+            if chance.random() < 0.2:
+                await tracker.write()
+        found: Counter[tuple[str, str, int]] = Counter()
+        for store, tracker in tracked:
+            await tracker.write()
+            for key in keys:
+                asked = selection(MINUTE, Kind.KEY, key.key_id, group=Group.ROUTE)
+                for (route, at), numbers in (await kept(store, asked)).items():
+                    found[key.key_id, route, at] += numbers[0]
+        assert found == expected
+        assert all(not key.notes.counts for key in keys)
 
     asyncio.run(scenario())
 
