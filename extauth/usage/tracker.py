@@ -36,7 +36,7 @@ from extauth.usage.refusal import Refused, refusal_line
 WRITE_EVERY_SECONDS = 0.8
 # Between two batches nothing is written for so many times as long as one took: however many keys there are,
 # the store has most of its time for others. What comes meanwhile is added up.
-_REST = 9
+_REST = 19
 # How many places are kept apart while the store takes nothing.
 MOST_WAITING = 20_000
 # Of how many keys refusals are kept between two writes, and how many of each: no flood fills the store.

@@ -56,7 +56,7 @@ class RedisUsageStore:
     """Usage in Redis. See `UsageStore`."""
 
     # Redis does nothing else while a script runs: so few are added in a millisecond or two.
-    at_once = 25
+    at_once = 50
 
     def __init__(self, settings: StoreSettings, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         patience = max(patience_seconds, settings.timeout.total_seconds())
