@@ -111,7 +111,9 @@ class UseTracker:
             else:
                 due.append(key)
         if everything:
-            due += [key for keys in self._later for key in keys]
+            for keys in self._later:
+                due += keys
+                keys.clear()
         for key in due:
             key.notes.noted_by = None
         # Whoever watches a rotated key fade need not wait.

@@ -99,8 +99,10 @@ def test_what_was_held_back_is_written_at_the_end() -> None:
             tracker.see(key, seconds(number), "192.0.2.1")
             await tracker.write()
         assert await last_used(store) == START
+        assert tracker.pending == 1
         await tracker.close()
         assert await last_used(store) == START + timedelta(seconds=30)
+        assert tracker.pending == 0
 
     asyncio.run(scenario())
 
