@@ -15,7 +15,8 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.servers
 
-_DURABLE = ("--save", "", "--appendonly", "yes")
+# With `everysec` Redis puts off what it has answered, for up to two seconds, while the disk is slow.
+_DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
 Fault = Callable[[RedisServer], None]
 
 
