@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from extauth.stores.usage import (
     MOST_REFUSALS,
@@ -14,13 +14,18 @@ from extauth.stores.usage import (
     WIDTH,
     Batch,
     Cell,
+    Counts,
     Kind,
+    Page,
     Period,
+    Place,
     Ranked,
     Reading,
     Selection,
     Step,
     added,
+    by_name,
+    minute_of,
     requests_of,
 )
 
@@ -36,25 +41,75 @@ class MemoryUsageStore:
         self.failure: Exception | None = None
         self.unsure = False
         self.batches: list[Batch] = []
+        # What is in the journals: by process, by page.
+        self.pages: dict[str, dict[str, list[tuple[Place, list[int]]]]] = {}
         self._written: dict[str, int] = {}
         self._places: dict[tuple[Step, Kind, int], Counter[_Where]] = {}
         self._counts: dict[tuple[Step, Kind, _Where, int], list[int]] = {}
         self._refusals: dict[str, list[tuple[int, str]]] = {}
 
-    async def add(self, batch: Batch) -> None:
+    async def add(self, batch: Batch) -> bool:
         """Add counts. See `UsageStore`."""
+        if is_taken := self._takes(batch.process, batch.number):
+            self.batches.append(batch)
+            self._drop(batch.process, batch.page)
+            self._add(batch)
+        self._fail()
+        return is_taken is not None
+
+    async def note(self, process: str, number: int, pages: Sequence[Page]) -> bool:
+        """Keep pages. See `UsageStore`."""
+        if is_taken := self._takes(process, number):
+            for page in pages:
+                counted = list(zip(page.places, map(list, page.counts), strict=True))
+                self.pages.setdefault(process, {})[page.name] = counted
+        self._fail()
+        return is_taken is not None
+
+    async def journals(self) -> Mapping[str, int]:
+        """Return who has pages. See `UsageStore`."""
+        self._fail()
+        return {process: abs(self._written[process]) for process in self.pages}
+
+    async def take_over(self, process: str, number: int) -> Sequence[str]:
+        """Have no more from a process. See `UsageStore`."""
+        self._fail()
+        if abs(self._written.get(process, 0)) != number:
+            return ()
+        self._written[process] = -number
+        return [*self.pages.get(process, ())]
+
+    async def fold(self, process: str, page: str) -> None:
+        """Add a page. See `UsageStore`."""
+        self._fail()
+        self._add_counts(minute_of(page), self._drop(process, page))
+
+    def _takes(self, process: str, number: int) -> bool | None:
+        """Tell whether what has that number is written; None where the process was taken over."""
         if self.failure is not None and not self.unsure:
             raise self.failure
-        if self._written.get(batch.process, 0) < batch.number:
-            self._written[batch.process] = batch.number
-            self.batches.append(batch)
-            self._add(batch)
+        last = self._written.get(process, 0)
+        if number <= abs(last):
+            return False
+        if last < 0:
+            return None
+        self._written[process] = number
+        return True
+
+    def _fail(self) -> None:
         if self.failure is not None:
             raise self.failure
 
+    def _drop(self, process: str, page: str) -> list[tuple[Place, list[int]]]:
+        pages = self.pages.get(process, {})
+        dropped = pages.pop(page, [])
+        if not pages:
+            self.pages.pop(process, None)
+        return dropped
+
     async def top(self, selection: Selection) -> Sequence[Ranked]:
         """Return the busiest places. See `UsageStore`."""
-        self._check()
+        self._fail()
         found: list[Ranked] = []
         for period in selection.periods():
             places = self._places.get((selection.step, selection.kind, period), Counter())
@@ -64,7 +119,7 @@ class MemoryUsageStore:
 
     async def read(self, selection: Selection) -> Sequence[Reading]:
         """Return what was counted. See `UsageStore`."""
-        self._check()
+        self._fail()
         found: dict[tuple[str, int], list[int]] = {}
         for (step, kind, (name, tier, route), at), counts in self._counts.items():
             if (
@@ -79,7 +134,7 @@ class MemoryUsageStore:
 
     async def refusals(self, key_id: str) -> Sequence[str]:
         """Return the latest refusals. See `UsageStore`."""
-        self._check()
+        self._fail()
         return [told for _, told in reversed(self._refusals.get(key_id, []))]
 
     async def names(self, period: Period) -> Sequence[str]:
@@ -126,14 +181,14 @@ class MemoryUsageStore:
     async def close(self) -> None:
         """Nothing to let go of."""
 
-    def _check(self) -> None:
-        if self.failure is not None:
-            raise self.failure
-
     def _add(self, batch: Batch) -> None:
+        self._add_counts(batch.minute, batch.counts)
+        self._add_refusals(batch)
+
+    def _add_counts(self, minute: int, counted: Sequence[tuple[Place, Counts]]) -> None:
         for step in STEPS:
-            at = batch.minute // step.seconds * step.seconds
-            for (kind, name, tier, route), counts in batch.by_name().items():
+            at = minute // step.seconds * step.seconds
+            for (kind, name, tier, route), counts in by_name(counted).items():
                 places = self._places.setdefault((step, kind, step.period(at)), Counter())
                 where = (name, tier, route)
                 if kind in {Kind.KEY, Kind.USER} and where not in places and len(places) >= step.places:
@@ -141,6 +196,8 @@ class MemoryUsageStore:
                 places[where] += requests_of(counts)
                 cell = (step, kind, where, at)
                 self._counts[cell] = added(self._counts.get(cell, [0] * WIDTH), counts)
+
+    def _add_refusals(self, batch: Batch) -> None:
         for key_id, told in batch.refusals.items():
             kept = [*self._refusals.get(key_id, []), *((batch.minute, one) for one in told)]
             young = [one for one in kept if one[0] >= batch.minute - REFUSALS_KEPT_SECONDS]

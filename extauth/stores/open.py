@@ -9,13 +9,14 @@ from extauth.settings.model import StoreSettings
 from extauth.stores.base import KeyStore
 from extauth.stores.facts import StoreFacts
 from extauth.stores.limits import BucketArchive, SharedLimitStore
+from extauth.stores.no_usage import NoUsage
 from extauth.stores.sqlite import SqliteKeyStore
 from extauth.stores.sqlite_archive import SqliteBucketArchive
 from extauth.stores.sqlite_files import beside
 from extauth.stores.sqlite_look import look_at_files
 from extauth.stores.sqlite_states import ArchivedLimits, open_archived_limits
 from extauth.stores.sqlite_usage import SqliteUsageStore
-from extauth.stores.usage import NoUsage, UsageStore
+from extauth.stores.usage import UsageStore
 from extauth.tasks import in_thread
 from extauth.throttle.counts import LeaseCounts
 

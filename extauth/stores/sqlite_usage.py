@@ -7,12 +7,12 @@ nor a report over months. A place is written once for each period, and its count
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from extauth.stores.sqlite_thread import SqliteThread
+from extauth.stores import sqlite_usage_journal as journal
+from extauth.stores.sqlite_thread import Result, SqliteThread
 from extauth.stores.usage import (
-    DAY_SECONDS,
     MOST_REFUSALS,
     OTHER,
     RANKED,
@@ -24,11 +24,15 @@ from extauth.stores.usage import (
     Counts,
     Group,
     Kind,
+    Page,
     Period,
+    Place,
     Ranked,
     Reading,
     Selection,
     Step,
+    by_name,
+    minute_of,
     requests_of,
 )
 
@@ -65,6 +69,11 @@ _SCHEMA = (
         JOIN counts ON place = parts.id
         WHERE sums.kind = 'sum' GROUP BY sums.id, at
     """,  # noqa: S608 - constant names, no input
+    """
+    CREATE TABLE journal (
+        process TEXT NOT NULL, page TEXT NOT NULL, told TEXT NOT NULL, PRIMARY KEY (process, page)
+    ) STRICT
+    """,
 )
 _SEE = (
     "UPDATE places SET requests = requests + ? "
@@ -103,9 +112,30 @@ class SqliteUsageStore:
         """Open or create the file. Raises StoreError."""
         await self._thread.open()
 
-    async def add(self, batch: Batch) -> None:
+    async def add(self, batch: Batch) -> bool:
         """Add counts. See `UsageStore`."""
-        await self._thread.transaction(lambda connection: _add(connection, batch), writes=True)
+        return await self._write(lambda connection: _add(connection, batch))
+
+    async def note(self, process: str, number: int, pages: Sequence[Page]) -> bool:
+        """Keep pages. See `UsageStore`."""
+        return await self._write(lambda connection: journal.note(connection, process, number, pages))
+
+    async def journals(self) -> Mapping[str, int]:
+        """Return who has pages. See `UsageStore`."""
+        return await self._thread.transaction(journal.journals)
+
+    async def take_over(self, process: str, number: int) -> Sequence[str]:
+        """Have no more from a process. See `UsageStore`."""
+        return await self._write(lambda connection: journal.take_over(connection, process, number))
+
+    async def fold(self, process: str, page: str) -> None:
+        """Add a page. See `UsageStore`."""
+
+        def fold(connection: sqlite3.Connection) -> None:
+            if told := journal.dropped(connection, process, page):
+                _add_counts(connection, minute_of(page), told)
+
+        await self._write(fold)
 
     async def top(self, selection: Selection) -> Sequence[Ranked]:
         """Return the busiest places. See `UsageStore`."""
@@ -153,38 +183,41 @@ class SqliteUsageStore:
         """Add counts of another store. See `UsageStore`."""
         if now >= period.kept_until:
             return 0
-        return await self._thread.transaction(
-            lambda connection: _take_in(connection, period, cells), writes=True
-        )
+        return await self._write(lambda connection: _take_in(connection, period, cells))
 
     async def close(self) -> None:
         """Close the file."""
         await self._thread.close()
 
+    async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        return await self._thread.transaction(work, writes=True)
 
-def _add(connection: sqlite3.Connection, batch: Batch) -> None:
-    query = "SELECT number FROM written WHERE process = ?"
-    row = connection.execute(query, (batch.process,)).fetchone()
-    if row is not None and row[0] >= batch.number:
-        return
-    values = (batch.process, batch.number, batch.minute)
-    connection.execute("INSERT OR REPLACE INTO written VALUES (?, ?, ?)", values)
-    by_name = batch.by_name()
+
+def _add(connection: sqlite3.Connection, batch: Batch) -> bool:
+    found = journal.admit(connection, batch.process, batch.number, batch.minute)
+    if found is journal.Admission.NEW:
+        journal.dropped(connection, batch.process, batch.page)
+        _add_counts(connection, batch.minute, batch.counts)
+        for key_id, told in batch.refusals.items():
+            _add_refusals(connection, key_id, batch.minute, told)
+        _forget(connection, batch.minute)
+    return found is not journal.Admission.TAKEN_OVER
+
+
+def _add_counts(connection: sqlite3.Connection, minute: int, counts: Sequence[tuple[Place, Counts]]) -> None:
+    found = by_name(counts)
     for step in STEPS:
-        _add_to_step(connection, step, batch.minute, by_name)
-    for key_id, told in batch.refusals.items():
-        _add_refusals(connection, key_id, batch.minute, told)
-    _forget(connection, batch.minute)
+        _add_to_step(connection, step, minute, found)
 
 
 def _add_to_step(
     connection: sqlite3.Connection,
     step: Step,
     minute: int,
-    by_name: dict[_Where, list[int]],
+    counted: dict[_Where, list[int]],
 ) -> None:
     places, at = _Places(connection, step, step.period(minute)), minute // step.seconds * step.seconds
-    for where, counts in by_name.items():
+    for where, counts in counted.items():
         if not places.add(where, at, counts):
             kind, _, tier, route = where
             places.add((kind, OTHER, tier, route), at, counts)
@@ -247,7 +280,7 @@ def _forget(connection: sqlite3.Connection, now: int) -> None:
             connection.executemany("DELETE FROM counts WHERE place = ?", rows)
             connection.executemany("DELETE FROM places WHERE id = ?", rows)
     connection.execute("DELETE FROM refusals WHERE at < ?", (now - REFUSALS_KEPT_SECONDS,))
-    connection.execute("DELETE FROM written WHERE at < ?", (now - DAY_SECONDS,))
+    journal.forget(connection, now)
 
 
 def _read(connection: sqlite3.Connection, selection: Selection) -> list[Reading]:

@@ -7,7 +7,7 @@ what stands where in them is said here and nowhere else.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -31,6 +31,8 @@ OTHER = "other"
 # How many refusals are kept of each key, and for how long.
 MOST_REFUSALS = 50
 REFUSALS_KEPT_SECONDS = 7 * DAY_SECONDS
+# How long somebody may take over the journal of a process that died.
+JOURNAL_KEPT_SECONDS = 7 * DAY_SECONDS
 # How many of the busiest places of a period are looked at to find the busiest of several periods.
 RANKED = 200
 
@@ -104,7 +106,7 @@ class Batch:
     """Counts of one minute, written in one step. `refusals` are JSON by key, the oldest first.
 
     `process` wrote `number` - 1 before: a batch that comes again, because nobody knew whether it had been
-    written, counts once.
+    written, counts once. It takes the place of a `page` of the process's journal, if it has the name of one.
     """
 
     process: str
@@ -112,14 +114,25 @@ class Batch:
     minute: int
     counts: Sequence[tuple[Place, Counts]]
     refusals: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    page: str = ""
 
-    def by_name(self) -> dict[tuple[Kind, str, str, str], list[int]]:
-        """Return the counts by kind, name, tier and route, those of the same added up."""
-        found: dict[tuple[Kind, str, str, str], list[int]] = {}
-        for place, counts in self.counts:
-            for where in place.kept_under():
-                found[where] = added(found[where], counts) if where in found else list(counts)
-        return found
+
+@dataclass(eq=False)
+class Page:
+    """Some places of a minute, and what was counted at each so far: more of both may come.
+
+    No other page of the same process has its name, which begins with the minute.
+    """
+
+    minute: int
+    name: str
+    places: list[Place] = field(default_factory=list)
+    counts: list[list[int]] = field(default_factory=list)
+
+
+def minute_of(page: str) -> int:
+    """Return of which minute a page with that name is."""
+    return int(page.partition(".")[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,16 +219,43 @@ class Period(NamedTuple):
 class UsageStore(Protocol):
     """Keeps usage. Every method may raise StoreError.
 
-    `at_once` is how many places a batch may have.
+    `at_once` is how many places a batch or a page may have.
+
+    Each process has a journal: pages with what it counted and did not yet write in batches. If it dies,
+    another one adds them.
     """
 
     at_once: int
 
-    async def add(self, batch: Batch) -> None:
+    async def add(self, batch: Batch) -> bool:
         """Add counts to their minute, hour and day, and keep the latest refusals.
 
-        What has not been asked for within a step's `kept` seconds before the batch goes.
+        What has not been asked for within a step's `kept` seconds before the batch goes. Return False, and
+        add nothing, where the journal was taken over before.
         """
+        ...
+
+    async def note(self, process: str, number: int, pages: Sequence[Page]) -> bool:
+        """Keep pages in a process's journal, each in place of what it was, until a batch takes its place.
+
+        They are numbered as batches are: what comes late is not kept. Return False, and keep nothing, where
+        the journal was taken over.
+        """
+        ...
+
+    async def journals(self) -> Mapping[str, int]:
+        """Return which processes have pages in their journals, and the number of what each wrote last."""
+        ...
+
+    async def take_over(self, process: str, number: int) -> Sequence[str]:
+        """Have no more from a process, if what it wrote last has that number; return the names of its pages.
+
+        A process that was taken over before may be taken over again.
+        """
+        ...
+
+    async def fold(self, process: str, page: str) -> None:
+        """Add a page of a journal that was taken over as if it were a batch, and drop it; if it is there."""
         ...
 
     async def top(self, selection: Selection) -> Sequence[Ranked]:
@@ -250,43 +290,6 @@ class UsageStore(Protocol):
         ...
 
 
-class NoUsage:
-    """What there is where nobody has counted yet. See `UsageStore`."""
-
-    at_once = 1
-
-    async def add(self, _batch: Batch) -> None:
-        """Refuse: nobody opens this to count."""
-        raise AssertionError("this was opened to be read")
-
-    async def top(self, _selection: Selection) -> Sequence[Ranked]:
-        """Return nothing."""
-        return ()
-
-    async def read(self, _selection: Selection) -> Sequence[Reading]:
-        """Return nothing."""
-        return ()
-
-    async def refusals(self, _key_id: str) -> Sequence[str]:
-        """Return nothing."""
-        return ()
-
-    async def names(self, _period: Period) -> Sequence[str]:
-        """Return nothing."""
-        return ()
-
-    async def cells(self, _period: Period, _names: Sequence[str]) -> Sequence[Cell]:
-        """Return nothing."""
-        return ()
-
-    async def take_in(self, _period: Period, _cells: Sequence[Cell], _now: int) -> int:
-        """Refuse: nobody opens this to count."""
-        raise AssertionError("this was opened to be read")
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
-
-
 def added(first: Counts, second: Counts) -> list[int]:
     """Return the sums."""
     return [one + other for one, other in zip(first, second, strict=True)]
@@ -295,3 +298,12 @@ def added(first: Counts, second: Counts) -> list[int]:
 def requests_of(counts: Counts) -> int:
     """Return how many checks were counted."""
     return sum(counts[:OUTCOMES])
+
+
+def by_name(counted: Iterable[tuple[Place, Counts]]) -> dict[tuple[Kind, str, str, str], list[int]]:
+    """Return counts by kind, name, tier and route, those of the same added up."""
+    found: dict[tuple[Kind, str, str, str], list[int]] = {}
+    for place, counts in counted:
+        for where in place.kept_under():
+            found[where] = added(found[where], counts) if where in found else list(counts)
+    return found

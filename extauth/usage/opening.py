@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from extauth.clock import Clock
+from extauth.server.process import spawn
 from extauth.stores.usage import UsageStore
 from extauth.throttle.claims import Claims
+from extauth.usage.takeover import Takeover
 from extauth.usage.tracker import UsageTracker
 
 
@@ -15,4 +17,5 @@ def count_usage(stack: AsyncExitStack, store: UsageStore, claims: Claims, clock:
     tracker = UsageTracker(store, process=claims.process, clock=clock)
     tracker.start()
     stack.push_async_callback(tracker.close)
+    spawn(stack, Takeover(store).run())
     return tracker

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from extauth.stores.usage import (
     DAY,
@@ -27,30 +24,13 @@ from extauth.stores.usage import (
     Ranked,
     UsageStore,
 )
-from tests.stores import USAGE_STORES, WITH_SERVERS
+from tests.stores import USAGE_STORES
 from tests.usage import NOON, PLACE, batch, counts, kept, selection
 
-Run = Callable[[Callable[[UsageStore], Awaitable[None]]], None]
-_ROWS = [
-    pytest.param(name, marks=[pytest.mark.servers] if name in WITH_SERVERS else []) for name in USAGE_STORES
-]
+from .conftest import RunUsage
 
 
-@pytest.fixture(params=_ROWS)
-def run_usage(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
-    """Give what runs a scenario on a store of its own."""
-
-    def run_scenario(scenario: Callable[[UsageStore], Awaitable[None]]) -> None:
-        async def with_store() -> None:
-            async with USAGE_STORES[request.param](tmp_path) as store:
-                await scenario(store)
-
-        asyncio.run(with_store())
-
-    return run_scenario
-
-
-def test_counts_are_added_to_minute_hour_and_day(run_usage: Run) -> None:
+def test_counts_are_added_to_minute_hour_and_day(run_usage: RunUsage) -> None:
     """Each number at its place, also the last and one of 53 bits, under every step."""
     ones = counts(*range(1, WIDTH + 1))
 
@@ -70,7 +50,7 @@ def test_counts_are_added_to_minute_hour_and_day(run_usage: Run) -> None:
     run_usage(scenario)
 
 
-def test_counts_are_told_apart(run_usage: Run) -> None:
+def test_counts_are_told_apart(run_usage: RunUsage) -> None:
     """By key, user, tier and route, whatever characters these have, and by any of them within another."""
     odd = Place("k2", 'u%{}"|1', 'ti"er', 'ro[u]te {x} é "')
     other = Place("k1", "u1", "free", "users")
@@ -102,7 +82,7 @@ def test_counts_are_told_apart(run_usage: Run) -> None:
     run_usage(scenario)
 
 
-def test_a_batch_that_comes_again_counts_once(run_usage: Run) -> None:
+def test_a_batch_that_comes_again_counts_once(run_usage: RunUsage) -> None:
     """Of the same process; another's has numbers of its own. Its refusals aren't kept twice either."""
 
     async def scenario(store: UsageStore) -> None:
@@ -117,7 +97,7 @@ def test_a_batch_that_comes_again_counts_once(run_usage: Run) -> None:
     run_usage(scenario)
 
 
-def test_counts_of_several_processes_are_added_up(run_usage: Run) -> None:
+def test_counts_of_several_processes_are_added_up(run_usage: RunUsage) -> None:
     """However they mix."""
 
     async def scenario(store: UsageStore) -> None:
@@ -129,7 +109,7 @@ def test_counts_of_several_processes_are_added_up(run_usage: Run) -> None:
     run_usage(scenario)
 
 
-def test_a_period_tells_a_bounded_number_of_places_apart(run_usage: Run) -> None:
+def test_a_period_tells_a_bounded_number_of_places_apart(run_usage: RunUsage) -> None:
     """Beyond it keys and users are `other`; the sum stays true, and a place that is known stays one."""
     known = [Place(f"k{number}", f"u{number}", "t", "r") for number in range(MINUTE.places)]
     beyond = [Place(f"n{number}", f"v{number}", "t", "r") for number in range(7)]
@@ -151,7 +131,7 @@ def test_a_period_tells_a_bounded_number_of_places_apart(run_usage: Run) -> None
     run_usage(scenario)
 
 
-def test_the_busiest_are_found(run_usage: Run) -> None:
+def test_the_busiest_are_found(run_usage: RunUsage) -> None:
     """By period, with tier and route, which can be asked for."""
     quiet = Place("k2", "u2", "pro", "orders")
 
@@ -170,7 +150,7 @@ def test_the_busiest_are_found(run_usage: Run) -> None:
     run_usage(scenario)
 
 
-def test_the_latest_refusals_are_kept(run_usage: Run) -> None:
+def test_the_latest_refusals_are_kept(run_usage: RunUsage) -> None:
     """The newest first, so many as are promised, of each key by itself."""
 
     async def scenario(store: UsageStore) -> None:
@@ -201,7 +181,7 @@ def test_what_is_old_goes(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_period_is_told_whole_and_taken_in_elsewhere(run_usage: Run) -> None:
+def test_a_period_is_told_whole_and_taken_in_elsewhere(run_usage: RunUsage) -> None:
     """By name, tier, route and time; what is taken in is added to this period and its sum alone."""
     odd = Place("k2", 'u%{}"|1', 'ti"er', 'ro[u]te {x} é "')
     large = counts(3, n5=2**52 + 1)
@@ -247,7 +227,7 @@ def told(cell: Cell) -> Cell:
     return cell._replace(counts=list(cell.counts))
 
 
-def test_what_a_period_has_no_room_for_is_not_taken_in(run_usage: Run) -> None:
+def test_what_a_period_has_no_room_for_is_not_taken_in(run_usage: RunUsage) -> None:
     """Else it would count to the others, and again each time it comes; what is known is added to."""
     minute = Period(MINUTE, MINUTE.period(NOON), Kind.KEY)
     known = [Place(f"k{number}", "u", "t", "r") for number in range(MINUTE.places)]

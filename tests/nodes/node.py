@@ -30,13 +30,13 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def node_on(kind: str, folder: Path) -> Iterator[Node]:
+def node_on(kind: str, folder: Path, **sections: Any) -> Iterator[Node]:
     """Give a server that is not started yet, on a store of its own: `sqlite`, or `redis`."""
     with ExitStack() as stack:
         url = f"sqlite:///{folder / 'extauth.db'}"
         if kind == "redis":
             url = stack.enter_context(running(RedisServer(folder / "redis"))).url
-        node = Node(folder / "node", store_url=url)
+        node = Node(folder / "node", store_url=url, **sections)
         stack.callback(node.close)
         stack.callback(node.child.stop)
         yield node
@@ -47,6 +47,7 @@ class Node:
 
     def __init__(self, folder: Path, *, store_url: str, **sections: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.store_url = store_url
         self.check_port, self.admin_port, self.completion_port = free_ports(3)
         hashing = {"memory_kib": 8192, "time_cost": 1, "queue": 64}
         keys = {"peppers": [PEPPER], "hashing": hashing, **sections.pop("keys", {})}

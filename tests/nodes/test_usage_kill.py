@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from extauth.settings.model import StoreSettings
+from extauth.stores.open import open_usage_store
+from extauth.stores.usage import DAY, DAY_SECONDS, requests_of
+from extauth.usage.takeover import STILL_LOOKS, Takeover
 from tests.integration.processes import wait_until
+from tests.usage import selection
 
 from .node import Node, node_on
+
+# More places than a store takes in a second of which usage has a twentieth.
+ROUTES = 1_000
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -55,6 +66,53 @@ def test_a_kill_loses_only_what_came_since_the_last_write(node: Node) -> None:
     node.close()
     node.child.stop()
     assert counted(node) == after + 50
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"])
+def test_what_was_noted_when_it_was_killed_is_taken_over(store: str, tmp_path: Path) -> None:
+    """Many places are noted before they are written: of these, too, a kill loses but what came at last."""
+    routes = [{"name": f"r{number}", "path": f"/r{number}"} for number in range(ROUTES)]
+    with node_on(store, tmp_path, routes=routes) as node:
+        key = str(node.create_key()["key"])
+        node.child.start()
+        sent: list[float] = []
+        while not asyncio.run(in_journals(node)):
+            for _ in range(200):
+                assert node.check(key, f"/r{len(sent) % ROUTES}") == 200
+                sent.append(time.monotonic())
+            assert sent[-1] < sent[0] + 60
+        node.child.kill()
+        killed = time.monotonic()
+        before, after, again = asyncio.run(take_over(node))
+    assert before < after <= len(sent)
+    # A second is what the tests of the writer hold, whose time no slow machine stretches.
+    assert after >= sum(moment < killed - 5 for moment in sent)
+    assert again == after
+
+
+async def in_journals(node: Node) -> bool:
+    """Tell whether something is noted."""
+    store = await open_usage_store(StoreSettings(url=node.store_url), to_read=True)
+    try:
+        return bool(await store.journals())
+    finally:
+        await store.close()
+
+
+async def take_over(node: Node) -> Sequence[int]:
+    """Do as any server does within a minute, twice; return what was counted before, between, and after."""
+    store = await open_usage_store(StoreSettings(url=node.store_url))
+    today = round(time.time())
+    asked = replace(selection(DAY), since=today - DAY_SECONDS, until=today + DAY_SECONDS)
+    found = []
+    for _ in range(3):
+        found.append(sum(requests_of(each.counts) for each in await store.read(asked)))
+        heir = Takeover(store)
+        for _ in range(STILL_LOOKS + 1):
+            await heir.look()
+        assert not await store.journals()
+    await store.close()
+    return found
 
 
 def test_a_stop_loses_nothing(node: Node) -> None:

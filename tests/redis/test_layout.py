@@ -15,7 +15,14 @@ from extauth.stores.bans import Ban, Offender, Origin
 from extauth.stores.base import Claim, KeyUse
 from extauth.stores.redis import layout
 from extauth.stores.shadowed import Place, ShadowedCount
-from extauth.stores.usage import HOUR, MOST_REFUSALS, REFUSALS_KEPT_SECONDS, STEPS
+from extauth.stores.usage import (
+    HOUR,
+    JOURNAL_KEPT_SECONDS,
+    MOST_REFUSALS,
+    REFUSALS_KEPT_SECONDS,
+    STEPS,
+    Page,
+)
 from extauth.stores.usage import Place as Used
 from tests.fakes import START
 from tests.keys import entry, record
@@ -117,13 +124,20 @@ def test_the_layout_of_usage(server: RedisServer) -> None:
             used = (Used(KEY, "al{i} ce", "pro", "orders"), counts(2, 1, 0, 0, 0, 33, n6=3))
             await store.add(batch(7, used, refusals={KEY: ["{}"]}))
             await store.add(batch(8, used, minute=NOON + 60))
+            page = Page(NOON, f"{NOON}.1.0", [used[0]], [list(used[1])])
+            await store.note("p", 9, [page])
 
     asyncio.run(scenario())
     state = everything([server])
     minute, hour, day = 492_324, 20_513, 683
     once, twice = "[2,1,0,0,0,33,3]", "[4,2,0,0,0,66,6]"
     expected: dict[str, object] = {
-        "extauth:{usage}:written:p": "8",
+        "extauth:{usage}:written:p": "9",
+        "extauth:{usage}:journals": {"p": "9"},
+        "extauth:{usage}:journal:p": {
+            f"{NOON}.1.0": r'[["[\"pro\",\"orders\"]"],[["AAAAbbbb0001","al%7Bi%7D%20ce",1]],'
+            "[[2,1,0,0,0,33,3,0,0,0,0,0,0,0,0,0,0,0,0,0]]]"
+        },
         f"extauth:{{usage}}:refusals:{KEY}": ["{}"],
     }
     place = '["pro","orders"]'
@@ -139,6 +153,7 @@ def test_the_layout_of_usage(server: RedisServer) -> None:
     assert len({key_slot(name.encode()) for name in state}) == 1
     kept = {step.name: step.kept + step.span for step in STEPS}
     kept |= {"written": 86_400, "refusals": REFUSALS_KEPT_SECONDS}
+    kept |= dict.fromkeys(("journal", "journals"), JOURNAL_KEPT_SECONDS)
     for name in state:
         longest = kept[name.split(":")[2]]
         assert longest - 60 < server.ask("TTL", name) <= longest, name

@@ -1,12 +1,13 @@
-"""Usage in SQLite: what was counted before there were sums has them once the file is opened again."""
+"""Usage in SQLite: files of earlier versions, and what the file lets go of."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
-from extauth.stores.usage import DAY, DAY_SECONDS, HOUR, MINUTE, Group
+from extauth.stores.usage import DAY, DAY_SECONDS, HOUR, JOURNAL_KEPT_SECONDS, MINUTE, Group, Kind, Page
 from tests.stores import sqlite_usage
 from tests.usage import NOON, PLACE, batch, counts, kept, selection
 
@@ -16,6 +17,7 @@ def take_the_sums_out(folder: Path) -> None:
     with sqlite3.connect(folder / "extauth-usage.db") as connection:
         connection.execute("DELETE FROM counts WHERE place IN (SELECT id FROM places WHERE kind = 'sum')")
         connection.execute("DELETE FROM places WHERE kind = 'sum'")
+        connection.execute("DROP TABLE journal")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
 
@@ -40,5 +42,26 @@ def test_a_file_of_an_earlier_version_gets_its_sums(tmp_path: Path) -> None:
             }
             assert await kept(store, selection(DAY)) == {("", -DAY_SECONDS // 2): counts(19, 2)}
             assert len(await kept(store, selection(DAY, group=Group.TIER))) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_journal_that_nobody_took_over_goes_at_last(tmp_path: Path) -> None:
+    """After as many days as are promised; until then it can be taken over."""
+
+    async def scenario() -> None:
+        async with sqlite_usage(tmp_path) as store:
+            page = Page(NOON, f"{NOON}.1.0", [PLACE], [list(counts(1))])
+            await store.note("dead", 3, [page])
+            last = NOON + JOURNAL_KEPT_SECONDS
+            await store.add(batch(1, (PLACE, counts(1)), minute=last))
+            assert await store.journals() == {"dead": 3}
+            assert list(await store.take_over("dead", 3)) == [page.name]
+            await store.add(batch(2, (PLACE, counts(1)), minute=last + 60))
+            assert await store.journals() == {}
+            await store.fold("dead", page.name)
+            asked = selection(DAY, Kind.KEY, PLACE.key_id)
+            asked = replace(asked, until=asked.until + JOURNAL_KEPT_SECONDS)
+            assert list((await kept(store, asked)).values()) == [counts(2)]
 
     asyncio.run(scenario())

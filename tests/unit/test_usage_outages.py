@@ -11,7 +11,8 @@ import pytest
 from extauth.errors import StoreError
 from extauth.model import Code, Decision
 from extauth.stores.usage import DAY, MINUTE, OTHER, Batch, Group, Kind
-from extauth.usage.tracker import MOST_WAITING, UsageTracker
+from extauth.usage.tracker import UsageTracker
+from extauth.usage.writer import MOST_WAITING
 from tests.keys import record
 from tests.usage import NOW_US, kept, noted, selection, tracking
 
@@ -88,10 +89,10 @@ def test_a_store_that_fails_now_and_then_gets_everything_once() -> None:
         store, tracker = tracking()
         add, calls = store.add, itertools.count()
 
-        async def add_sometimes(batch: Batch) -> None:
+        async def add_sometimes(batch: Batch) -> bool:
             if next(calls) % 3 == 2:
                 raise StoreError("gone")
-            await add(batch)
+            return await add(batch)
 
         store.add = add_sometimes  # type: ignore[method-assign]  # one that fails between two that do not
         decisions = [Decision(Code.ALLOWED, None, f"{number:012}", "r") for number in range(120)]

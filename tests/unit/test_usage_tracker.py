@@ -29,7 +29,6 @@ from extauth.usage.tracker import (
     MOST_REFUSALS_AT_ONCE,
     MOST_REFUSED_KEYS,
     POSITIONS,
-    WRITE_EVERY_SECONDS,
     UsageTracker,
 )
 from tests.fake_usage import MemoryUsageStore
@@ -130,32 +129,6 @@ def test_keys_are_who_they_were_when_the_request_came() -> None:
         }
         by_tier = await kept(store, selection(DAY, group=Group.TIER))
         assert {tier for tier, _ in by_tier} == {"free", "pro", ""}
-
-    asyncio.run(scenario())
-
-
-def test_it_is_written_more_often_than_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So a crash loses a second's counts, however long ago the last request was."""
-    asked: list[float] = []
-    pause = asyncio.sleep
-
-    async def sleep(seconds: float) -> None:
-        asked.append(seconds)
-        await pause(0)
-
-    async def scenario() -> None:
-        store, tracker = tracking()
-        monkeypatch.setattr(asyncio, "sleep", sleep)
-        tracker.start()
-        for number in range(1, 4):
-            tracker.see([noted(ALLOWED)])
-            while tracker.writes["ok"] <= number:
-                await pause(0)
-            # Nothing but the pauses between two writes was waited for.
-            assert sum(numbers[0] for batch in store.batches for _, numbers in batch.counts) == number
-        await tracker.close()
-        assert set(asked) == {WRITE_EVERY_SECONDS}
-        assert WRITE_EVERY_SECONDS < 1
 
     asyncio.run(scenario())
 

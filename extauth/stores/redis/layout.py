@@ -35,6 +35,8 @@ BAN_REVISION = "extauth:{journal}:ban-revision"
 OFFENDERS = "extauth:{journal}:offenders"
 # What the names of all usage begin with: one script adds to the minute, the hour and the day of many keys.
 USAGE = "extauth:{usage}:"
+# A hash of the processes whose journals of usage have pages, each with the number of what it wrote last.
+USAGE_JOURNALS = "extauth:{usage}:journals"
 _LONGEST_IN_A_WORD = 64
 
 # A brace in a name would end the part that decides the slot.
@@ -135,8 +137,13 @@ def shadowed(day: str) -> str:
 
 
 def usage_written(process: str) -> str:
-    """Name the string with the number of the last batch of usage that a process wrote."""
+    """Name the string with the number of what a process wrote last of usage."""
     return f"{USAGE}written:{process}"
+
+
+def usage_journal(process: str) -> str:
+    """Name the hash with the pages of a process's journal of usage."""
+    return f"{USAGE}journal:{process}"
 
 
 def usage_of(step: str, kind: str, period: int, name: str) -> str:

@@ -7,38 +7,44 @@ connections of its own: a report over months holds up no key.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 import orjson
 
-from extauth.errors import StoreError
 from extauth.settings.model import StoreSettings
 from extauth.stores.redis import layout, scripts
 from extauth.stores.redis.connect import connect
 from extauth.stores.redis.link import RedisLink
+from extauth.stores.redis.usage_texts import (
+    counts_told,
+    fields_told,
+    places_told,
+    ranked,
+    steps_told,
+    trimmed,
+    word,
+)
 from extauth.stores.usage import (
     DAY_SECONDS,
+    JOURNAL_KEPT_SECONDS,
     MOST_REFUSALS,
     OTHER,
     RANKED,
     REFUSALS_KEPT_SECONDS,
-    STEPS,
-    UPSTREAM,
-    WIDTH,
     Batch,
     Cell,
     Counts,
     Kind,
+    Page,
     Period,
-    Place,
     Ranked,
     Reading,
     Selection,
-    Step,
     added,
+    minute_of,
 )
 
 # Nobody's check waits for a report, and a batch that nobody waits for needn't be written twice.
@@ -47,9 +53,6 @@ PATIENCE_SECONDS = 5.0
 _AT_ONCE = 200
 # How many cells of another store are added in one step: Redis does nothing else meanwhile.
 _TAKEN_AT_ONCE = 100
-# What may stand in a name as it is; looking at it costs a fraction of quoting it.
-_SAFE = "!$&'()*+,/:;=?@[]|~"
-_PLAIN = re.compile(rf"[0-9A-Za-z_.\-{re.escape(_SAFE)}]+").fullmatch
 
 
 class RedisUsageStore:
@@ -61,6 +64,7 @@ class RedisUsageStore:
     def __init__(self, settings: StoreSettings, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         patience = max(patience_seconds, settings.timeout.total_seconds())
         self._link = RedisLink(connect(settings), timeout_seconds=patience)
+        self._told: WeakKeyDictionary[Page, tuple[int, str]] = WeakKeyDictionary()
 
     async def open(self) -> None:
         """Connect. Raises StoreError."""
@@ -70,16 +74,42 @@ class RedisUsageStore:
             await self._link.close()
             raise
 
-    async def add(self, batch: Batch) -> None:
+    async def add(self, batch: Batch) -> bool:
         """Add counts. See `UsageStore`."""
+        places = places_told([place for place, _ in batch.counts])
         arguments: list[str | int] = [batch.number, DAY_SECONDS, MOST_REFUSALS, REFUSALS_KEPT_SECONDS]
-        for step in STEPS:
-            arguments += _step(step, batch.minute)
-        arguments += (OTHER, _told(batch.counts))
+        arguments += (batch.process, batch.page, *steps_told(batch.minute))
+        arguments.append(counts_told(places, [counts for _, counts in batch.counts]))
         for key_id, told in batch.refusals.items():
             for one in told:
-                arguments += (_word(key_id), one)
-        await self._link.write(scripts.USAGE([layout.usage_written(batch.process), layout.USAGE], *arguments))
+                arguments += (word(key_id), one)
+        written, journal = layout.usage_written(batch.process), layout.usage_journal(batch.process)
+        keys = (written, layout.USAGE, layout.USAGE_JOURNALS, journal)
+        return await self._write(scripts.USAGE(keys, *arguments)) >= 0
+
+    async def note(self, process: str, number: int, pages: Sequence[Page]) -> bool:
+        """Keep pages. See `UsageStore`."""
+        arguments: list[str | int] = [number, DAY_SECONDS, JOURNAL_KEPT_SECONDS, process]
+        for page in pages:
+            arguments += (page.name, counts_told(self._places_of(page), page.counts))
+        keys = (layout.usage_written(process), layout.USAGE_JOURNALS, layout.usage_journal(process))
+        return await self._write(scripts.USAGE_NOTE(keys, *arguments)) >= 0
+
+    async def journals(self) -> Mapping[str, int]:
+        """Return who has pages. See `UsageStore`."""
+        (found,) = await self._link.read(("HGETALL", layout.USAGE_JOURNALS))
+        return {process: int(number) for process, number in found.items()}
+
+    async def take_over(self, process: str, number: int) -> Sequence[str]:
+        """Have no more from a process. See `UsageStore`."""
+        keys = (layout.usage_written(process), layout.USAGE_JOURNALS, layout.usage_journal(process))
+        (pages,) = await self._link.write(scripts.USAGE_TAKE_OVER(keys, process, number, DAY_SECONDS))
+        return list(pages)
+
+    async def fold(self, process: str, page: str) -> None:
+        """Add a page. See `UsageStore`."""
+        keys = (layout.USAGE_JOURNALS, layout.USAGE, layout.usage_journal(process))
+        await self._write(scripts.USAGE_FOLD(keys, process, page, *steps_told(minute_of(page))))
 
     async def top(self, selection: Selection) -> Sequence[Ranked]:
         """Return the busiest places. See `UsageStore`."""
@@ -89,7 +119,7 @@ class RedisUsageStore:
         # More than are wanted, where some of them are left out.
         most = RANKED if selection.tier is selection.route is None else 5 * RANKED
         replies = await self._read([("ZREVRANGE", key, 0, most - 1, "WITHSCORES") for key in keys])
-        return [ranked for reply in replies for ranked in _ranked(reply) if _is_wanted(ranked, selection)]
+        return [one for reply in replies for one in ranked(reply) if selection.fits(one.tier, one.route)]
 
     async def read(self, selection: Selection) -> Sequence[Reading]:
         """Return what was counted. See `UsageStore`."""
@@ -103,7 +133,7 @@ class RedisUsageStore:
 
     async def refusals(self, key_id: str) -> Sequence[str]:
         """Return the latest refusals. See `UsageStore`."""
-        (told,) = await self._link.read(("LRANGE", layout.usage_refusals(_word(key_id)), 0, -1))
+        (told,) = await self._link.read(("LRANGE", layout.usage_refusals(word(key_id)), 0, -1))
         return list(told)
 
     async def names(self, period: Period) -> Sequence[str]:
@@ -118,12 +148,12 @@ class RedisUsageStore:
     async def cells(self, period: Period, names: Sequence[str]) -> Sequence[Cell]:
         """Return all that a period has of these names. See `UsageStore`."""
         step, number, kind = period
-        hashes = [layout.usage_of(step.name, kind, number, _word(name)) for name in names]
+        hashes = [layout.usage_of(step.name, kind, number, word(name)) for name in names]
         replies = await self._read([("HGETALL", key) for key in hashes])
         return [
             Cell(name, tier, route, at, counts)
             for name, fields in zip(names, replies, strict=True)
-            for at, tier, route, counts in _fields(step, period.begins, fields)
+            for at, tier, route, counts in fields_told(step, period.begins, fields)
         ]
 
     async def take_in(self, period: Period, cells: Sequence[Cell], now: int) -> int:
@@ -135,10 +165,10 @@ class RedisUsageStore:
         for first in range(0, len(cells), _TAKEN_AT_ONCE):
             told = [
                 (
-                    _word(name),
+                    word(name),
                     orjson.dumps((tier, route)).decode(),
                     (at - period.begins) // step.seconds,
-                    _trimmed(counts),
+                    trimmed(counts),
                 )
                 for name, tier, route, at, counts in cells[first : first + _TAKEN_AT_ONCE]
             ]
@@ -160,7 +190,7 @@ class RedisUsageStore:
     ) -> list[tuple[int, str]]:
         """Add up what is asked for; return those of these periods and names that have nothing."""
         step = selection.step
-        hashes = [layout.usage_of(step.name, kind, period, _word(name)) for period, name in whose]
+        hashes = [layout.usage_of(step.name, kind, period, word(name)) for period, name in whose]
         replies = await self._read([("HGETALL", key) for key in hashes])
         for (period, name), fields in zip(whose, replies, strict=True):
             if fields:
@@ -169,87 +199,27 @@ class RedisUsageStore:
                 await asyncio.sleep(0)
         return [one for one, fields in zip(whose, replies, strict=True) if not fields]
 
+    def _places_of(self, page: Page) -> str:
+        """Return how the places of a page are told: that takes longer than their counts, which change."""
+        known = self._told.get(page)
+        if known is None or known[0] != len(page.places):
+            known = self._told[page] = len(page.places), places_told(page.places)
+        return known[1]
+
+    async def _write(self, script: scripts.Command) -> int:
+        (reply,) = await self._link.write(script)
+        return int(reply)
+
     async def _read(self, commands: Sequence[scripts.Command]) -> list[Any]:
         parts = [commands[first : first + _AT_ONCE] for first in range(0, len(commands), _AT_ONCE)]
         return [reply for part in parts for reply in await self._link.read(*part)]
-
-
-def _step(step: Step, minute: int) -> tuple[str | int, ...]:
-    period = step.period(minute)
-    place = (minute - period * step.span) // step.seconds
-    # A period is kept until its last time is old enough.
-    return step.name, period, place, step.kept + step.span, step.places
-
-
-def _told(places: Sequence[tuple[Place, Counts]]) -> str:
-    """Return counts as one JSON text: to send each by itself takes the client longer than all else.
-
-    First each tier and route, as JSON, then the key, the user, the number of its tier and route, and the
-    counts of each place.
-    """
-    numbers: dict[tuple[str, str], int] = {}
-    told = [
-        (
-            _word(key_id),
-            _word(user_id),
-            # Lua counts from one.
-            numbers.setdefault((tier, route), len(numbers) + 1),
-            _trimmed(counts),
-        )
-        for (key_id, user_id, tier, route), counts in places
-    ]
-    return orjson.dumps([[orjson.dumps(where).decode() for where in numbers], told]).decode()
-
-
-def _word(name: str) -> str:
-    """Return a name without spaces: one ends it in the places of a period."""
-    return name if name.isalnum() or _PLAIN(name) else quote(name, safe=_SAFE)
-
-
-def _trimmed(counts: Counts) -> Counts:
-    """Leave out zeros at the end; hardly any request has its end reported."""
-    last = WIDTH if any(counts[UPSTREAM:]) else UPSTREAM
-    while last > 1 and not counts[last - 1]:
-        last -= 1
-    return counts[:last]
-
-
-def _ranked(reply: Sequence[Any]) -> list[Ranked]:
-    try:
-        found = []
-        for place, requests in zip(reply[::2], reply[1::2], strict=True):
-            name, _, where = place.partition(" ")
-            tier, route = orjson.loads(where)
-            found.append(Ranked(unquote(name), tier, route, int(float(requests))))
-    except ValueError as error:
-        raise StoreError(f"a place of usage can't be read: {error}") from error
-    return found
-
-
-def _is_wanted(ranked: Ranked, selection: Selection) -> bool:
-    return selection.fits(ranked.tier, ranked.route)
 
 
 def _collect(
     found: dict[tuple[str, int], Counts], selection: Selection, begins: int, name: str, fields: dict[str, str]
 ) -> None:
     """Add up the fields of one hash that are asked for."""
-    for at, tier, route, counts in _fields(selection.step, begins, fields):
+    for at, tier, route, counts in fields_told(selection.step, begins, fields):
         if selection.since <= at < selection.until and selection.fits(tier, route):
             cell = (selection.group_of(name, tier, route), at)
             found[cell] = added(found[cell], counts) if cell in found else counts
-
-
-def _fields(step: Step, begins: int, fields: dict[str, str]) -> Iterator[tuple[int, str, str, list[int]]]:
-    """Read the fields of a hash: a time, a tier, a route, and what was counted."""
-    known: dict[str, tuple[str, str]] = {}
-    try:
-        for text, numbers in fields.items():
-            place, bracket, rest = text.partition("[")
-            if rest not in known:
-                tier, route = orjson.loads(bracket + rest)
-                known[rest] = (tier, route)
-            counts = [int(number) for number in orjson.loads(numbers)]
-            yield begins + int(place) * step.seconds, *known[rest], counts + [0] * (WIDTH - len(counts))
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"a count of usage can't be read: {error}") from error

@@ -1,0 +1,104 @@
+"""Counts of one minute, from one moment on: by key and route, and by pages of places as stores take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+from extauth.model import ApiKey
+from extauth.stores.usage import WIDTH, Page, Place
+from extauth.usage.kept import Counted
+
+# The key, or where nobody was identified the id that was presented; and the route.
+Cell = tuple[ApiKey | str | Place, str]
+
+
+@dataclass(eq=False)
+class JournalPage(Page):
+    """A page, in whose journal it is if it is in one, and how much of it the store has for sure."""
+
+    journal: str = ""
+    noted: int = 0
+
+    def total(self) -> int:
+        """Return a number that grows with whatever is counted."""
+        return sum(map(sum, self.counts))
+
+    def counted(self) -> list[Counted]:
+        """Return its places with their counts."""
+        return list(zip(self.places, self.counts, strict=True))
+
+
+class Segment(dict[Cell, list[int]]):
+    """Counts by cell; one that is not there yet is all zeros.
+
+    Its pages have `at_once` places. The first `in_batches` of them were made into batches.
+    """
+
+    def __init__(self, minute: int, number: int, at_once: int) -> None:
+        super().__init__()
+        self.minute = minute
+        self.in_batches = 0
+        self._number = number
+        self._at_once = at_once
+        # A dictionary can't be gone through while it grows, nor from its middle on.
+        self._cells: list[Cell] = []
+        self._pages: list[JournalPage] = []
+
+    def __missing__(self, cell: Cell) -> list[int]:
+        counts = self[cell] = [0] * WIDTH
+        self._cells.append(cell)
+        return counts
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether something of it may be in a journal."""
+        return any(page.journal for page in islice(self._pages, self.in_batches, None))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of it was made into batches."""
+        return self.in_batches * self._at_once >= len(self._cells)
+
+    def page(self, index: int) -> JournalPage | None:
+        """Return a page as it is now; None beyond the last."""
+        cells = self._cells[index * self._at_once : (index + 1) * self._at_once]
+        if not cells:
+            return None
+        if index == len(self._pages):
+            self._pages.append(JournalPage(self.minute, f"{self.minute}.{self._number}.{index}"))
+        page = self._pages[index]
+        for cell in cells[len(page.places) :]:
+            page.places.append(_place(cell))
+            page.counts.append(self[cell])
+        return page
+
+    def pages(self, first: int, many: int) -> list[JournalPage]:
+        """Return so many pages as they are now, or what there is of them."""
+        found = map(self.page, range(first, first + many))
+        return [page for page in found if page is not None]
+
+    def next(self) -> JournalPage | None:
+        """Return the next page to be made into a batch, to which no more comes; None after the last."""
+        page = self.page(self.in_batches)
+        if page is not None:
+            first = self.in_batches * self._at_once
+            for cell in self._cells[first : first + self._at_once]:
+                self._let_go(cell)
+            self.in_batches += 1
+        return page
+
+    def _let_go(self, cell: Cell) -> None:
+        """Have the key's next request counted elsewhere, and these counts freed once they are written."""
+        key, _ = cell
+        if isinstance(key, ApiKey) and key.notes.counts is self[cell]:
+            key.notes.counts, key.notes.counted_for = [], None
+
+
+def _place(cell: Cell) -> Place:
+    key, route = cell
+    if isinstance(key, Place):
+        return key
+    return (
+        Place(key, "", "", route) if isinstance(key, str) else Place(key.key_id, key.user_id, key.tier, route)
+    )

@@ -1,0 +1,206 @@
+"""Writes what was counted: in batches that leave the store most of its time, and until then in a journal.
+
+What a crash may lose is what was counted since it was last written to either: a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import structlog
+
+from extauth.errors import StoreError
+from extauth.stores.usage import Batch, UsageStore
+from extauth.usage.kept import Counted, Kept
+from extauth.usage.segment import JournalPage, Segment
+
+WRITE_EVERY_SECONDS = 0.8
+# At least so long nothing is written after all was, however long that took.
+_SHORTEST_PAUSE_SECONDS = 0.05
+# So long after it was counted something is noted that is in no batch yet: with the note that is a second.
+NOTE_AFTER_SECONDS = 0.9
+# Between two batches nothing is written for so many times as long as one took: however many keys there are,
+# the store has most of its time for others. What comes meanwhile is added up, and noted in the journal, which
+# takes a thirtieth of the time and so needs fewer pauses.
+REST = 19
+_REST_OF_NOTES = 4
+# However long a batch took: whoever lets others wait for so long is taken for dead.
+LONGEST_REST_SECONDS = 5.0
+# How many places are looked at, and noted, in one step.
+_NOTED_AT_ONCE = 500
+# How many places are kept apart while the store takes nothing.
+MOST_WAITING = 20_000
+
+
+class UsageWriter:
+    """Writes segments. `process` is a name that no other process has.
+
+    `writes` counts how often everything was written, and how often that failed; after `pause_seconds` it is
+    time to write again.
+
+    `turn` hands over what was counted until now, and `counting` returns where it is counted now; `refused`
+    returns what is told of refusals, once.
+    """
+
+    def __init__(
+        self,
+        store: UsageStore,
+        *,
+        process: str,
+        turn: Callable[[], None],
+        counting: Callable[[], Segment],
+        refused: Callable[[], Mapping[str, Sequence[str]]],
+    ) -> None:
+        self.writes = {"ok": 0, "failed": 0}
+        self._store = store
+        self._turn = turn
+        self._counting = counting
+        self._refused = refused
+        self._process = process
+        self._journal = process
+        self._taken_over = 0
+        self._written = 0
+        # Since when, by the loop's clock, something may have been counted that is neither written nor noted.
+        self._unwritten_since = 0.0
+        self.pause_seconds = WRITE_EVERY_SECONDS
+        # Where a batch is taken from: first what the store did not take before, then what came since. What is
+        # taken stays in the batch until that is written.
+        self._kept = Kept(MOST_WAITING)
+        self._due: deque[Segment] = deque()
+        self._batch: Batch | None = None
+
+    def hand_over(self, segment: Segment) -> None:
+        """Have counts written to which no more comes."""
+        self._due.append(segment)
+
+    async def write(self, *, rest: int = 0) -> None:
+        """Write all there is. What the store does not take now is kept for the next time.
+
+        Between batches it waits for `rest` times as long as one took, and notes what is not written yet.
+        """
+        self._turn()
+        loop = asyncio.get_running_loop()
+        turned_at = loop.time()
+        self.pause_seconds = WRITE_EVERY_SECONDS
+        try:
+            await self._write(rest)
+            self._unwritten_since = max(self._unwritten_since, turned_at)
+            write_in = self._unwritten_since + WRITE_EVERY_SECONDS - loop.time()
+            self.pause_seconds = max(_SHORTEST_PAUSE_SECONDS, write_in)
+            self.writes["ok"] += 1
+        except StoreError as error:
+            self.writes["failed"] += 1
+            self._put_back()
+            structlog.get_logger("extauth.usage").warning("usage_not_written", problem=str(error))
+        except Exception as fault:  # noqa: BLE001 - what can't be written now never can: the rest goes on
+            self.writes["failed"] += 1
+            self._batch = None
+            structlog.get_logger("extauth.usage").exception("usage_not_written", problem=type(fault).__name__)
+
+    async def _write(self, rest: int) -> None:
+        loop = asyncio.get_running_loop()
+        while batch := self._next():
+            began = loop.time()
+            if not await self._store.add(batch):
+                self._begin_anew()
+                continue
+            self._batch = None
+            if rest and (self._due or self._kept):
+                await self._rest(rest * (loop.time() - began))
+
+    async def _rest(self, seconds: float) -> None:
+        """Leave the store to others; note in time what was counted."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + min(seconds, LONGEST_REST_SECONDS)
+        while (left := until - loop.time()) > 0:
+            note_in = self._unwritten_since + NOTE_AFTER_SECONDS - loop.time()
+            if note_in <= 0:
+                await self._note()
+            else:
+                await asyncio.sleep(min(left, note_in))
+
+    async def _note(self) -> None:
+        """Note what is in no batch yet, and has grown since it was noted."""
+        many = max(1, _NOTED_AT_ONCE // self._store.at_once)
+        loop = asyncio.get_running_loop()
+        noted_at = loop.time()
+        for segment in (*self._due, self._counting()):
+            first, journal = segment.in_batches, self._journal
+            while journal == self._journal and (pages := segment.pages(first, many)):
+                began = loop.time()
+                first += len(pages)
+                await self._note_pages([page for page in pages if self._is_ours(page)])
+                # Others' checks come in between, whether or not there was anything to tell the store.
+                await asyncio.sleep(_REST_OF_NOTES * (loop.time() - began))
+        self._unwritten_since = noted_at
+
+    async def _note_pages(self, pages: Sequence[JournalPage]) -> None:
+        grown = {page: total for page in pages if (total := page.total()) != page.noted}
+        if not grown:
+            return
+        for page in grown:
+            # From now on: also of what failed nobody knows whether it was written.
+            page.journal = self._journal
+        self._written += 1
+        if not await self._store.note(self._journal, self._written, list(grown)):
+            self._begin_anew()
+            return
+        for page, total in grown.items():
+            page.noted = total
+
+    def _is_ours(self, page: JournalPage) -> bool:
+        """Tell whether nobody else adds it."""
+        return page.journal in {"", self._journal}
+
+    def _begin_anew(self) -> None:
+        """Begin another journal: somebody has taken this one for a dead process's, and adds what is in it.
+
+        What was counted since it was noted is lost with it, as in a crash.
+        """
+        structlog.get_logger("extauth.usage").warning("usage_journal_was_taken_over", process=self._journal)
+        self._taken_over += 1
+        self._journal, self._written = f"{self._process}.{self._taken_over}", 0
+        self._turn()
+        batch, self._batch = self._batch, None
+        if batch is not None and not batch.page:
+            self._written = 1
+            self._batch = replace(batch, process=self._journal, number=1)
+
+    def _next(self) -> Batch | None:
+        """Return the batch that was not taken, else the next; None where all is written."""
+        if self._batch is None:
+            minute, counts = self._kept.take(self._store.at_once)
+            if counts:
+                self._batch = self._batch_of(minute, counts)
+        while self._batch is None and self._due:
+            segment = self._due[0]
+            page = segment.next()
+            if segment.is_done:
+                self._due.popleft()
+            if page is not None and self._is_ours(page):
+                self._batch = self._batch_of(page.minute, page.counted(), page.name if page.journal else "")
+        return self._batch
+
+    def _batch_of(self, minute: int, counts: Sequence[Counted], page: str = "") -> Batch:
+        self._written += 1
+        return Batch(
+            process=self._journal,
+            number=self._written,
+            minute=minute,
+            counts=counts,
+            refusals=self._refused(),
+            page=page,
+        )
+
+    def _put_back(self) -> None:
+        """Keep what is due for the next time; what is in a journal stays what it is there."""
+        due, self._due = self._due, deque()
+        for segment in due:
+            if segment.is_noted:
+                self._due.append(segment)
+            else:
+                pages = iter(segment.next, None)
+                self._kept.add(segment.minute, (one for page in pages for one in page.counted()))
