@@ -43,7 +43,8 @@ class MemoryUsageStore:
         self.batches: list[Batch] = []
         # What is in the journals: by process, by page.
         self.pages: dict[str, dict[str, list[tuple[Place, list[int]]]]] = {}
-        self._written: dict[str, int] = {}
+        # The number of what each process wrote last, below zero if it was taken over.
+        self.written: dict[str, int] = {}
         self._places: dict[tuple[Step, Kind, int], Counter[_Where]] = {}
         self._counts: dict[tuple[Step, Kind, _Where, int], list[int]] = {}
         self._refusals: dict[str, list[tuple[int, str]]] = {}
@@ -69,14 +70,14 @@ class MemoryUsageStore:
     async def journals(self) -> Mapping[str, int]:
         """Return who has pages. See `UsageStore`."""
         self._fail()
-        return {process: abs(self._written[process]) for process in self.pages}
+        return {process: abs(self.written[process]) for process in self.pages}
 
     async def take_over(self, process: str, number: int) -> Sequence[str]:
         """Have no more from a process. See `UsageStore`."""
         self._fail()
-        if abs(self._written.get(process, 0)) != number:
+        if abs(self.written.get(process, 0)) != number:
             return ()
-        self._written[process] = -number
+        self.written[process] = -number
         return [*self.pages.get(process, ())]
 
     async def fold(self, process: str, page: str) -> None:
@@ -88,12 +89,12 @@ class MemoryUsageStore:
         """Tell whether what has that number is written; None where the process was taken over."""
         if self.failure is not None and not self.unsure:
             raise self.failure
-        last = self._written.get(process, 0)
+        last = self.written.get(process, 0)
         if number <= abs(last):
             return False
         if last < 0:
             return None
-        self._written[process] = number
+        self.written[process] = number
         return True
 
     def _fail(self) -> None:

@@ -14,6 +14,7 @@ from extauth.clock import SystemClock
 from extauth.completion.signals import Signal
 from extauth.dialects.base import Answer, RequestHead
 from extauth.server.responder import Pending
+from extauth.throttle import embedded
 from tests.answers import Reply, reply_of
 from tests.redis.server import cluster_url, shared_cluster, shared_server
 from tests.waiting import eventually
@@ -444,8 +445,9 @@ def test_routes_may_be_called_as_they_like(run: Run) -> None:
     run(scenario, concurrency={"max": 9}, routes=routes)
 
 
-def test_leases_whose_end_nobody_reports_are_counted(run: Run) -> None:
+def test_leases_whose_end_nobody_reports_are_counted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost signals show, at the latest when the limit is used again."""
+    monkeypatch.setattr(embedded, "_SWEPT_EVERY_SECONDS", 0.1)
 
     async def scenario(service: InFlight) -> None:
         ends = service.world.app.parts.ends

@@ -369,6 +369,13 @@ def test_broken_connections_void_a_measurement() -> None:
     assert measuring._wrong_answers(contender(200), load_result(broken=1)) == ["1 socket errors or time-outs"]
 
 
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody writes to the log any more: that it is still is seen at once."""
+    monkeypatch.setattr(service, "_LOG_STILL_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("written")
 @pytest.mark.parametrize(("lines", "fine"), [(9, False), (10, True), (16, True), (17, False)])
 def test_every_check_must_have_its_decision_line(tmp_path: Path, *, lines: int, fine: bool) -> None:
     """Ten checks on four connections leave ten lines, and at most four under way and two of probes more."""
@@ -377,6 +384,7 @@ def test_every_check_must_have_its_decision_line(tmp_path: Path, *, lines: int, 
     assert (faults == []) is fine
 
 
+@pytest.mark.usefixtures("written")
 def test_decision_lines_with_another_code_void_a_measurement(tmp_path: Path) -> None:
     """A 429 for another reason than the one that is measured is noticed."""
     log = write_decisions(tmp_path / "log", *["rate_limited"] * 9, "overloaded")

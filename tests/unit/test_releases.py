@@ -7,6 +7,7 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
 import uvloop
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -19,6 +20,7 @@ from extauth.server.connections import ConnectionLimits, Connections
 from extauth.stores.limits import Taken, Told
 from extauth.stores.memory import MemoryLimitStore
 from extauth.telemetry.collector import collector_for
+from extauth.throttle import embedded
 from extauth.throttle.claims import Claim, Claims
 from extauth.throttle.counts import AGE_BOUNDS_US, LeaseCounts
 from extauth.throttle.either import EitherLeases
@@ -144,8 +146,9 @@ def have_one_wait(app: App) -> None:
     app.parts.queue.wait(plan, waiting, app.limits.acquire(plan, now_us, waiting), lambda _told: None)
 
 
-def test_a_server_frees_sweeps_and_counts(tmp_path: Path) -> None:
+def test_a_server_frees_sweeps_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wired as they are in a server: signals that its listener takes, and leases that expire."""
+    monkeypatch.setattr(embedded, "_SWEPT_EVERY_SECONDS", 0.02)
 
     async def scenario() -> None:
         clock = FakeClock()

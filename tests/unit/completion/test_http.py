@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from .talking import (
     CHUNKED,
     LOGS,
     PATIENCE,
+    Peer,
     Taken,
+    Talk,
     answer_to,
     in_chunks,
     post,
@@ -262,14 +265,24 @@ def test_a_report_without_a_body_names_the_request_in_its_head(
     assert counters.unreadable == (2 if expected is None else 0)
 
 
+async def call_deaf(talk: Talk) -> Peer:
+    """Connect, and read nothing; the kernel keeps little of what is sent, instead of 100,000 answers."""
+    peer = await talk.call()
+    await eventually(lambda: len(talk.connections) == 1)
+    transport, other = peer[1].transport, talk.protocols[0]._transport
+    transport.pause_reading()  # type: ignore[attr-defined]  # it is one of a socket
+    assert other is not None
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    other.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    return peer
+
+
 def test_a_deaf_client_is_held_up_and_cut_off() -> None:
     """Who never reads its answers isn't read any more, costs no more than that, and is gone in time."""
 
     async def scenario() -> None:
         async with talking() as talk:
-            _, writer = await talk.call()
-            transport = writer.transport
-            transport.pause_reading()  # type: ignore[attr-defined]  # it is one of a socket
+            _, writer = await call_deaf(talk)
             some = post("/done", b"a") * 1_000
             (protocol,) = talk.protocols
             for _ in range(2_000):
@@ -304,16 +317,14 @@ def test_a_client_that_reads_again_loses_nothing() -> None:
 
     async def scenario() -> None:
         async with talking() as talk:
-            reader, writer = await talk.call()
-            transport = writer.transport
-            transport.pause_reading()  # type: ignore[attr-defined]  # it is one of a socket
+            reader, writer = await call_deaf(talk)
             (protocol,) = talk.protocols
             sent = 0
             while not protocol._deaf:
                 writer.write(b"".join(post("/done", b"%d" % number) for number in range(sent, sent + 1_000)))
                 sent += 1_000
                 await asyncio.sleep(0)
-            transport.resume_reading()  # type: ignore[attr-defined]  # it is one of a socket
+            writer.transport.resume_reading()  # type: ignore[attr-defined]  # it is one of a socket
             for _ in range(sent):
                 assert b" 204 " in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
             await eventually(lambda: len(talk.taken) == sent)
