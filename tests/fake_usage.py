@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import orjson
+
 from extauth.stores.usage import (
     MOST_REFUSALS,
     OTHER,
@@ -62,7 +64,7 @@ class MemoryUsageStore:
         """Keep pages. See `UsageStore`."""
         if is_taken := self._takes(process, number):
             for page in pages:
-                counted = list(zip(page.places, map(list, page.counts), strict=True))
+                counted = list(zip(page.places, orjson.loads(page.told), strict=True))
                 self.pages.setdefault(process, {})[page.name] = counted
         self._fail()
         return is_taken is not None
@@ -80,10 +82,13 @@ class MemoryUsageStore:
         self.written[process] = -number
         return [*self.pages.get(process, ())]
 
-    async def fold(self, process: str, page: str) -> None:
+    async def fold(self, process: str, page: str, number: int = 0) -> None:
         """Add a page. See `UsageStore`."""
+        if self.failure is not None and not self.unsure:
+            raise self.failure
+        if not number or self._takes(process, number):
+            self._add_counts(minute_of(page), self._drop(process, page))
         self._fail()
-        self._add_counts(minute_of(page), self._drop(process, page))
 
     def _takes(self, process: str, number: int) -> bool | None:
         """Tell whether what has that number is written; None where the process was taken over."""

@@ -28,7 +28,7 @@ class NoUsage:
         """Return nothing."""
         return ()
 
-    async def fold(self, _process: str, _page: str) -> None:
+    async def fold(self, _process: str, _page: str, _number: int = 0) -> None:
         """There is nothing."""
 
     async def top(self, _selection: Selection) -> Sequence[Ranked]:

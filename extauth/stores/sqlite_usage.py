@@ -128,12 +128,16 @@ class SqliteUsageStore:
         """Have no more from a process. See `UsageStore`."""
         return await self._write(lambda connection: journal.take_over(connection, process, number))
 
-    async def fold(self, process: str, page: str) -> None:
+    async def fold(self, process: str, page: str, number: int = 0) -> None:
         """Add a page. See `UsageStore`."""
+        minute = minute_of(page)
 
         def fold(connection: sqlite3.Connection) -> None:
+            new = journal.Admission.NEW
+            if number and journal.admit(connection, process, number, minute) is not new:
+                return
             if told := journal.dropped(connection, process, page):
-                _add_counts(connection, minute_of(page), told)
+                _add_counts(connection, minute, told)
 
         await self._write(fold)
 

@@ -36,10 +36,10 @@ def admit(connection: sqlite3.Connection, process: str, number: int, at: int) ->
 
 def note(connection: sqlite3.Connection, process: str, number: int, pages: Sequence[Page]) -> bool:
     """Keep pages; return False where the process was taken over."""
-    found = admit(connection, process, number, max(page.minute for page in pages))
+    found = admit(connection, process, number, max(minute_of(page.name) for page in pages))
     if found is Admission.NEW:
         rows = [
-            (process, page.name, orjson.dumps([[*map(list, page.places)], page.counts]).decode())
+            (process, page.name, f"[{orjson.dumps([*map(list, page.places)]).decode()},{page.told.decode()}]")
             for page in pages
         ]
         connection.executemany("INSERT OR REPLACE INTO journal VALUES (?, ?, ?)", rows)

@@ -119,15 +119,14 @@ class Batch:
 
 @dataclass(eq=False)
 class Page:
-    """Some places of a minute, and what was counted at each so far: more of both may come.
+    """Some places of a minute, and what was counted at each so far, as JSON: more of both may come.
 
     No other page of the same process has its name, which begins with the minute.
     """
 
-    minute: int
     name: str
     places: list[Place] = field(default_factory=list)
-    counts: list[list[int]] = field(default_factory=list)
+    told: bytes = b"[]"
 
 
 def minute_of(page: str) -> int:
@@ -254,8 +253,12 @@ class UsageStore(Protocol):
         """
         ...
 
-    async def fold(self, process: str, page: str) -> None:
-        """Add a page of a journal that was taken over as if it were a batch, and drop it; if it is there."""
+    async def fold(self, process: str, page: str, number: int = 0) -> None:
+        """Add a page of a journal as if it were a batch, and drop it; if it is there.
+
+        A process does that with its own pages, as something that has a number, which is not done once the
+        journal was taken over; whoever took it over does it without.
+        """
         ...
 
     async def top(self, selection: Selection) -> Sequence[Ranked]:

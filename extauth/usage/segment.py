@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
+
+import orjson
 
 from extauth.model import ApiKey
 from extauth.stores.usage import WIDTH, Page, Place
@@ -15,14 +17,16 @@ Cell = tuple[ApiKey | str | Place, str]
 
 @dataclass(eq=False)
 class JournalPage(Page):
-    """A page, in whose journal it is if it is in one, and how much of it the store has for sure."""
+    """A page, in whose journal it is if it is in one, and what the store has of it for sure."""
 
+    counts: list[list[int]] = field(default_factory=list)
     journal: str = ""
-    noted: int = 0
+    noted: bytes = b""
 
-    def total(self) -> int:
-        """Return a number that grows with whatever is counted."""
-        return sum(map(sum, self.counts))
+    def tell(self) -> bool:
+        """Tell what was counted by now; return whether the store lacks something of that."""
+        self.told = orjson.dumps(self.counts)
+        return self.told != self.noted
 
     def counted(self) -> list[Counted]:
         """Return its places with their counts."""
@@ -66,7 +70,7 @@ class Segment(dict[Cell, list[int]]):
         if not cells:
             return None
         if index == len(self._pages):
-            self._pages.append(JournalPage(self.minute, f"{self.minute}.{self._number}.{index}"))
+            self._pages.append(JournalPage(f"{self.minute}.{self._number}.{index}"))
         page = self._pages[index]
         for cell in cells[len(page.places) :]:
             page.places.append(_place(cell))

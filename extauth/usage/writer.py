@@ -70,7 +70,7 @@ class UsageWriter:
         # taken stays in the batch until that is written.
         self._kept = Kept(MOST_WAITING)
         self._due: deque[Segment] = deque()
-        self._batch: Batch | None = None
+        self._batch: Batch | JournalPage | None = None
 
     def hand_over(self, segment: Segment) -> None:
         """Have counts written to which no more comes."""
@@ -104,12 +104,21 @@ class UsageWriter:
         loop = asyncio.get_running_loop()
         while batch := self._next():
             began = loop.time()
-            if not await self._store.add(batch):
+            if not await self._add(batch):
                 self._begin_anew()
                 continue
             self._batch = None
             if rest and (self._due or self._kept):
                 await self._rest(rest * (loop.time() - began))
+
+    async def _add(self, batch: Batch | JournalPage) -> bool:
+        """Add a batch, or a page that the store has; return False where the journal was taken over."""
+        if isinstance(batch, Batch):
+            return await self._store.add(batch)
+        self._written += 1
+        # Somebody who has taken the journal over adds it too: once, whoever comes first.
+        await self._store.fold(self._journal, batch.name, self._written)
+        return True
 
     async def _rest(self, seconds: float) -> None:
         """Leave the store to others; note in time what was counted."""
@@ -138,18 +147,18 @@ class UsageWriter:
         self._unwritten_since = noted_at
 
     async def _note_pages(self, pages: Sequence[JournalPage]) -> None:
-        grown = {page: total for page in pages if (total := page.total()) != page.noted}
+        grown = [page for page in pages if page.tell()]
         if not grown:
             return
         for page in grown:
             # From now on: also of what failed nobody knows whether it was written.
-            page.journal = self._journal
+            page.journal, page.noted = self._journal, b""
         self._written += 1
-        if not await self._store.note(self._journal, self._written, list(grown)):
+        if not await self._store.note(self._journal, self._written, grown):
             self._begin_anew()
             return
-        for page, total in grown.items():
-            page.noted = total
+        for page in grown:
+            page.noted = page.told
 
     def _is_ours(self, page: JournalPage) -> bool:
         """Tell whether nobody else adds it."""
@@ -165,33 +174,45 @@ class UsageWriter:
         self._journal, self._written = f"{self._process}.{self._taken_over}", 0
         self._turn()
         batch, self._batch = self._batch, None
-        if batch is not None and not batch.page:
+        if isinstance(batch, Batch) and not batch.page:
             self._written = 1
             self._batch = replace(batch, process=self._journal, number=1)
 
-    def _next(self) -> Batch | None:
-        """Return the batch that was not taken, else the next; None where all is written."""
+    def _next(self) -> Batch | JournalPage | None:
+        """Return what was not taken, else what is next; None where all is written."""
         if self._batch is None:
             minute, counts = self._kept.take(self._store.at_once)
             if counts:
-                self._batch = self._batch_of(minute, counts)
+                self._batch = self._batch_of(minute, counts, self._refused())
         while self._batch is None and self._due:
             segment = self._due[0]
             page = segment.next()
             if segment.is_done:
                 self._due.popleft()
-            if page is not None and self._is_ours(page):
-                self._batch = self._batch_of(page.minute, page.counted(), page.name if page.journal else "")
+            if page is None or not self._is_ours(page):
+                continue
+            refusals = self._refused()
+            if refusals or page.tell():
+                name = page.name if page.journal else ""
+                self._batch = self._batch_of(segment.minute, page.counted(), refusals, name)
+            else:
+                self._batch = page
         return self._batch
 
-    def _batch_of(self, minute: int, counts: Sequence[Counted], page: str = "") -> Batch:
+    def _batch_of(
+        self,
+        minute: int,
+        counts: Sequence[Counted],
+        refusals: Mapping[str, Sequence[str]],
+        page: str = "",
+    ) -> Batch:
         self._written += 1
         return Batch(
             process=self._journal,
             number=self._written,
             minute=minute,
             counts=counts,
-            refusals=self._refused(),
+            refusals=refusals,
             page=page,
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import orjson
+
 from extauth.stores.usage import HOUR, MINUTE, Counts, Group, Kind, Page, Place, UsageStore, minute_of
 from tests.usage import NOON, PLACE, batch, counts, kept, selection
 
@@ -15,8 +17,12 @@ ODD = Place("k2", 'u%{}"|1', 'ti"er', 'ro[u]te {x} é "')
 
 def page(index: int, *told: tuple[Place, Counts], minute: int = NOON) -> Page:
     """Return a page."""
-    places, numbers = [place for place, _ in told], [list(each) for _, each in told]
-    return Page(minute, f"{minute}.1.{index}", places, numbers)
+    return Page(f"{minute}.1.{index}", [place for place, _ in told], counts_of(*told))
+
+
+def counts_of(*told: tuple[Place, Counts]) -> bytes:
+    """Return counts as a page has them."""
+    return orjson.dumps([numbers for _, numbers in told])
 
 
 async def by_key(store: UsageStore) -> Mapping[tuple[str, int], Counts]:
@@ -39,7 +45,7 @@ def test_a_page_counts_once_its_process_is_taken_over(run_usage: RunUsage) -> No
         first = page(0, (PLACE, counts(1)))
         assert await store.note("p", 1, [first])
         first.places.append(ODD)
-        first.counts = [list(counts(3, 1)), list(counts(2, n5=2**52, n19=1))]
+        first.told = counts_of((PLACE, counts(3, 1)), (ODD, counts(2, n5=2**52, n19=1)))
         assert await store.note("p", 2, [first, page(1, (PLACE, counts(8)), minute=NOON + 60)])
         assert await store.note("q", 1, [page(0, (PLACE, counts(100)))])
         assert (await by_key(store), await store.journals()) == ({}, {"p": 2, "q": 1})
@@ -71,6 +77,28 @@ def test_a_batch_takes_the_place_of_its_page(run_usage: RunUsage) -> None:
         assert await store.journals() == {"p": 3}
         assert await taken_over(store, "p") == 1
         assert await by_key(store) == {("k1", 0): counts(112)}
+        assert await store.journals() == {}
+
+    run_usage(scenario)
+
+
+def test_a_process_adds_its_own_pages_as_they_are(run_usage: RunUsage) -> None:
+    """Once, also where it does not know whether it did; and none that was taken over meanwhile."""
+
+    async def scenario(store: UsageStore) -> None:
+        pages = [page(index, (PLACE, counts(10**index))) for index in range(3)]
+        await store.note("p", 1, pages)
+        for number in (2, 2, 3):
+            await store.fold("p", pages[0].name, number)
+        assert (await by_key(store), await store.journals()) == ({("k1", 0): counts(1)}, {"p": 3})
+        await store.fold("p", pages[1].name, 2)
+        assert await by_key(store) == {("k1", 0): counts(1)}
+        left = await store.take_over("p", 3)
+        await store.fold("p", pages[1].name, 4)
+        assert await by_key(store) == {("k1", 0): counts(1)}
+        for name in left:
+            await store.fold("p", name)
+        assert await by_key(store) == {("k1", 0): counts(111)}
         assert await store.journals() == {}
 
     run_usage(scenario)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+import orjson
 import pytest
 from redis.crc import key_slot
 
@@ -124,7 +125,7 @@ def test_the_layout_of_usage(server: RedisServer) -> None:
             used = (Used(KEY, "al{i} ce", "pro", "orders"), counts(2, 1, 0, 0, 0, 33, n6=3))
             await store.add(batch(7, used, refusals={KEY: ["{}"]}))
             await store.add(batch(8, used, minute=NOON + 60))
-            page = Page(NOON, f"{NOON}.1.0", [used[0]], [list(used[1])])
+            page = Page(f"{NOON}.1.0", [used[0]], orjson.dumps([used[1]]))
             await store.note("p", 9, [page])
 
     asyncio.run(scenario())

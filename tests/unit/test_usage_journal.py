@@ -205,7 +205,7 @@ def test_who_is_seen_to_write_is_not_taken_over() -> None:
     async def scenario() -> None:
         store = MemoryUsageStore()
         heir = Takeover(store)
-        page = Page(NOW_US // 10**6, "1.1.0", [], [])
+        page = Page("1.1.0")
         for number in range(1, 3 * STILL_LOOKS):
             await store.note("p", number, [page])
             await heir.look()
@@ -228,7 +228,7 @@ def test_the_living_look_again_and_again() -> None:
 
     async def scenario() -> None:
         store = MemoryUsageStore()
-        await store.note("p", 1, [Page(NOW_US // 10**6, "1.1.0", [], [])])
+        await store.note("p", 1, [Page("1.1.0")])
         looking = asyncio.create_task(Takeover(store).run())
         await asyncio.sleep(STILL_LOOKS * LOOK_EVERY_SECONDS)
         assert store.pages

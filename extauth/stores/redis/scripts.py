@@ -49,7 +49,7 @@ WORDS = Script("words")
 USAGE = Script("usage_sums", "usage_adding", "usage_written", "usage")
 USAGE_NOTE = Script("usage_written", "usage_note")
 USAGE_TAKE_OVER = Script("usage_take_over")
-USAGE_FOLD = Script("usage_sums", "usage_adding", "usage_fold")
+USAGE_FOLD = Script("usage_sums", "usage_adding", "usage_written", "usage_fold")
 USAGE_TAKE_IN = Script("usage_sums", "usage_take_in")
 
 

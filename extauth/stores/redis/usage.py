@@ -79,7 +79,7 @@ class RedisUsageStore:
         places = places_told([place for place, _ in batch.counts])
         arguments: list[str | int] = [batch.number, DAY_SECONDS, MOST_REFUSALS, REFUSALS_KEPT_SECONDS]
         arguments += (batch.process, batch.page, *steps_told(batch.minute))
-        arguments.append(counts_told(places, [counts for _, counts in batch.counts]))
+        arguments.append(counts_told(places, orjson.dumps([counts for _, counts in batch.counts])))
         for key_id, told in batch.refusals.items():
             for one in told:
                 arguments += (word(key_id), one)
@@ -91,7 +91,7 @@ class RedisUsageStore:
         """Keep pages. See `UsageStore`."""
         arguments: list[str | int] = [number, DAY_SECONDS, JOURNAL_KEPT_SECONDS, process]
         for page in pages:
-            arguments += (page.name, counts_told(self._places_of(page), page.counts))
+            arguments += (page.name, counts_told(self._places_of(page), page.told))
         keys = (layout.usage_written(process), layout.USAGE_JOURNALS, layout.usage_journal(process))
         return await self._write(scripts.USAGE_NOTE(keys, *arguments)) >= 0
 
@@ -106,10 +106,13 @@ class RedisUsageStore:
         (pages,) = await self._link.write(scripts.USAGE_TAKE_OVER(keys, process, number, DAY_SECONDS))
         return list(pages)
 
-    async def fold(self, process: str, page: str) -> None:
+    async def fold(self, process: str, page: str, number: int = 0) -> None:
         """Add a page. See `UsageStore`."""
-        keys = (layout.USAGE_JOURNALS, layout.USAGE, layout.usage_journal(process))
-        await self._write(scripts.USAGE_FOLD(keys, process, page, *steps_told(minute_of(page))))
+        arguments = (number, DAY_SECONDS, process, page, *steps_told(minute_of(page)))
+        written, journal = layout.usage_written(process), layout.usage_journal(process)
+        await self._write(
+            scripts.USAGE_FOLD((written, layout.USAGE, layout.USAGE_JOURNALS, journal), *arguments)
+        )
 
     async def top(self, selection: Selection) -> Sequence[Ranked]:
         """Return the busiest places. See `UsageStore`."""

@@ -10,8 +10,7 @@ local found = is_new(KEYS[1], number, ARGV[2])
 if found < 1 then return found end
 add_counts(KEYS[2], 7, ARGV[23])
 if page ~= '' then drop_page(KEYS[3], KEYS[4], process, page) end
--- Nobody takes over who is seen to go on.
-if call('HEXISTS', KEYS[3], process) == 1 then call('HSET', KEYS[3], process, number) end
+see_alive(KEYS[3], process, number)
 for first = 24, #ARGV, 2 do
   local refusals = KEYS[2] .. 'refusals:' .. ARGV[first]
   call('LPUSH', refusals, ARGV[first + 1])

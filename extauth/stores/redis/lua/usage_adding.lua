@@ -93,6 +93,11 @@ local function add_counts(prefix, first, told)
   for _, step in ipairs(steps) do add_together(step, wheres, parts, sums[1]) end
 end
 
+-- Has it seen by whoever might take a journal over that its process goes on.
+local function see_alive(journals, process, number)
+  if call('HEXISTS', journals, process) == 1 then call('HSET', journals, process, number) end
+end
+
 -- Drops a page of a process's journal, and the journal from the list of them where it was the last.
 local function drop_page(journals, journal, process, page)
   call('HDEL', journal, page)
