@@ -47,6 +47,24 @@ def test_what_lives_long_starts_no_full_collection(long_lived: LongLived) -> Non
     assert gc.get_freeze_count() - frozen > 150_000
 
 
+def test_nor_does_what_comes_between_two_looks(long_lived: LongLived) -> None:
+    """Keys are loaded by the thousand, and a look comes once a second."""
+    before = _full_collections()
+    lives = [[number] for number in range(300_000)]
+    assert (_full_collections(), len(lives)) == (before, 300_000)
+    long_lived.see()
+
+
+def test_what_is_garbage_by_then_is_not_set_aside(long_lived: LongLived) -> None:
+    """It would stay there for long."""
+    lives = [[number] for number in range(100_000)]
+    gone = weakref.ref(Knot())
+    frozen = gc.get_freeze_count()
+    long_lived.see()
+    assert gone() is None
+    assert gc.get_freeze_count() - frozen >= len(lives)
+
+
 def test_young_garbage_is_found_as_ever(long_lived: LongLived) -> None:
     """The small collections go on, and nothing of it is set aside."""
     gone = weakref.ref(Knot())
