@@ -69,18 +69,13 @@ class Segment(dict[Cell, list[int]]):
         cells = self._cells[index * self._at_once : (index + 1) * self._at_once]
         if not cells:
             return None
-        if index == len(self._pages):
-            self._pages.append(JournalPage(f"{self.minute}.{self._number}.{index}"))
+        for number in range(len(self._pages), index + 1):
+            self._pages.append(JournalPage(f"{self.minute}.{self._number}.{number}"))
         page = self._pages[index]
         for cell in cells[len(page.places) :]:
             page.places.append(_place(cell))
             page.counts.append(self[cell])
         return page
-
-    def pages(self, first: int, many: int) -> list[JournalPage]:
-        """Return so many pages as they are now, or what there is of them."""
-        found = map(self.page, range(first, first + many))
-        return [page for page in found if page is not None]
 
     def next(self) -> JournalPage | None:
         """Return the next page to be made into a batch, to which no more comes; None after the last."""

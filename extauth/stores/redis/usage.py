@@ -91,7 +91,7 @@ class RedisUsageStore:
         """Keep pages. See `UsageStore`."""
         arguments: list[str | int] = [number, DAY_SECONDS, JOURNAL_KEPT_SECONDS, process]
         for page in pages:
-            arguments += (page.name, counts_told(self._places_of(page), page.told))
+            arguments += (page.name, counts_told(await self._places_of(page), page.told))
         keys = (layout.usage_written(process), layout.USAGE_JOURNALS, layout.usage_journal(process))
         return await self._write(scripts.USAGE_NOTE(keys, *arguments)) >= 0
 
@@ -202,11 +202,13 @@ class RedisUsageStore:
                 await asyncio.sleep(0)
         return [one for one, fields in zip(whose, replies, strict=True) if not fields]
 
-    def _places_of(self, page: Page) -> str:
+    async def _places_of(self, page: Page) -> str:
         """Return how the places of a page are told: that takes longer than their counts, which change."""
         known = self._told.get(page)
         if known is None or known[0] != len(page.places):
             known = self._told[page] = len(page.places), places_told(page.places)
+            # Checks come in between.
+            await asyncio.sleep(0)
         return known[1]
 
     async def _write(self, script: scripts.Command) -> int:
