@@ -15,7 +15,8 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-inp
 PINS := deploy/requirements
 INSTALLED := $(VENV)/.installed-
 
-# How many processes run the tests: much of their time they wait for programs beside them.
+# How many processes run the tests: much of their time they wait for programs beside them. In the first part of all
+# tests one more does, for browsers and commands; it leaves two cores idle for a third of the time otherwise.
 TEST_PROCESSES ?= 2
 IN_PROCESSES := --dist loadfile --numprocesses
 # What runs several servers at once, and is told what a deadline is by the real clock: it runs after what computes all of its time.
@@ -53,7 +54,7 @@ stop-stack: ## Stop what demo-stack started; its keys stay
 
 .PHONY: test
 test: test-packages lint types ## Everything that a change must pass: lint, types and all tests
-	@$(PY) -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(addprefix --ignore=,$(APART) $(STACK))
+	@$(PY) -m pytest $(IN_PROCESSES) $$(($(TEST_PROCESSES) + 1)) $(addprefix --ignore=,$(APART) $(STACK))
 	$(PY) -m pytest $(IN_PROCESSES) $(TEST_PROCESSES) $(APART)
 	$(PY) -m pytest $(STACK)
 
