@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 _HEAD_LIMIT = 1 << 20
+# All that proxies held back while extauth was restarted may come at once.
+_BACKLOG = 2_048
 
 
 class Received(NamedTuple):
@@ -74,7 +76,7 @@ class Upstream:
             connections.add(task)
             task.add_done_callback(connections.discard)
 
-        server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=_HEAD_LIMIT)
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=_HEAD_LIMIT, backlog=_BACKLOG)
         self._listening.set_result(server.sockets[0].getsockname()[1])
         await self._ending.wait()
         server.close()

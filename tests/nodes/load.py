@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from collections import Counter
@@ -26,13 +27,14 @@ class _Connection:
         self.is_kept = True
 
     async def ask(self, head: bytes) -> str:
-        """Ask once, and return the status."""
+        """Ask once, and return the status, with a problem's code: whose it is says who failed."""
         self._writer.write(head)
         answer = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         lines = headers_of(answer.split("\r\n")[1:-2])
-        await self._reader.readexactly(int(lines["content-length"]))
+        body = await self._reader.readexactly(int(lines["content-length"]))
         self.is_kept = lines.get("connection") != "close"
-        return answer[9:12]
+        code = json.loads(body)["code"] if "problem+json" in lines.get("content-type", "") else ""
+        return f"{answer[9:12]} {code}".rstrip()
 
     @property
     def has_ended(self) -> bool:
@@ -49,7 +51,7 @@ class _Connection:
 class Load(threading.Thread):
     """Asks at a steady rate, in a thread of its own, from entering the block to its end.
 
-    `came_of` counts what came of each: statuses, and how checks failed.
+    `came_of` counts what came of each: statuses, with the codes of problems, and how checks failed.
     """
 
     def __init__(

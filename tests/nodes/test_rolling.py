@@ -24,7 +24,7 @@ from .node import HOST, Node
 _TIMES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "envoy": ("envoy.yaml", {"timeout: 1s }": "timeout: 15s }"}),
     "nginx": ("extauth.conf", {"proxy_connect_timeout 250ms;": "", "proxy_read_timeout 1s;": ""}),
-    "traefik": ("dynamic.yml", {"timeout: 1s\n": "timeout: 15s\n"}),
+    "traefik": ("dynamic.yml", {"timeout: 1s\n": "timeout: 15s\n", "connect: 250ms": "connect: 15s"}),
     "caddy": (
         "Caddyfile",
         {"dial_timeout 250ms": "dial_timeout 15s", "response_header_timeout 1s\n": "\n"},

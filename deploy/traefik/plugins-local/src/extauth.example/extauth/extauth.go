@@ -21,15 +21,15 @@ type Config struct {
 	Done    string `json:"done,omitempty"`
 	Token   string `json:"token,omitempty"`
 	Timeout string `json:"timeout,omitempty"`
+	Connect string `json:"connect,omitempty"`
 }
 
 // CreateConfig returns what holds where nothing is said.
 func CreateConfig() *Config {
-	return &Config{Timeout: "1s"}
+	return &Config{Timeout: "1s", Connect: "250ms"}
 }
 
 const (
-	dialTimeout = 250 * time.Millisecond
 	// Shorter than the 75 s after which extauth closes an idle connection.
 	idleTimeout = 60 * time.Second
 	doneTimeout = 10 * time.Second
@@ -66,15 +66,16 @@ type middleware struct {
 // New returns the middleware before next.
 func New(_ context.Context, next http.Handler, config *Config, _ string) (http.Handler, error) {
 	timeout, err := time.ParseDuration(config.Timeout)
-	if err != nil || config.Check == "" {
-		return nil, fmt.Errorf("extauth: check must be an address and timeout a duration such as 1s")
+	connect, other := time.ParseDuration(config.Connect)
+	if err != nil || other != nil || config.Check == "" {
+		return nil, fmt.Errorf("extauth: check must be an address, timeout and connect durations such as 1s")
 	}
-	return &middleware{next, config, client(timeout, 0), client(doneTimeout, mostIdle)}, nil
+	return &middleware{next, config, client(connect, timeout, 0), client(connect, doneTimeout, mostIdle)}, nil
 }
 
-// client returns one with so many connections at most; 0 is any number.
-func client(timeout time.Duration, most int) *http.Client {
-	dialer := &net.Dialer{Timeout: dialTimeout}
+// client returns one with so many connections at most; 0 is any number. Connecting is part of the time.
+func client(connect, timeout time.Duration, most int) *http.Client {
+	dialer := &net.Dialer{Timeout: connect}
 	return &http.Client{
 		Timeout: timeout,
 		Transport: &http.Transport{
