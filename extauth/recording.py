@@ -31,6 +31,9 @@ class Recording(NamedTuple):
 def open_recording(stack: AsyncExitStack, settings: Settings, lines: LineWriter, parts: Parts) -> Recording:
     """Open what counts and logs decisions, and notes what follows from them, until the stack is left."""
     counts, tracing = CheckCounts(DIALECTS), open_tracing(stack, settings.tracing, parts.clock)
+    usage = None
+    if settings.usage.enabled:
+        usage = count_usage(stack, parts.usage, parts.claims, parts.clock, processes=settings.workers)
     recorder = tracing.recorder(
         counts=counts,
         lines=lines,
@@ -39,7 +42,7 @@ def open_recording(stack: AsyncExitStack, settings: Settings, lines: LineWriter,
         allowed_sample=settings.log.allowed_sample,
         uses=parts.uses,
         shadows=running(stack, ShadowTracker(parts.management.store)),
-        usage=count_usage(stack, parts.usage, parts.claims, parts.clock) if settings.usage.enabled else None,
+        usage=usage,
     )
     # Decisions that are noted and not yet counted count as uses too, as usage, and as refusals in shadow.
     stack.callback(recorder.flush)

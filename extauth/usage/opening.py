@@ -12,9 +12,11 @@ from extauth.usage.takeover import Takeover
 from extauth.usage.tracker import UsageTracker
 
 
-def count_usage(stack: AsyncExitStack, store: UsageStore, claims: Claims, clock: Clock) -> UsageTracker:
-    """Return what counts, and writes until the stack closes."""
-    tracker = UsageTracker(store, process=claims.process, clock=clock)
+def count_usage(
+    stack: AsyncExitStack, store: UsageStore, claims: Claims, clock: Clock, *, processes: int
+) -> UsageTracker:
+    """Return what counts, and writes until the stack closes, in one of so many processes of a server."""
+    tracker = UsageTracker(store, process=claims.process, clock=clock, processes=processes)
     tracker.start()
     stack.push_async_callback(tracker.close)
     spawn(stack, Takeover(store).run())

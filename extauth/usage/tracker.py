@@ -65,11 +65,14 @@ class _NowFor(dict[str, object]):
 class UsageTracker:
     """Collects counts and writes them. `process` is a name that no other process has.
 
+    So many `processes` of this server write beside each other.
+
     `writes` counts how often all that was counted until then was written, and how often that failed.
     """
 
-    def __init__(self, store: UsageStore, *, process: str, clock: Clock) -> None:
+    def __init__(self, store: UsageStore, *, process: str, clock: Clock, processes: int = 1) -> None:
         self._now_us = clock.now_us
+        self._rest = REST * processes
         self._places: Memo[str, Place | None] = Memo(word.decode, _REMEMBERED_WORDS)
         self._at_once = store.at_once
         self._segments = 0
@@ -140,7 +143,7 @@ class UsageTracker:
     async def _write_on(self) -> None:
         while True:
             await asyncio.sleep(self._writer.pause_seconds)
-            await self.write(rest=REST)
+            await self.write(rest=self._rest)
 
     async def write(self, *, rest: int = 0) -> None:
         """Write all that was counted until now. See `UsageWriter`."""
@@ -150,7 +153,7 @@ class UsageTracker:
         """Write the rest."""
         if self._writing is not None:
             await end(self._writing)
-        await self.write()
+        await self._writer.close()
 
     def _turn(self, minute: int) -> None:
         """Begin another minute, or the same again; what was counted so far is due."""

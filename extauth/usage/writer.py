@@ -6,6 +6,7 @@ What a crash may lose is what was counted since it was last written to either: a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,10 +23,10 @@ WRITE_EVERY_SECONDS = 0.8
 _SHORTEST_PAUSE_SECONDS = 0.05
 # So long after it was counted something is noted that is in no batch yet: with the note that is a second.
 NOTE_AFTER_SECONDS = 0.9
-# Between two batches nothing is written for so many times as long as one took: however many keys there are,
-# the store has most of its time for others. What comes meanwhile is added up, and noted in the journal, which
-# takes a thirtieth of the time and so needs fewer pauses.
-REST = 19
+# Between two batches nothing is written for so many times as long as one took, times the processes that write
+# beside each other: however many keys there are, a server leaves the store 39 fortieths of its time. What
+# comes meanwhile is added up, and noted in the journal, which takes less time and so needs fewer pauses.
+REST = 39
 _REST_OF_NOTES = 4
 # However long a batch took: whoever lets others wait for so long is taken for dead.
 LONGEST_REST_SECONDS = 5.0
@@ -81,7 +82,8 @@ class UsageWriter:
     async def write(self, *, rest: int = 0) -> None:
         """Write all there is. What the store does not take now is kept for the next time.
 
-        Between batches it waits for `rest` times as long as one took, and notes what is not written yet.
+        Between batches it waits for `rest` times as long as one took, and notes what is not written yet. It
+        waits less where more than two minutes are to be written: else there would be ever more of them.
         """
         self._turn()
         loop = asyncio.get_running_loop()
@@ -102,6 +104,14 @@ class UsageWriter:
             self._batch = None
             structlog.get_logger("extauth.usage").exception("usage_not_written", problem=type(fault).__name__)
 
+    async def close(self) -> None:
+        """Write all there is, noted before where that takes long: a server that ends has seconds for it."""
+        self._turn()
+        if sum(map(len, self._due)) > _NOTED_AT_ONCE:
+            with contextlib.suppress(StoreError):
+                await self._note()
+        await self.write()
+
     async def _write(self, rest: int) -> None:
         loop = asyncio.get_running_loop()
         while batch := self._next():
@@ -111,7 +121,8 @@ class UsageWriter:
                 continue
             self._batch = None
             if rest and (self._due or self._kept):
-                await self._rest(rest * (loop.time() - began))
+                behind = max(1, len(self._due) - 1)
+                await self._rest(rest / behind**2 * (loop.time() - began))
 
     async def _add(self, batch: Batch | JournalPage) -> bool:
         """Add a batch, or a page that the store has; return False where the journal was taken over."""

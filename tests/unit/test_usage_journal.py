@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 
 import pytest
 
 from extauth.errors import StoreError
 from extauth.model import Code, Decision
-from extauth.stores.usage import DAY, Batch, Page
+from extauth.stores.usage import Page
 from extauth.usage.takeover import LOOK_EVERY_SECONDS, STILL_LOOKS, Takeover
 from extauth.usage.tracker import UsageTracker
 from extauth.usage.writer import NOTE_AFTER_SECONDS
@@ -18,70 +17,11 @@ from tests.fake_usage import MemoryUsageStore
 from tests.fakes import FakeClock
 from tests.keys import record
 from tests.moved_time import run_in_moved_time
-from tests.usage import NOW_US, kept, noted, selection, tracking
+from tests.slow_usage import SlowStore, Traffic, stored
+from tests.usage import noted, tracking
 
 KEY = record(key_id="AAAAbbbb0001")
 ALLOWED = Decision(Code.ALLOWED, KEY, KEY.key_id, "orders")
-
-
-class SlowStore(MemoryUsageStore):
-    """A store that takes its time for a batch, and less for a note."""
-
-    def __init__(self, seconds: float = 0.002) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    async def add(self, batch: Batch) -> bool:
-        """Add counts. See `UsageStore`."""
-        await asyncio.sleep(self._seconds)
-        return await super().add(batch)
-
-    async def note(self, process: str, number: int, pages: Sequence[Page]) -> bool:
-        """Keep pages. See `UsageStore`."""
-        await asyncio.sleep(0.000_4)
-        return await super().note(process, number, pages)
-
-
-class Traffic:
-    """Requests of many keys in random order, and how many there were until when."""
-
-    def __init__(self, *trackers: UsageTracker, keys: int, chance: random.Random) -> None:
-        records = [record(key_id=f"k{number:011}", user_id=f"u{number % 7}") for number in range(keys)]
-        self._decisions = [Decision(Code.ALLOWED, key, key.key_id, "orders") for key in records]
-        self._trackers = trackers
-        self._chance = chance
-        self._until = [(asyncio.get_running_loop().time(), 0)]
-
-    async def come(self, seconds: float) -> None:
-        """Let them come for so long: two thousand a second."""
-        now = asyncio.get_running_loop().time
-        until = now() + seconds
-        while now() < until:
-            await asyncio.sleep(0.01)
-            some = self._chance.choices(self._decisions, k=self._chance.randint(0, 40))
-            at_us = NOW_US + round(now() * 1_000_000)
-            for decision in some:
-                self._chance.choice(self._trackers).see([noted(decision, at_us=at_us)])
-            self._until.append((now(), self.total + len(some)))
-
-    @property
-    def total(self) -> int:
-        """How many came."""
-        return self._until[-1][1]
-
-    def before(self, seconds: float) -> int:
-        """Return how many had come so long ago."""
-        moment = asyncio.get_running_loop().time() - seconds
-        return max((count for at, count in self._until if at <= moment), default=0)
-
-
-async def stored(store: MemoryUsageStore) -> int:
-    """Return how many requests are in the store, those in journals among them."""
-    found = await kept(store, selection(DAY))
-    in_journals = [
-        numbers for pages in store.pages.values() for page in pages.values() for _, numbers in page
-    ]
-    return sum(numbers[0] for numbers in (*found.values(), *in_journals))
 
 
 async def total_with_journals(store: MemoryUsageStore) -> int:
@@ -170,7 +110,25 @@ def test_who_was_taken_over_goes_on_under_another_name(seed: int, seconds: float
         await tracker.close()
         assert traffic.total - lost <= await stored(store) <= traffic.total
         assert not store.pages
-        assert {batch.process for batch in store.batches} == {"p", "p.1"}
+        assert list(store.written) == ["p", "p.1"]
+
+    run_in_moved_time(scenario)
+
+
+def test_who_ends_notes_before_it_writes() -> None:
+    """A server has seconds to end: who is killed because that is not enough has lost nothing."""
+
+    async def scenario() -> None:
+        store = SlowStore(0.05)
+        tracker = UsageTracker(store, process="p", clock=FakeClock())
+        traffic = Traffic(tracker, keys=5_000, chance=random.Random(1))
+        tracker.start()
+        await traffic.come(5)
+        closing = asyncio.create_task(tracker.close())
+        await asyncio.sleep(1)
+        assert not closing.done()
+        closing.cancel()
+        assert await total_with_journals(store) == traffic.total
 
     run_in_moved_time(scenario)
 

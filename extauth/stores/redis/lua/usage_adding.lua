@@ -2,17 +2,6 @@
 -- Both are JSON: a list of tiers and routes, each a JSON list in a text; a list of places, each with its key, its user
 -- and the number of its tier and route; and a list of the numbers of each place.
 
--- Counts requests at a place if its period tells it apart, or has room to: it tells a bounded number of places apart.
-local function is_told_apart(step, kind, name, where, requests)
-  local places, place, told = step.places[kind], name .. ' ' .. where, step.told[kind]
-  if told >= step.most and name ~= step.other then return call('ZADD', places, 'XX', 'INCR', requests, place) end
-  if tonumber(call('ZINCRBY', places, requests, place)) == requests then
-    step.told[kind] = told + 1
-    if told == 0 then call('EXPIRE', places, step.kept) end
-  end
-  return true
-end
-
 -- Adds numbers to those that are listed under a number.
 local function add_up(list, number, numbers)
   local sums = list[number] or {}
@@ -52,18 +41,39 @@ local function step_of(prefix, first, other)
   return step
 end
 
--- Adds what was counted at one place.
-local function add_place(steps, names, where, number, numbers)
-  local requests = requests_in(numbers)
-  for _, step in ipairs(steps) do
-    for kind, name in pairs(names) do
-      if is_told_apart(step, kind, name, where, requests) then
-        put(step.hashes[kind] .. name, step.at .. where, step.kept, numbers)
-      else
-        add_up(step.others[kind], number, numbers)
-      end
+-- Has what was counted at a place stand once among those of its kind: several of a user's keys may be in one batch.
+local function add_place(group, name, where, number, numbers)
+  local place = name .. ' ' .. where
+  local position = group[place]
+  if position then
+    add_up(group.counts, position, numbers)
+    return
+  end
+  position = #group.places + 1
+  group[place], group.places[position] = position, place
+  group.names[position], group.numbers[position] = name, number
+  group.counts[position] = {unpack(numbers)}
+end
+
+-- Adds what was counted at places of one kind, by places that the period tells apart, or has room to: it tells a bounded
+-- number of them apart.
+local function add_group(step, kind, group, wheres)
+  local places, told, scores = step.places[kind], step.told[kind], {}
+  local known = call('ZMSCORE', places, unpack(group.places))
+  for position, name in ipairs(group.names) do
+    local score, number, numbers = known[position], group.numbers[position], group.counts[position]
+    if score or told < step.most or name == step.other then
+      if not score then told = told + 1 end
+      scores[#scores + 1] = (tonumber(score) or 0) + requests_in(numbers)
+      scores[#scores + 1] = group.places[position]
+      put(step.hashes[kind] .. name, step.at .. wheres[number], step.kept, numbers)
+    else
+      add_up(step.others[kind], number, numbers)
     end
   end
+  if #scores == 0 then return end
+  call('ZADD', places, unpack(scores))
+  if step.told[kind] == 0 then call('EXPIRE', places, step.kept) end
 end
 
 -- Adds what was counted at places that are not told apart, and everybody's, by tier and route and together.
@@ -82,15 +92,21 @@ end
 -- others.
 local function add_counts(prefix, first, told)
   local wheres, places, counts = unpack(decode(told))
-  local steps, parts, sums = {}, {}, {}
+  local steps, groups, parts, sums = {}, {}, {}, {}
   for number = 1, 3 do steps[number] = step_of(prefix, first + 5 * (number - 1), ARGV[first + 15]) end
+  for _, kind in ipairs({ 'key', 'user' }) do groups[kind] = { places = {}, names = {}, numbers = {}, counts = {} } end
   for position, place in ipairs(places) do
-    local number, numbers = place[3], trimmed(counts[position])
-    add_place(steps, { key = place[1], user = place[2] }, wheres[number], number, numbers)
+    local key, user, number = unpack(place)
+    local numbers = trimmed(counts[position])
+    add_place(groups.key, key, wheres[number], number, numbers)
+    add_place(groups.user, user, wheres[number], number, numbers)
     add_up(parts, number, numbers)
   end
   for _, numbers in pairs(parts) do add_up(sums, 1, numbers) end
-  for _, step in ipairs(steps) do add_together(step, wheres, parts, sums[1]) end
+  for _, step in ipairs(steps) do
+    for kind, group in pairs(groups) do add_group(step, kind, group, wheres) end
+    add_together(step, wheres, parts, sums[1])
+  end
 end
 
 -- Has it seen by whoever might take a journal over that its process goes on.
