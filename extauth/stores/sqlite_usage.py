@@ -34,6 +34,7 @@ from extauth.stores.usage import (
     by_name,
     minute_of,
     requests_of,
+    whole,
 )
 
 _NUMBERS = tuple(f"n{position}" for position in range(WIDTH))
@@ -260,7 +261,7 @@ class _Places:
                     return False
                 self._room[kind] -= 1
             row = self._connection.execute(_TELL_APART, values).fetchone()
-        self._connection.execute(_ADD, (row[0], at, *counts))
+        self._connection.execute(_ADD, (row[0], at, *whole(counts)))
         return True
 
 

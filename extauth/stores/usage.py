@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
 DAY_SECONDS = 86_400
@@ -24,6 +25,7 @@ UPSTREAM_DURATION_SUM = UPSTREAM + len(UPSTREAM_CLASSES)
 UPSTREAM_REPORTED = UPSTREAM_DURATION_SUM + 1
 WIDTH = UPSTREAM_REPORTED + 1
 
+# Zeros at the end may be left out.
 Counts = Sequence[int]
 
 # What stands for all that a period does not tell apart.
@@ -295,7 +297,12 @@ class UsageStore(Protocol):
 
 def added(first: Counts, second: Counts) -> list[int]:
     """Return the sums."""
-    return [one + other for one, other in zip(first, second, strict=True)]
+    return [one + other for one, other in zip_longest(first, second, fillvalue=0)]
+
+
+def whole(counts: Counts) -> list[int]:
+    """Return counts with the zeros that were left out at their end."""
+    return [*counts, *[0] * (WIDTH - len(counts))]
 
 
 def requests_of(counts: Counts) -> int:

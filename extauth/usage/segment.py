@@ -8,8 +8,12 @@ from itertools import islice
 import orjson
 
 from extauth.model import ApiKey
-from extauth.stores.usage import WIDTH, Page, Place
+from extauth.stores.usage import LATENCIES, Page, Place
 from extauth.usage.kept import Counted
+
+# How many counts there are at first: those of checks that take no more than 2.5 ms. With thousands of keys
+# most of what counting takes is memory that is in no cache, and noting takes as long as there are numbers.
+_USUAL = LATENCIES + 4
 
 # The key, or where nobody was identified the id that was presented; and the route.
 Cell = tuple[ApiKey | str | Place, str]
@@ -34,7 +38,7 @@ class JournalPage(Page):
 
 
 class Segment(dict[Cell, list[int]]):
-    """Counts by cell; one that is not there yet is all zeros.
+    """Counts by cell; one that is not there yet is all zeros. See `widen`.
 
     Its pages have `at_once` places. The first `in_batches` of them were made into batches.
     """
@@ -50,7 +54,7 @@ class Segment(dict[Cell, list[int]]):
         self._pages: list[JournalPage] = []
 
     def __missing__(self, cell: Cell) -> list[int]:
-        counts = self[cell] = [0] * WIDTH
+        counts = self[cell] = [0] * _USUAL
         self._cells.append(cell)
         return counts
 
@@ -66,13 +70,15 @@ class Segment(dict[Cell, list[int]]):
 
     def page(self, index: int) -> JournalPage | None:
         """Return a page as it is now; None beyond the last."""
-        cells = self._cells[index * self._at_once : (index + 1) * self._at_once]
-        if not cells:
+        first = index * self._at_once
+        until = min(first + self._at_once, len(self._cells))
+        if first >= until:
             return None
         for number in range(len(self._pages), index + 1):
             self._pages.append(JournalPage(f"{self.minute}.{self._number}.{number}"))
         page = self._pages[index]
-        for cell in cells[len(page.places) :]:
+        # Those that it has are not touched: as they lie in no cache, that would take as long as telling counts.
+        for cell in self._cells[first + len(page.places) : until]:
             page.places.append(_place(cell))
             page.counts.append(self[cell])
         return page
@@ -92,6 +98,11 @@ class Segment(dict[Cell, list[int]]):
         key, _ = cell
         if isinstance(key, ApiKey) and key.notes.counts is self[cell]:
             key.notes.counts, key.notes.counted_for = [], None
+
+
+def widen(counts: list[int], position: int) -> None:
+    """Have a count at this position, and those before it."""
+    counts.extend([0] * (position + 1 - len(counts)))
 
 
 def _place(cell: Cell) -> Place:

@@ -12,16 +12,18 @@ from extauth.clock import MICROSECONDS, Clock
 from extauth.model import OUTCOMES, CheckRequest, Code, Decision, Outcome
 from extauth.stores import usage
 from extauth.stores.usage import (
+    ALLOWED,
     LATENCIES,
     LATENCY_BOUNDS_US,
     LATENCY_SUM,
+    WIDTH,
     Place,
     UsageStore,
 )
 from extauth.tasks import end
 from extauth.usage import word
 from extauth.usage.refusal import Refused, refusal_line
-from extauth.usage.segment import Segment
+from extauth.usage.segment import Segment, widen
 from extauth.usage.writer import REST, UsageWriter
 
 # Of how many keys refusals are kept between two writes, and how many of each: no flood fills the store.
@@ -110,11 +112,14 @@ class UsageTracker:
             if took_us <= _QUICKEST_US:
                 counts[LATENCIES] += 1
             else:
-                counts[LATENCIES + bisect_left(LATENCY_BOUNDS_US, took_us)] += 1
+                position = LATENCIES + bisect_left(LATENCY_BOUNDS_US, took_us)
+                if position >= len(counts):
+                    widen(counts, position)
+                counts[position] += 1
             if took_us > 0:
                 counts[LATENCY_SUM] += took_us
             if code is _ALLOWED:
-                counts[usage.ALLOWED] += 1
+                counts[ALLOWED] += 1
                 continue
             counts[POSITIONS[code]] += 1
             if key_id:
@@ -131,6 +136,8 @@ class UsageTracker:
         if not 0 <= now_us - self._cells.minute * MICROSECONDS < _MINUTE_US:
             self._turn(now_us // _MINUTE_US * 60)
         counts = self._cells[place, place.route]
+        if len(counts) < WIDTH:
+            widen(counts, WIDTH - 1)
         counts[usage.UPSTREAM_REPORTED] += 1
         counts[usage.UPSTREAM_DURATION_SUM] += min(duration_us, _LONGEST_US)
         if status >= _FIRST_OF_CLASSES:

@@ -19,6 +19,7 @@ from extauth.stores.usage import (
     Cell,
     Group,
     Kind,
+    Page,
     Period,
     Place,
     Ranked,
@@ -46,6 +47,26 @@ def test_counts_are_added_to_minute_hour_and_day(run_usage: RunUsage) -> None:
         assert await kept(store, selection(MINUTE)) == {("", 0): ones, ("", 60): second}
         assert await kept(store, selection(HOUR)) == {("", 0): twice}
         assert await kept(store, selection(DAY)) == {("", -DAY_SECONDS // 2): twice}
+
+    run_usage(scenario)
+
+
+def test_zeros_at_the_end_may_be_left_out(run_usage: RunUsage) -> None:
+    """In a batch, also of several places, and in a page; what was counted before stays as it is."""
+    same = Place("k2", *PLACE[1:])
+    page = Page(f"{NOON}.1.0", [PLACE, same], b"[[16,0,1],[32]]")
+
+    async def scenario(store: UsageStore) -> None:
+        await store.add(batch(1, (PLACE, [1]), (same, [2, 0, 4])))
+        await store.add(batch(2, (PLACE, counts(n19=1))))
+        await store.add(batch(3, (PLACE, [8]), (same, counts(n18=2))))
+        await store.note("p", 4, [page])
+        await store.fold("p", page.name, 5)
+        assert await kept(store, selection(MINUTE)) == {("", 0): counts(59, 0, 5, n18=2, n19=1)}
+        by_key = await kept(store, selection(MINUTE, Kind.KEY, "k1", "k2", group=Group.NAME))
+        assert by_key == {("k1", 0): counts(25, 0, 1, n19=1), ("k2", 0): counts(34, 0, 4, n18=2)}
+        by_user = await kept(store, selection(MINUTE, Kind.USER, "u1", group=Group.NAME))
+        assert by_user == {("u1", 0): counts(59, 0, 5, n18=2, n19=1)}
 
     run_usage(scenario)
 

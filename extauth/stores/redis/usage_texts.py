@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 import orjson
 
 from extauth.errors import StoreError
-from extauth.stores.usage import OTHER, STEPS, UPSTREAM, WIDTH, Counts, Place, Ranked, Step
+from extauth.stores.usage import OTHER, STEPS, UPSTREAM, WIDTH, Counts, Place, Ranked, Step, whole
 
 # What may stand in a name as it is; looking at it costs a fraction of quoting it.
 _SAFE = "!$&'()*+,/:;=?@[]|~"
@@ -88,6 +88,6 @@ def fields_told(step: Step, begins: int, fields: dict[str, str]) -> Iterator[tup
                 tier, route = orjson.loads(bracket + rest)
                 known[rest] = (tier, route)
             counts = [int(number) for number in orjson.loads(numbers)]
-            yield begins + int(place) * step.seconds, *known[rest], counts + [0] * (WIDTH - len(counts))
+            yield begins + int(place) * step.seconds, *known[rest], whole(counts)
     except (TypeError, ValueError) as error:
         raise StoreError(f"a count of usage can't be read: {error}") from error
