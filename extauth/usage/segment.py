@@ -77,7 +77,7 @@ class Segment(dict[Cell, list[int]]):
         for number in range(len(self._pages), index + 1):
             self._pages.append(JournalPage(f"{self.minute}.{self._number}.{number}"))
         page = self._pages[index]
-        # Those that it has are not touched: as they lie in no cache, that would take as long as telling counts.
+        # Those that it has are not touched: they are in no cache, and that takes as long as telling counts.
         for cell in self._cells[first + len(page.places) : until]:
             page.places.append(_place(cell))
             page.counts.append(self[cell])
