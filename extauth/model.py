@@ -174,7 +174,7 @@ class KeyNotes:
     no cache is most of what a check waits for.
     """
 
-    __slots__ = ("counted_for", "counts", "identity", "line", "noted_by", "used_us")
+    __slots__ = ("counted_at", "counted_for", "counts", "identity", "line", "noted_by", "used_us")
 
     def __init__(self) -> None:
         # How answers tell the upstream who is calling, and decision lines who called; empty until then.
@@ -183,8 +183,9 @@ class KeyNotes:
         # When it was used last, in microseconds, and who is going to write that.
         self.used_us = 0
         self.noted_by: object = None
-        # Where usage is counted, and which route and write that is for.
+        # Among which counts usage is counted, where, and which route and write that is for.
         self.counts: list[int] = []
+        self.counted_at = 0
         self.counted_for: object = None
 
 

@@ -27,6 +27,7 @@ from extauth.stores.usage import (
     Step,
     added,
     by_name,
+    counts_of_each,
     minute_of,
     requests_of,
 )
@@ -64,7 +65,8 @@ class MemoryUsageStore:
         """Keep pages. See `UsageStore`."""
         if is_taken := self._takes(process, number):
             for page in pages:
-                counted = list(zip(page.places, orjson.loads(page.told), strict=True))
+                rows = counts_of_each(orjson.loads(page.told), len(page.places))
+                counted = list(zip(page.places, rows, strict=True))
                 self.pages.setdefault(process, {})[page.name] = counted
         self._fail()
         return is_taken is not None

@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from extauth.stores.usage import DAY_SECONDS, JOURNAL_KEPT_SECONDS, Counts, Page, Place, minute_of
+from extauth.stores.usage import (
+    DAY_SECONDS,
+    JOURNAL_KEPT_SECONDS,
+    Counts,
+    Page,
+    Place,
+    counts_of_each,
+    minute_of,
+)
 
 
 class Admission(enum.Enum):
@@ -65,7 +73,8 @@ def dropped(connection: sqlite3.Connection, process: str, page: str) -> Sequence
     """Drop a page, and return what was in it; nothing where it is not there."""
     query = "DELETE FROM journal WHERE process = ? AND page = ? RETURNING told"
     row = connection.execute(query, (process, page)).fetchone()
-    places, counts = orjson.loads(row[0]) if row else ([], [])
+    places, told = orjson.loads(row[0]) if row else ([], [])
+    counts = counts_of_each(told, len(places))
     return [(Place(*place), numbers) for place, numbers in zip(places, counts, strict=True)]
 
 

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 DAY_SECONDS = 86_400
 
@@ -121,7 +121,9 @@ class Batch:
 
 @dataclass(eq=False)
 class Page:
-    """Some places of a minute, and what was counted at each so far, as JSON: more of both may come.
+    """Some places of a minute, and what was counted at each so far: more of both may come.
+
+    That is told as JSON, as one list of counts for each place, or as one of all, as many of each place.
 
     No other page of the same process has its name, which begins with the minute.
     """
@@ -303,6 +305,14 @@ def added(first: Counts, second: Counts) -> list[int]:
 def whole(counts: Counts) -> list[int]:
     """Return counts with the zeros that were left out at their end."""
     return [*counts, *[0] * (WIDTH - len(counts))]
+
+
+def counts_of_each(told: Sequence[Any], places: int) -> list[list[int]]:
+    """Return the counts of each of so many places, as a page tells them. See `Page`."""
+    if not told or isinstance(told[0], list):
+        return list(told)
+    width = len(told) // places
+    return [list(told[first : first + width]) for first in range(0, len(told), width)]
 
 
 def requests_of(counts: Counts) -> int:

@@ -8,12 +8,13 @@ from itertools import islice
 import orjson
 
 from extauth.model import ApiKey
-from extauth.stores.usage import LATENCIES, Page, Place
+from extauth.stores.usage import LATENCIES, Page, Place, counts_of_each
 from extauth.usage.kept import Counted
 
-# How many counts there are at first: those of checks that take no more than 2.5 ms. With thousands of keys
-# most of what counting takes is memory that is in no cache, and noting takes as long as there are numbers.
-_USUAL = LATENCIES + 4
+# How many counts of a place stand in its page: those of checks that take no more than 2.5 ms. The others, of
+# which there are few, are kept beside them.
+USUAL = LATENCIES + 4
+_ZEROS = [0] * USUAL
 
 # The key, or where nobody was identified the id that was presented; and the route.
 Cell = tuple[ApiKey | str | Place, str]
@@ -21,24 +22,38 @@ Cell = tuple[ApiKey | str | Place, str]
 
 @dataclass(eq=False)
 class JournalPage(Page):
-    """A page, in whose journal it is if it is in one, and what the store has of it for sure."""
+    """A page, in whose journal it is if it is in one, and what the store has of it for sure.
 
-    counts: list[list[int]] = field(default_factory=list)
+    `counts` are the usual ones of all places, one place after the other: with thousands of keys most of what
+    counting and noting take is memory that is in no cache. `further` are the others, by where the place's
+    usual ones begin and by position.
+    """
+
+    counts: list[int] = field(default_factory=list)
+    further: dict[tuple[int, int], int] = field(default_factory=dict)
     journal: str = ""
     noted: bytes = b""
 
     def tell(self) -> bool:
         """Tell what was counted by now; return whether the store lacks something of that."""
-        self.told = orjson.dumps(self.counts)
+        self.told = orjson.dumps(self._rows() if self.further else self.counts)
         return self.told != self.noted
 
     def counted(self) -> list[Counted]:
         """Return its places with their counts."""
-        return list(zip(self.places, self.counts, strict=True))
+        return list(zip(self.places, self._rows(), strict=True))
+
+    def _rows(self) -> list[list[int]]:
+        rows = counts_of_each(self.counts, len(self.counts) // USUAL)
+        for (at, position), number in self.further.items():
+            row = rows[at // USUAL]
+            row.extend([0] * (position + 1 - len(row)))
+            row[position] = number
+        return rows
 
 
-class Segment(dict[Cell, list[int]]):
-    """Counts by cell; one that is not there yet is all zeros. See `widen`.
+class Segment(dict[Cell, int]):
+    """The places where requests are counted, by cell, each under its number.
 
     Its pages have `at_once` places. The first `in_batches` of them were made into batches.
     """
@@ -52,11 +67,27 @@ class Segment(dict[Cell, list[int]]):
         # A dictionary can't be gone through while it grows, nor from its middle on.
         self._cells: list[Cell] = []
         self._pages: list[JournalPage] = []
+        # All places that stand at the same place of their pages share its number.
+        self._begins = tuple(range(0, at_once * USUAL, USUAL))
 
-    def __missing__(self, cell: Cell) -> list[int]:
-        counts = self[cell] = [0] * _USUAL
+    def __missing__(self, cell: Cell) -> int:
+        number = self[cell] = len(self._cells)
         self._cells.append(cell)
-        return counts
+        if number % self._at_once == 0:
+            self._pages.append(JournalPage(f"{self.minute}.{self._number}.{number // self._at_once}"))
+        self._pages[-1].counts += _ZEROS
+        return number
+
+    def counts_of(self, cell: Cell) -> tuple[list[int], int]:
+        """Return the usual counts among which those of a cell are, and where they begin."""
+        page, place = divmod(self[cell], self._at_once)
+        return self._pages[page].counts, self._begins[place]
+
+    def add_further(self, cell: Cell, position: int, number: int) -> None:
+        """Add to one of a cell's counts that are not usual."""
+        page, place = divmod(self[cell], self._at_once)
+        further, at = self._pages[page].further, (self._begins[place], position)
+        further[at] = further.get(at, 0) + number
 
     @property
     def is_noted(self) -> bool:
@@ -66,21 +97,16 @@ class Segment(dict[Cell, list[int]]):
     @property
     def is_done(self) -> bool:
         """Whether all of it was made into batches."""
-        return self.in_batches * self._at_once >= len(self._cells)
+        return self.in_batches >= len(self._pages)
 
     def page(self, index: int) -> JournalPage | None:
         """Return a page as it is now; None beyond the last."""
-        first = index * self._at_once
-        until = min(first + self._at_once, len(self._cells))
-        if first >= until:
+        if index >= len(self._pages):
             return None
-        for number in range(len(self._pages), index + 1):
-            self._pages.append(JournalPage(f"{self.minute}.{self._number}.{number}"))
-        page = self._pages[index]
+        page, first = self._pages[index], index * self._at_once
         # Those that it has are not touched: they are in no cache, and that takes as long as telling counts.
-        for cell in self._cells[first + len(page.places) : until]:
-            page.places.append(_place(cell))
-            page.counts.append(self[cell])
+        new = self._cells[first + len(page.places) : first + self._at_once]
+        page.places += map(_place, new)
         return page
 
     def next(self) -> JournalPage | None:
@@ -89,20 +115,16 @@ class Segment(dict[Cell, list[int]]):
         if page is not None:
             first = self.in_batches * self._at_once
             for cell in self._cells[first : first + self._at_once]:
-                self._let_go(cell)
+                _let_go(cell, page)
             self.in_batches += 1
         return page
 
-    def _let_go(self, cell: Cell) -> None:
-        """Have the key's next request counted elsewhere, and these counts freed once they are written."""
-        key, _ = cell
-        if isinstance(key, ApiKey) and key.notes.counts is self[cell]:
-            key.notes.counts, key.notes.counted_for = [], None
 
-
-def widen(counts: list[int], position: int) -> None:
-    """Have a count at this position, and those before it."""
-    counts.extend([0] * (position + 1 - len(counts)))
+def _let_go(cell: Cell, page: JournalPage) -> None:
+    """Have the key's next request counted elsewhere, and the page freed once it is written."""
+    key, _ = cell
+    if isinstance(key, ApiKey) and key.notes.counts is page.counts:
+        key.notes.counts, key.notes.counted_for = [], None
 
 
 def _place(cell: Cell) -> Place:

@@ -9,21 +9,19 @@ from collections.abc import Mapping, Sequence
 
 from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
-from extauth.model import OUTCOMES, CheckRequest, Code, Decision, Outcome
+from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome
 from extauth.stores import usage
 from extauth.stores.usage import (
-    ALLOWED,
     LATENCIES,
     LATENCY_BOUNDS_US,
     LATENCY_SUM,
-    WIDTH,
     Place,
     UsageStore,
 )
 from extauth.tasks import end
 from extauth.usage import word
 from extauth.usage.refusal import Refused, refusal_line
-from extauth.usage.segment import Segment, widen
+from extauth.usage.segment import USUAL, Segment
 from extauth.usage.writer import REST, UsageWriter
 
 # Of how many keys refusals are kept between two writes, and how many of each: no flood fills the store.
@@ -64,6 +62,17 @@ class _NowFor(dict[str, object]):
         return found
 
 
+def _counts_of(
+    key: ApiKey | None, key_id: str, route: str, cells: Segment, now_for: _NowFor
+) -> tuple[list[int], int]:
+    """Return where to count, and note that with the key until another route comes, or another time."""
+    if key is None:
+        return cells.counts_of((key_id, route))
+    counts, at = cells.counts_of((key, route))
+    key.notes.counts, key.notes.counted_at, key.notes.counted_for = counts, at, now_for[route]
+    return counts, at
+
+
 class UsageTracker:
     """Collects counts and writes them. `process` is a name that no other process has.
 
@@ -101,27 +110,25 @@ class UsageTracker:
                 cells, now_for, since_us = self._cells, self._now_for, self._cells.minute * MICROSECONDS
                 until_us = since_us + _MINUTE_US
             code, key, key_id, route, _, _, _, _, _, _, _, _, _ = decision
-            if key is None:
-                counts = cells[key_id, route]
-            elif key.notes.counted_for is now_for[route]:
-                counts = key.notes.counts
+            if key is not None and key.notes.counted_for is now_for[route]:
+                counts, at = key.notes.counts, key.notes.counted_at
             else:
-                key.notes.counts = counts = cells[key, route]
-                key.notes.counted_for = now_for[route]
+                counts, at = _counts_of(key, key_id, route, cells, now_for)
             took_us = decided_us - started_us
             if took_us <= _QUICKEST_US:
-                counts[LATENCIES] += 1
+                counts[at + LATENCIES] += 1
             else:
                 position = LATENCIES + bisect_left(LATENCY_BOUNDS_US, took_us)
-                if position >= len(counts):
-                    widen(counts, position)
-                counts[position] += 1
+                if position < USUAL:
+                    counts[at + position] += 1
+                else:
+                    cells.add_further((key_id if key is None else key, route), position, 1)
             if took_us > 0:
-                counts[LATENCY_SUM] += took_us
+                counts[at + LATENCY_SUM] += took_us
             if code is _ALLOWED:
-                counts[ALLOWED] += 1
+                counts[at] += 1  # it is the first of a place's counts
                 continue
-            counts[POSITIONS[code]] += 1
+            counts[at + POSITIONS[code]] += 1
             if key_id:
                 refused = self._refused.get(key_id) or self._room_for(key_id)
                 if refused is not None:
@@ -135,13 +142,11 @@ class UsageTracker:
         now_us = self._now_us()
         if not 0 <= now_us - self._cells.minute * MICROSECONDS < _MINUTE_US:
             self._turn(now_us // _MINUTE_US * 60)
-        counts = self._cells[place, place.route]
-        if len(counts) < WIDTH:
-            widen(counts, WIDTH - 1)
-        counts[usage.UPSTREAM_REPORTED] += 1
-        counts[usage.UPSTREAM_DURATION_SUM] += min(duration_us, _LONGEST_US)
+        cell, cells = (place, place.route), self._cells
+        cells.add_further(cell, usage.UPSTREAM_REPORTED, 1)
+        cells.add_further(cell, usage.UPSTREAM_DURATION_SUM, min(duration_us, _LONGEST_US))
         if status >= _FIRST_OF_CLASSES:
-            counts[usage.UPSTREAM + status // 100 - 2] += 1
+            cells.add_further(cell, usage.UPSTREAM + status // 100 - 2, 1)
 
     def start(self) -> None:
         """Write again and again until `close`."""

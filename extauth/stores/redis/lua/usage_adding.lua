@@ -1,6 +1,6 @@
 -- Adding counts of one minute to their minute, hour and day: what a batch and a page of a journal have in common.
 -- Both are JSON: a list of tiers and routes, each a JSON list in a text; a list of places, each with its key, its user
--- and the number of its tier and route; and a list of the numbers of each place.
+-- and the number of its tier and route; and a list of the numbers of each place, or one of all, as many of each.
 
 -- Adds numbers to those that are listed under a number.
 local function add_up(list, number, numbers)
@@ -13,6 +13,13 @@ local function requests_in(numbers)
   local requests = 0
   for position = 1, math.min(#numbers, 5) do requests = requests + numbers[position] end
   return requests
+end
+
+-- Returns what was counted at one of so many places.
+local function counts_at(counts, position, places)
+  if type(counts[1]) == 'table' then return counts[position] end
+  local width = #counts / places
+  return {unpack(counts, (position - 1) * width + 1, position * width)}
 end
 
 -- Trailing zeros are left out of what is kept.
@@ -97,7 +104,7 @@ local function add_counts(prefix, first, told)
   for _, kind in ipairs({ 'key', 'user' }) do groups[kind] = { places = {}, names = {}, numbers = {}, counts = {} } end
   for position, place in ipairs(places) do
     local key, user, number = unpack(place)
-    local numbers = trimmed(counts[position])
+    local numbers = trimmed(counts_at(counts, position, #places))
     add_place(groups.key, key, wheres[number], number, numbers)
     add_place(groups.user, user, wheres[number], number, numbers)
     add_up(parts, number, numbers)
