@@ -71,6 +71,17 @@ def test_zeros_at_the_end_may_be_left_out(run_usage: RunUsage) -> None:
     run_usage(scenario)
 
 
+def test_a_batch_may_have_refusals_alone(run_usage: RunUsage) -> None:
+    """Nothing is counted then, and they are kept."""
+
+    async def scenario(store: UsageStore) -> None:
+        assert await store.add(batch(1, refusals={"k1": ["{}"]}))
+        assert await store.refusals("k1") == ["{}"]
+        assert not await kept(store, selection(DAY))
+
+    run_usage(scenario)
+
+
 def test_counts_are_told_apart(run_usage: RunUsage) -> None:
     """By key, user, tier and route, whatever characters these have, and by any of them within another."""
     odd = Place("k2", 'u%{}"|1', 'ti"er', 'ro[u]te {x} é "')

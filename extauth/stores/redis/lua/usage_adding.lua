@@ -65,6 +65,7 @@ end
 -- Adds what was counted at places of one kind, by places that the period tells apart, or has room to: it tells a bounded
 -- number of them apart.
 local function add_group(step, kind, group, wheres)
+  if #group.places == 0 then return end
   local places, told, scores = step.places[kind], step.told[kind], {}
   local known = call('ZMSCORE', places, unpack(group.places))
   for position, name in ipairs(group.names) do

@@ -1,5 +1,5 @@
 -- Adding up counts of usage: what the scripts behind it have in common.
-local call, encode, decode = redis.call, cjson.encode, cjson.decode
+local call, decode = redis.call, cjson.decode
 -- From here on numbers in JSON are rounded: they are written as texts.
 local roundest = 1e14
 -- Under which tier and route the sum of all stands.
