@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Outcome(enum.StrEnum):
@@ -167,6 +167,13 @@ class Usage(NamedTuple):
 PlainUsage = tuple[Limit, bool, int, int, int]
 
 
+class CountedPage(Protocol):
+    """Where usage is counted, of this key and others."""
+
+    counts: list[int]
+    grown: bool
+
+
 class KeyNotes:
     """What parts of this process have worked out about a key, and noted of its use, each for itself.
 
@@ -174,7 +181,7 @@ class KeyNotes:
     no cache is most of what a check waits for.
     """
 
-    __slots__ = ("counted_at", "counted_for", "counts", "identity", "line", "noted_by", "used_us")
+    __slots__ = ("counted_at", "counted_for", "counted_in", "identity", "line", "noted_by", "used_us")
 
     def __init__(self) -> None:
         # How answers tell the upstream who is calling, and decision lines who called; empty until then.
@@ -183,14 +190,22 @@ class KeyNotes:
         # When it was used last, in microseconds, and who is going to write that.
         self.used_us = 0
         self.noted_by: object = None
-        # Among which counts usage is counted, where, and which route and write that is for.
-        self.counts: list[int] = []
+        # In which page usage is counted, where, and which route and write that is for.
+        self.counted_in: CountedPage | None = None
         self.counted_at = 0
         self.counted_for: object = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ApiKey:
+class _KeyHead:
+    """What each check reads of a record: members of a base class stand together. See `KeyNotes`."""
+
+    key_id: str
+    notes: KeyNotes = field(default_factory=KeyNotes, init=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ApiKey(_KeyHead):
     """The record of one key.
 
     It holds no secret: `hashed_key` is an argon2id hash, `hint` the prefix, id and last four. Compared by
@@ -203,7 +218,6 @@ class ApiKey:
     keys were made by another system. `notes` are no part of the record: another version has others.
     """
 
-    key_id: str
     hashed_key: str = field(repr=False)
     hint: str
     user_id: str
@@ -226,7 +240,6 @@ class ApiKey:
     pepper_id: str = ""
     imported: bool = False
     version: int = 1
-    notes: KeyNotes = field(default_factory=KeyNotes, init=False, repr=False)
 
 
 # The names of what a record holds, in its order.

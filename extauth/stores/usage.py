@@ -119,7 +119,7 @@ class Batch:
     page: str = ""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Page:
     """Some places of a minute, and what was counted at each so far: more of both may come.
 

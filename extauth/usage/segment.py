@@ -20,23 +20,27 @@ _ZEROS = [0] * USUAL
 Cell = tuple[ApiKey | str | Place, str]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class JournalPage(Page):
     """A page, in whose journal it is if it is in one, and what the store has of it for sure.
 
     `counts` are the usual ones of all places, one place after the other: with thousands of keys most of what
     counting and noting take is memory that is in no cache. `further` are the others, by where the place's
-    usual ones begin and by position.
+    usual ones begin and by position. Whoever counts says that it has `grown`: where there are many keys, most
+    pages have not since they were told, and must cost nothing then.
     """
 
     counts: list[int] = field(default_factory=list)
     further: dict[tuple[int, int], int] = field(default_factory=dict)
     journal: str = ""
     noted: bytes = b""
+    grown: bool = False
 
     def tell(self) -> bool:
         """Tell what was counted by now; return whether the store lacks something of that."""
-        self.told = orjson.dumps(self._rows() if self.further else self.counts)
+        if self.grown:
+            self.told = orjson.dumps(self._rows() if self.further else self.counts)
+            self.grown = False
         return self.told != self.noted
 
     def counted(self) -> list[Counted]:
@@ -78,16 +82,17 @@ class Segment(dict[Cell, int]):
         self._pages[-1].counts += _ZEROS
         return number
 
-    def counts_of(self, cell: Cell) -> tuple[list[int], int]:
-        """Return the usual counts among which those of a cell are, and where they begin."""
+    def place_of(self, cell: Cell) -> tuple[JournalPage, int]:
+        """Return the page of a cell, and where among its usual counts the cell's begin."""
         page, place = divmod(self[cell], self._at_once)
-        return self._pages[page].counts, self._begins[place]
+        return self._pages[page], self._begins[place]
 
     def add_further(self, cell: Cell, position: int, number: int) -> None:
         """Add to one of a cell's counts that are not usual."""
-        page, place = divmod(self[cell], self._at_once)
-        further, at = self._pages[page].further, (self._begins[place], position)
-        further[at] = further.get(at, 0) + number
+        page, begins = self.place_of(cell)
+        at = (begins, position)
+        page.further[at] = page.further.get(at, 0) + number
+        page.grown = True
 
     @property
     def is_noted(self) -> bool:
@@ -105,8 +110,8 @@ class Segment(dict[Cell, int]):
             return None
         page, first = self._pages[index], index * self._at_once
         # Those that it has are not touched: they are in no cache, and that takes as long as telling counts.
-        new = self._cells[first + len(page.places) : first + self._at_once]
-        page.places += map(_place, new)
+        if (has := len(page.places)) < self._at_once:
+            page.places += map(_place, self._cells[first + has : first + self._at_once])
         return page
 
     def next(self) -> JournalPage | None:
@@ -123,8 +128,8 @@ class Segment(dict[Cell, int]):
 def _let_go(cell: Cell, page: JournalPage) -> None:
     """Have the key's next request counted elsewhere, and the page freed once it is written."""
     key, _ = cell
-    if isinstance(key, ApiKey) and key.notes.counts is page.counts:
-        key.notes.counts, key.notes.counted_for = [], None
+    if isinstance(key, ApiKey) and key.notes.counted_in is page:
+        key.notes.counted_in = key.notes.counted_for = None
 
 
 def _place(cell: Cell) -> Place:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
-from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome
+from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, CountedPage, Decision, Outcome
 from extauth.stores import usage
 from extauth.stores.usage import (
     LATENCIES,
@@ -62,15 +62,15 @@ class _NowFor(dict[str, object]):
         return found
 
 
-def _counts_of(
+def _place_of(
     key: ApiKey | None, key_id: str, route: str, cells: Segment, now_for: _NowFor
-) -> tuple[list[int], int]:
+) -> tuple[CountedPage, int]:
     """Return where to count, and note that with the key until another route comes, or another time."""
     if key is None:
-        return cells.counts_of((key_id, route))
-    counts, at = cells.counts_of((key, route))
-    key.notes.counts, key.notes.counted_at, key.notes.counted_for = counts, at, now_for[route]
-    return counts, at
+        return cells.place_of((key_id, route))
+    page, at = cells.place_of((key, route))
+    key.notes.counted_in, key.notes.counted_at, key.notes.counted_for = page, at, now_for[route]
+    return page, at
 
 
 class UsageTracker:
@@ -111,9 +111,11 @@ class UsageTracker:
                 until_us = since_us + _MINUTE_US
             code, key, key_id, route, _, _, _, _, _, _, _, _, _ = decision
             if key is not None and key.notes.counted_for is now_for[route]:
-                counts, at = key.notes.counts, key.notes.counted_at
+                page, at = key.notes.counted_in, key.notes.counted_at
+                assert page is not None  # it stands there with what it is for
             else:
-                counts, at = _counts_of(key, key_id, route, cells, now_for)
+                page, at = _place_of(key, key_id, route, cells, now_for)
+            page.grown, counts = True, page.counts
             took_us = decided_us - started_us
             if took_us <= _QUICKEST_US:
                 counts[at + LATENCIES] += 1

@@ -149,22 +149,25 @@ class UsageWriter:
         many = max(1, _NOTED_AT_ONCE // self._store.at_once)
         noted_at = asyncio.get_running_loop().time()
         for segment in (*self._due, self._counting()):
-            first, journal = segment.in_batches, self._journal
-            while journal == self._journal and segment.page(first) is not None:
-                await self._note_pages(await self._grown(segment, first, many))
-                first += many
+            index, journal = segment.in_batches, self._journal
+            while journal == self._journal and segment.page(index) is not None:
+                pages, index = await self._grown(segment, index, many)
+                await self._note_pages(pages)
         self._unwritten_since = noted_at
 
-    async def _grown(self, segment: Segment, first: int, many: int) -> list[JournalPage]:
-        """Return which of so many pages have grown."""
-        grown, looks = [], max(1, _LOOKED_AT_AT_ONCE // self._store.at_once)
-        for index in range(first, first + many):
-            page = segment.page(index)
-            if page is not None and self._is_ours(page) and page.tell():
+    async def _grown(self, segment: Segment, index: int, many: int) -> tuple[list[JournalPage], int]:
+        """Return the next pages that the store lacks something of, up to so many, and where others follow."""
+        grown: list[JournalPage] = []
+        looked_at = 0
+        while len(grown) < many and (page := segment.page(index)) is not None:
+            index += 1
+            looked_at += self._store.at_once if page.grown else 1
+            if self._is_ours(page) and page.tell():
                 grown.append(page)
-            if index % looks == 0:
+            if looked_at >= _LOOKED_AT_AT_ONCE:
+                looked_at = 0
                 await asyncio.sleep(0)
-        return grown
+        return grown, index
 
     async def _note_pages(self, pages: Sequence[JournalPage]) -> None:
         """Note pages as they were told, and leave the store to others after that."""

@@ -85,7 +85,7 @@ def test_whatever_order_decisions_and_writes_come_in_each_is_counted_once(seed: 
                 for (route, at), numbers in (await kept(store, asked)).items():
                     found[key.key_id, route, at] += numbers[0]
         assert found == expected
-        assert all(not key.notes.counts for key in keys)
+        assert all(key.notes.counted_in is None for key in keys)
 
     asyncio.run(scenario())
 

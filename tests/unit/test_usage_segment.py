@@ -1,0 +1,28 @@
+"""Where requests are counted: what noting them costs."""
+
+from __future__ import annotations
+
+import pytest
+
+from extauth.stores.usage import ALLOWED, UPSTREAM_REPORTED
+from extauth.usage.segment import JournalPage, Segment
+from tests.keys import record
+
+KEYS = [record(key_id=f"k{number:011}") for number in range(5)]
+
+
+@pytest.mark.parametrize("position", [ALLOWED, UPSTREAM_REPORTED], ids=["a check", "a report"])
+def test_only_pages_that_were_counted_in_are_told_again(position: int) -> None:
+    """With 100,000 keys there are thousands of pages, which all are looked at each second."""
+    segment = Segment(0, 0, 2)
+    for key in KEYS:
+        segment.add_further((key, "orders"), ALLOWED, 1)
+    pages = [page for index in range(3) if (page := segment.page(index)) is not None]
+    told = [_told(page) for page in pages]
+    segment.add_further((KEYS[2], "orders"), position, 1)
+    assert [_told(page) is before for page, before in zip(pages, told, strict=True)] == [True, False, True]
+
+
+def _told(page: JournalPage) -> bytes:
+    page.tell()
+    return page.told
