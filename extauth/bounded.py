@@ -18,12 +18,14 @@ class BoundedCache(dict[K, V]):
     """The `size` entries that were used last are sure to be here, at most twice as many are.
 
     Ask with `get`, and where that gives None with `revive`; store with `keep` only. None can't be kept.
+    `on_drop` hears that some were forgotten for want of room.
     """
 
-    __slots__ = ("_old", "_size")
+    __slots__ = ("_old", "_on_drop", "_size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, on_drop: Callable[[], None] = lambda: None) -> None:
         super().__init__()
+        self._on_drop = on_drop
         # Of one generation: whoever asks for `size` things in turn must find each of them each time.
         self._size = size
         self._old: dict[K, V] = {}
@@ -31,8 +33,10 @@ class BoundedCache(dict[K, V]):
     def keep(self, key: K, value: V) -> None:
         """Store an entry, forgetting the least recently used ones where there is no room."""
         if len(self) >= self._size and key not in self:
-            self._old = dict(self)
+            dropped, self._old = self._old, dict(self)
             self.clear()
+            if dropped:
+                self._on_drop()
         self[key] = value
 
     def keep_all(self, others: BoundedCache[K, V]) -> None:
@@ -49,10 +53,10 @@ class BoundedCache(dict[K, V]):
             self.keep(key, value)
         return value
 
-    def forget(self, key: K) -> None:
-        """Drop one entry, if it is here."""
-        self.pop(key, None)
-        self._old.pop(key, None)
+    def forget(self, key: K) -> V | None:
+        """Drop one entry, and return it if it was here."""
+        young, old = self.pop(key, None), self._old.pop(key, None)
+        return old if young is None else young
 
     def forget_all(self) -> None:
         """Drop everything."""

@@ -60,11 +60,15 @@ class Caller:
     """One key, compiled. Lives as long as its record is unchanged."""
 
     __slots__ = (
-        "blocked", "confirmed_us", "expires_us", "fault", "key", "missing_scopes", "nothing", "plan", "plans",
+        "blocked", "confirmed_us", "expires_us", "fault", "key", "key_id", "missing_scopes", "nothing",
+        "plan", "plans", "standing", "version",
     )  # fmt: skip
 
     def __init__(self, key: ApiKey, planner: Planner) -> None:
         self.key = key
+        self.standing: object = None
+        # Beside what else each check reads of it: the record is more memory to wait for.
+        self.key_id, self.version = key.key_id, key.version
         # What is wrong on this side: the key is good, but nobody can say what its limits are.
         self.fault = ""
         limits: tuple[AnyLimit, ...] = ()

@@ -23,6 +23,7 @@ class Entry:
 
     def __init__(self, key: ApiKey) -> None:
         self.key = key
+        self.standing: object = None
 
     def refusal(self, now_us: int) -> str:
         """Return why the key may not be used now, or an empty text."""

@@ -1,9 +1,9 @@
 """From key text to the key's entry: who is calling.
 
 At hand for a key that was seen before, else from the store and argon2. Two things are remembered apart. The
-verified cache says only "this secret belongs to this key id"; it is keyed by a MAC of the text under a secret
-of this process, so that it holds nothing that authenticates. The entries hold the state of a key, and are
-never out of date (`records.py`).
+verified cache says only "this secret belongs to the key of this entry"; it is keyed by a MAC of the text
+under a secret of this process, so that it holds nothing that authenticates. Whether the entry is still the
+one of its key, which says what state it is in, the records know: those are never out of date (`records.py`).
 """
 
 from __future__ import annotations
@@ -97,13 +97,14 @@ class KeyDirectory(Generic[Entry]):
     ) -> None:
         self._records = records
         self._at_hand = records.at_hand
+        self._is_shared = records.is_shared
         self._reader = reader
         self._hasher = hasher
         self._clock = clock
         self._on_verified = on_verified
         self._guard = guard or Unguarded()
         self._mac = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
-        self._verified: BoundedCache[bytes, str] = BoundedCache(sizes.verified)
+        self._verified: BoundedCache[bytes, Entry] = BoundedCache(sizes.verified)
         self._rejected: BoundedCache[bytes, tuple[Rejection, int]] = BoundedCache(sizes.rejected)
         self._flights: dict[bytes, asyncio.Task[Rejection | None]] = {}
         self._failures: BucketState | None = None
@@ -113,22 +114,38 @@ class KeyDirectory(Generic[Entry]):
         mac = self._mac.copy()
         mac.update(text)
         digest = mac.digest()
-        key_id = self._verified.get(digest) or self._verified.revive(digest)
-        if key_id is None:
-            return self._refuse_early(text, digest)
-        entry = self._at_hand(key_id)
-        return Rejection("unknown key id", key_id) if entry is ABSENT else entry
+        entry = self._verified.get(digest)
+        # One look-up instead of two: where many keys are in use, each waits for memory that is in no cache.
+        if entry is not None and entry.standing is self._records.standing and not self._is_shared:
+            return entry
+        return self._find(text, digest, self._at_hand)
 
     def recognise(self, text: bytes) -> Entry | Rejection | None:
         """Do as `recall`, also where the store is shared: whoever uses the entry must have it confirmed."""
-        digest = self._digest(text)
-        key_id = self._verified.get(digest) or self._verified.revive(digest)
-        return self._refuse_early(text, digest) if key_id is None else self._records.remembered(key_id)
+        mac = self._mac.copy()
+        mac.update(text)
+        digest = mac.digest()
+        entry = self._verified.get(digest)
+        if entry is not None and entry.standing is self._records.standing:
+            return entry
+        return self._find(text, digest, self._records.remembered)
+
+    def _find(
+        self, text: bytes, digest: bytes, find: Callable[[str], Entry | Absent | None]
+    ) -> Entry | Rejection | None:
+        key_id = self._verified_id(digest)
+        if key_id is None:
+            return self._refuse_early(text, digest)
+        entry = find(key_id)
+        if entry is ABSENT:
+            return Rejection("unknown key id", key_id)
+        if entry is not None:
+            self._verified.keep(digest, entry)
+        return entry
 
     def is_good(self, text: bytes, now_us: int) -> bool:
         """Tell whether the secret was found right before, and nothing that is known of its key refuses it."""
-        digest = self._digest(text)
-        key_id = self._verified.get(digest) or self._verified.revive(digest)
+        key_id = self._verified_id(self._digest(text))
         if key_id is None:
             return False
         entry = self._records.remembered(key_id)
@@ -171,7 +188,7 @@ class KeyDirectory(Generic[Entry]):
         """
         read = self._reader_of_records(patience)
         digest = self._digest(text)
-        key_id = self._verified.get(digest) or self._verified.revive(digest)
+        key_id = self._verified_id(digest)
         if key_id is not None:
             entry = await read(key_id)
             return Rejection("unknown key id", key_id) if entry is ABSENT else entry
@@ -217,7 +234,7 @@ class KeyDirectory(Generic[Entry]):
         if flight is None:
             if wait := self._guard.wait_to_try(candidate.key_id, address, self._clock.now_us()):
                 return Rejection("banned", candidate.key_id, wait)
-            flight = self._flights[digest] = asyncio.create_task(self._compare(candidate, digest, entry.key))
+            flight = self._flights[digest] = asyncio.create_task(self._compare(candidate, digest, entry))
             flight.add_done_callback(lambda _: self._flights.pop(digest, None))
         # A client that leaves must not end the verification that others wait for.
         with part("argon2"):
@@ -246,19 +263,19 @@ class KeyDirectory(Generic[Entry]):
             return reason
         return "unknown key id" if now is ABSENT else now.refusal(self._clock.now_us())
 
-    async def _compare(self, candidate: Candidate, digest: bytes, key: ApiKey) -> Rejection | None:
+    async def _compare(self, candidate: Candidate, digest: bytes, entry: Entry) -> Rejection | None:
         if not candidate.tagged:
             self._spend_failure(0)
         try:
-            await self._hasher.verify(key.hashed_key, candidate.secret)
+            await self._hasher.verify(entry.key.hashed_key, candidate.secret)
         except SecretMismatchError:
             if candidate.tagged:
                 self._guard.wrong_secret(candidate.key_id, self._clock.now_us())
             else:
                 self._spend_failure(1)
             return self._reject(digest, Rejection("wrong secret", candidate.key_id))
-        self._verified.keep(digest, candidate.key_id)
-        self._on_verified(key, candidate.secret)
+        self._verified.keep(digest, entry)
+        self._on_verified(entry.key, candidate.secret)
         return None
 
     def _spend_failure(self, cost: int) -> None:
@@ -275,6 +292,11 @@ class KeyDirectory(Generic[Entry]):
             *_, retry_us = token_bucket.tell(UNTAGGED_FAILURES, 1, allowed, state, now_us)
             wait = -(-retry_us // 1_000_000)
             raise OverloadedError("too many keys without a fitting tag were wrong", retry_after=wait)
+
+    def _verified_id(self, digest: bytes) -> str | None:
+        """Return whose key it is that was verified, whatever became of it since."""
+        entry = self._verified.get(digest) or self._verified.revive(digest)
+        return None if entry is None else entry.key.key_id
 
     def _reject(self, digest: bytes, rejection: Rejection, for_us: int = REJECTED_FOR_US) -> Rejection:
         self._rejected.keep(digest, (rejection, self._clock.now_us() + for_us))

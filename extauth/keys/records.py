@@ -30,9 +30,10 @@ _ATTEMPTS = 5
 
 
 class KeyEntry(Protocol):
-    """What a record is compiled to when it is loaded."""
+    """What a record is compiled to when it is loaded. `standing` is for `KeyRecords` to set."""
 
     key: ApiKey
+    standing: object
 
     def refusal(self, now_us: int) -> str:
         """Return why the key may not be used now, or an empty text."""
@@ -56,6 +57,10 @@ class KeyRecords(Generic[Entry]):
 
     `trouble` says why a shared store needn't be asked at the moment, because it didn't answer lately; empty
     if it may.
+
+    An entry whose `standing` is the one of these records is what they would return for its key, so that
+    whoever holds it needn't ask. It loses that with any change that is heard of, and all lose it where nobody
+    could tell which of them have changed.
     """
 
     def __init__(
@@ -70,7 +75,8 @@ class KeyRecords(Generic[Entry]):
         self._trouble = trouble
         self._compile = compile_entry
         self._size = size
-        self._entries: BoundedCache[str, Entry | Absent] = BoundedCache(size)
+        self.standing = object()
+        self._entries = self._no_entries()
         # Compiled under settings that are in force no more; each is compiled anew when it is asked for.
         self._former: BoundedCache[str, Entry | Absent] = BoundedCache(size)
         self._recompile: Callable[[Entry], Entry] = lambda entry: entry
@@ -79,11 +85,14 @@ class KeyRecords(Generic[Entry]):
         # Those of them that were forgotten since they began.
         self._outdated: set[str] = set()
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether others change the same records, so that what is remembered may be out of date."""
+        return self._store.is_shared
+
     def at_hand(self, key_id: str) -> Entry | Absent | None:
         """Return the entry if it is here and can be trusted as it is; None where `current` has to ask."""
-        if self._store.is_shared:
-            return None
-        return self._entries.get(key_id) or self._older(key_id)
+        return None if self._store.is_shared else self._held(key_id)
 
     async def current(self, key_id: str, patience: Patience | None = None) -> Entry | Absent:
         """Return the entry as the store has it now. Raises StoreError."""
@@ -109,7 +118,7 @@ class KeyRecords(Generic[Entry]):
 
     def remembered(self, key_id: str) -> Entry | None:
         """Return the entry that was last loaded, which may be out of date where the store is shared."""
-        entry = self._entries.get(key_id) or self._older(key_id)
+        entry = self._held(key_id)
         return None if entry is ABSENT else entry
 
     async def known(self, key_id: str, patience: Patience) -> Entry | Absent:
@@ -127,7 +136,7 @@ class KeyRecords(Generic[Entry]):
     def forget(self, key_ids: Iterable[str]) -> None:
         """Drop the state of keys that have changed; the next check of each reads the store."""
         for key_id in key_ids:
-            self._entries.forget(key_id)
+            self._let_go(key_id)
             self._former.forget(key_id)
             if key_id in self._loads:
                 self._outdated.add(key_id)
@@ -136,6 +145,7 @@ class KeyRecords(Generic[Entry]):
         """Drop the state of all keys: nobody knows what has changed."""
         self._entries.forget_all()
         self._former.forget_all()
+        self._none_stands()
         self._outdated.update(self._loads)
 
     @property
@@ -157,9 +167,28 @@ class KeyRecords(Generic[Entry]):
             self._former.keep_all(self._entries)
         else:
             self._former = self._entries
-        self._entries = BoundedCache(self._size)
+        self._entries = self._no_entries()
+        self._none_stands()
         # One that is done and not fetched yet is for those only who began it.
         self._loads = {key_id: load for key_id, load in self._loads.items() if not load.done()}
+
+    def _no_entries(self) -> BoundedCache[str, Entry | Absent]:
+        # One that was dropped for want of room isn't found any more when its key changes.
+        return BoundedCache(self._size, on_drop=self._none_stands)
+
+    def _none_stands(self) -> None:
+        self.standing = object()
+
+    def _let_go(self, key_id: str) -> None:
+        entry = self._entries.forget(key_id)
+        if entry is not None and entry is not ABSENT:
+            entry.standing = None
+
+    def _held(self, key_id: str) -> Entry | Absent | None:
+        entry = self._entries.get(key_id) or self._older(key_id)
+        if entry is not None and entry is not ABSENT:
+            entry.standing = self.standing
+        return entry
 
     def _older(self, key_id: str) -> Entry | Absent | None:
         entry = self._entries.revive(key_id)
@@ -197,6 +226,7 @@ class KeyRecords(Generic[Entry]):
                 break
             # A change was noticed meanwhile; whether this record has it is unknown, so it is read again.
         entry = ABSENT if record is None else self._compile(record)
+        self._let_go(key_id)
         self._entries.keep(key_id, entry)
         return entry
 
