@@ -244,7 +244,7 @@ class Checker:
         """
         caller, _, plan, _, claim, taken = asked
         if self._shared is not None:
-            key_id, version = ("", 0) if caller is None else (caller.key.key_id, caller.key.version)
+            key_id, version = ("", 0) if caller is None else (caller.key_id, caller.version)
             self._shared.ask(plan, key_id, version, on_told, claim)
         else:
             assert self._queue is not None
@@ -271,7 +271,7 @@ class Checker:
             # It waited for its slot: who comes out of the queue is judged as whoever comes now.
             self._let_go(claim, told.lease)
             return None
-        caller.confirmed_us = now_us
+        caller.confirmed_us = told.asked_us or now_us
         return foreseen or counted(caller.key, route, plan, told, now_us)
 
     def crowded_out(self, request: CheckRequest) -> Decision:

@@ -36,7 +36,7 @@ def lacking(key: ApiKey, route: Route) -> Decision:
 
 def counted(key: ApiKey | None, route: Route, plan: Plan, taken: Taken, now_us: int) -> Decision:
     """Decide by what was taken of the plan, and remember what refused."""
-    allowed, usages, shadowed, lease, blocked, _ = taken
+    allowed, usages, shadowed, lease, blocked, _, _ = taken
     if not allowed:
         if blocked is not None:
             return crowded(key, route, plan, usages, blocked)

@@ -22,6 +22,7 @@ class Taken(NamedTuple):
     The cool-down's is the last of them, and only there while it refuses. `shadowed` names the limits in
     shadow that would have refused. `lease` names the slots that were taken, `blocked` says of which limit
     there was none; then nothing was taken of the others either. `expired` leases had ended by themselves.
+    A shared store was asked at `asked_us` by this server's clock: from then on the key was known to be good.
     """
 
     allowed: bool
@@ -30,6 +31,7 @@ class Taken(NamedTuple):
     lease: str = ""
     blocked: Blocked | None = None
     expired: int = 0
+    asked_us: int = 0
 
 
 class LimitStore(Protocol):

@@ -75,7 +75,7 @@ class MemoryLimitStore:
         for bucket, state in taken:
             states[bucket] = unsaved[bucket] = state
         shadowed = self._take_shadows(plan, now_us) if plan.shadows else ()
-        return tuple.__new__(Taken, (True, tuple(usages), shadowed, lease, None, 0))
+        return tuple.__new__(Taken, (True, tuple(usages), shadowed, lease, None, 0, 0))
 
     def look(self, plan: Plan, now_us: int) -> Seen:
         """Return how the limits of the plan stand, and take nothing."""

@@ -74,7 +74,7 @@ class Recorder:
         self._shadows = shadows
         self.usage = usage
         self._log = structlog.get_logger("extauth.check")
-        # The second of the lines before, in microseconds, and how its lines begin.
+        # The second of the decisions before, in microseconds, and how its lines begin.
         self._second_us = -MICROSECONDS
         self._second_start = b""
         self._routes: Memo[str, bytes] = Memo(_dumps, _REMEMBERED)
@@ -116,6 +116,8 @@ class Recorder:
             dialect, target, _, _, client_ip, request_id, _, trace = request
             code, key, key_id, route, _, _, _, _, _, _, shadowed, degraded, _ = decision
             counts, starts = self._dialects[dialect]
+            if not 0 <= decided_us - self._second_us < MICROSECONDS:
+                self._begin_second(decided_us // MICROSECONDS)
             duration_us = decided_us - started_us if decided_us > started_us else 0
             counts.decisions[code] += 1
             counts.durations[bisect_left(DURATION_BOUNDS_US, duration_us)] += 1
@@ -123,14 +125,13 @@ class Recorder:
             if shadowed or degraded:
                 self._count_rare(decision, decided_us)
             if uses is not None and key is not None:
-                key.notes.used_us = decided_us
+                # The same number for all of a second: nothing of each check is left behind in memory.
+                key.notes.used_us = self._second_us
                 if key.notes.noted_by is not uses.noting:
-                    uses.see(key, decided_us, client_ip)
+                    uses.see(key, self._second_us, client_ip)
             start = starts[code]
             if start is None or (self._samples and code is _ALLOWED and self._draw() >= self._allowed_sample):
                 continue
-            if not 0 <= decided_us - self._second_us < MICROSECONDS:
-                self._begin_second(decided_us // MICROSECONDS)
             fields = (
                 self._second_start,
                 decided_us - self._second_us,

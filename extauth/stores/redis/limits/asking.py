@@ -44,11 +44,10 @@ class Question(NamedTuple):
     """What is asked about takes in one slot, and how to read the answer.
 
     What each check needs stands first. `terms` say what is taken, `version` which the record is believed to
-    have, and `claim` who wants slots. `enforced` and `shadows` are the takes in the order given, each with
-    its `Place` in the answer; the `cool_down` stands beside them. `tells` is what it takes to tell how each
-    of the enforced stands: the algorithm's function, the limit, the cost, and where its state begins. `key`
-    is one of the slot. `slots` are the limits on requests in flight, of which `lease` holds slots if they
-    were taken.
+    have, and `claim` who wants slots. `tells` is what it takes to tell how each of the enforced stands: the
+    algorithm's function, the limit, the cost, and where its state begins. `slots` are the limits on requests
+    in flight, of which `lease` holds slots if they were taken. `placed` are all takes in the order given,
+    each with its `Place` in the answer, `shadows` those among them that never refuse.
     """
 
     keys: bytes
@@ -59,11 +58,23 @@ class Question(NamedTuple):
     answer: struct.Struct
     tells: Tells
     shadows: tuple[tuple[Take, Place], ...]
-    key: str
-    enforced: tuple[tuple[Take, Place], ...]
-    cool_down: tuple[Take, Place] | None
-    slots: tuple[slots.Place, ...] = ()
-    lease: str = ""
+    slots: tuple[slots.Place, ...]
+    lease: str
+    placed: tuple[tuple[Take, Place], ...]
+
+    @property
+    def enforced(self) -> tuple[tuple[Take, Place], ...]:
+        """Those that may refuse, but for the cool-down."""
+        return tuple(pair for pair in self.placed if not (pair[0].limit.shadow or _cools(pair[0])))
+
+    @property
+    def cool_down(self) -> tuple[Take, Place] | None:
+        """The cool-down that stands beside them."""
+        return next((pair for pair in self.placed if _cools(pair[0])), None)
+
+
+def _cools(take: Take) -> bool:
+    return take.limit.algorithm == COOL_DOWN.name
 
 
 class Mode(enum.IntEnum):
@@ -93,9 +104,8 @@ def question(
     keys = [layout.record(key_id)] if version else []
     keys += [layout.limits_of(subject) for subject, _ in groups] + slot_bases(places)
     answers = [Place(1 + at, 1 + len(takes) + 4 * at) for at in map(ordered.index, takes)]
-    placed = list(zip(takes, answers, strict=True))
-    cool_downs = [pair for pair in placed if pair[0].limit.algorithm == COOL_DOWN.name]
-    enforced = tuple(pair for pair in placed if not pair[0].limit.shadow and pair not in cool_downs)
+    placed = tuple(zip(takes, answers, strict=True))
+    enforced = [(take, place) for take, place in placed if not (take.limit.shadow or _cools(take))]
     terms, answer, tells = _in_common(
         bulk(spec),
         len(takes),
@@ -108,13 +118,12 @@ def question(
         terms=terms,
         version=_version(version),
         claim=b"",
-        key=keys[0],
-        enforced=enforced,
-        shadows=tuple(pair for pair in placed if pair[0].limit.shadow),
-        cool_down=cool_downs[0] if cool_downs else None,
         answer=answer,
         tells=tells,
+        shadows=tuple(pair for pair in placed if pair[0].limit.shadow),
         slots=places,
+        lease="",
+        placed=placed,
     )
 
 
@@ -146,7 +155,8 @@ def named(asked: Question, name: str, client: str, lease: str, request_id: str) 
         filed = lease
     claim = b"".join((bulk(name.encode()), bulk(client.encode()), bulk(filed.encode())))
     # Once a check: `_replace` takes several times as long.
-    return tuple.__new__(Question, (keys, number_of_keys, *asked[2:4], claim, *asked[5:-1], lease))
+    told = (keys, number_of_keys, *asked[2:4], claim, *asked[5:9], lease, *asked[10:])
+    return tuple.__new__(Question, told)
 
 
 class Words(NamedTuple):
@@ -273,7 +283,7 @@ Found = dict[str, Standing]
 
 def found_in(asked: Question, values: tuple[int, ...]) -> Found:
     """Return what an answer says of each limit."""
-    placed = (*asked.enforced, *asked.shadows, *([] if asked.cool_down is None else [asked.cool_down]))
     return {
-        take.bucket: Standing(bool(values[place.room]), state_at(values, place)) for take, place in placed
+        take.bucket: Standing(bool(values[place.room]), state_at(values, place))
+        for take, place in asked.placed
     }

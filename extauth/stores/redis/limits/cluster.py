@@ -21,6 +21,7 @@ from extauth.errors import StoreError
 from extauth.limits.plan import Plan
 from extauth.limits.spent import hold
 from extauth.stores.limits import OnTold, Seen, Taken, Told
+from extauth.stores.redis import layout
 from extauth.stores.redis.limits.asking import (
     FIRST_ANSWER,
     Found,
@@ -175,7 +176,7 @@ class ClusterLimitStore:
     def _report(self, plan: Plan, count: int) -> None:
         report = report_of(plan, count)
         _, asked, _ = report
-        self._enqueue(slot_of(asked.key), report)
+        self._enqueue(_slot_of_violations(asked), report)
 
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `SharedLimitStore`."""
@@ -254,7 +255,7 @@ class ClusterLimitStore:
         if cool_down is None or not any(cool_down in part.takes for part in done):
             return {}
         asked = violations(cool_down, 1)
-        reply = await heard(partial(self._run, slot_of(asked.key), [asked]))
+        reply = await heard(partial(self._run, _slot_of_violations(asked), [asked]))
         values, _ = read_answer(asked, reply, FIRST_ANSWER)
         assert values is not None  # no version was asked about
         return {cool_down.bucket: counted(asked, values, time_of(reply))}
@@ -279,6 +280,11 @@ class ClusterLimitStore:
             if asked is not None:
                 with contextlib.suppress(StoreError):
                     await heard(partial(self._run, part.slot, [asked]))
+
+
+def _slot_of_violations(asked: Question) -> int:
+    ((cool_down, _),) = asked.placed
+    return slot_of(layout.limits_of(cool_down.subject))
 
 
 def _allowance(plan: Plan, found: Found, now_us: int) -> Taken:

@@ -110,7 +110,7 @@ def hand_out(batch: Sequence[Waiting], reply: bytes | StoreError, asked_us: int)
                 violated(plan, asked, values, now_us, asked_us)
                 continue
             elif values[0]:
-                told = taken(asked, values, now_us)
+                told = taken(asked, values, now_us, asked_us)
             elif limit := blocked_by(asked, values):
                 told = blocked(asked, values, now_us, limit)
             else:

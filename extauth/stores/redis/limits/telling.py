@@ -20,14 +20,15 @@ from extauth.stores.redis.limits.asking import (
 from extauth.throttle.slots import Blocked
 
 
-def taken(asked: Question, values: tuple[int, ...], now_us: int) -> Taken:
+def taken(asked: Question, values: tuple[int, ...], now_us: int, asked_us: int) -> Taken:
     """Return what an answer says in which all had room."""
     usages = []
     for tell, limit, cost, at in asked.tells:
         state: Any = values[at : at + 4]
         usages.append(tell(limit, cost, True, state, now_us))
     if not asked.shadows:
-        return tuple.__new__(Taken, (True, tuple(usages), (), asked.lease, None, expired_in(asked, values)))
+        told = (True, tuple(usages), (), asked.lease, None, expired_in(asked, values), asked_us)
+        return tuple.__new__(Taken, told)
     shadowed = (take.limit.name for take, place in asked.shadows if not values[place.room])
     return Taken(
         allowed=True,
@@ -35,6 +36,7 @@ def taken(asked: Question, values: tuple[int, ...], now_us: int) -> Taken:
         shadowed=tuple(shadowed),
         lease=asked.lease,
         expired=expired_in(asked, values),
+        asked_us=asked_us,
     )
 
 
@@ -46,13 +48,14 @@ def blocked(asked: Question, values: tuple[int, ...], now_us: int, limit: Blocke
 
 def refused(plan: Plan, asked: Question, values: tuple[int, ...], now_us: int, asked_us: int) -> Taken:
     """Nothing was taken. Hold on to what is known, so that a flood against it doesn't get as far as Redis."""
-    states = tuple(state_at(values, place) for _, place in asked.enforced)
+    enforced, cools = asked.enforced, asked.cool_down
+    states = tuple(state_at(values, place) for _, place in enforced)
     usages = tuple(
         take.look(state, now_us, allowed=bool(values[place.room]))
-        for (take, place), state in zip(asked.enforced, states, strict=True)
+        for (take, place), state in zip(enforced, states, strict=True)
     )
-    if asked.cool_down is not None and not values[asked.cool_down[1].room]:
-        cool_down, place = asked.cool_down
+    if cools is not None and not values[cools[1].room]:
+        cool_down, place = cools
         states += (state_at(values, place),)
         usages += (cool_down.look(states[-1], now_us, allowed=False),)
     plan.held = hold(usages, states, asked_us=asked_us, store_now_us=now_us)
@@ -61,8 +64,7 @@ def refused(plan: Plan, asked: Question, values: tuple[int, ...], now_us: int, a
 
 def counted(asked: Question, values: tuple[int, ...], now_us: int) -> Standing:
     """Return how a cool-down stands after violations of it were counted."""
-    assert asked.cool_down is not None  # nothing else is asked about with them
-    cool_down, place = asked.cool_down
+    ((cool_down, place),) = asked.placed  # nothing else is asked about with them
     state = state_at(values, place)
     return Standing(cool_down.step(state, cool_down.numbers, now_us)[0], state)
 
