@@ -35,9 +35,15 @@ def _step(step: Step, minute: int) -> tuple[str | int, ...]:
 def places_told(places: Sequence[Place]) -> str:
     """Return all tiers and routes, as JSON, then of each place the key, the user and which of those."""
     numbers: dict[tuple[str, str], int] = {}
+    # All at once: with many keys most pages of a minute are told for the first time.
+    plain = _PLAIN("".join([name for place in places for name in place[:2]]))
     told = [
         # Lua counts from one.
-        (word(key_id), word(user_id), numbers.setdefault((tier, route), len(numbers) + 1))
+        (
+            key_id if plain else word(key_id),
+            user_id if plain else word(user_id),
+            numbers.setdefault((tier, route), len(numbers) + 1),
+        )
         for key_id, user_id, tier, route in places
     ]
     wheres = [orjson.dumps(where).decode() for where in numbers]
