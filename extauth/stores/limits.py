@@ -22,7 +22,8 @@ class Taken(NamedTuple):
     The cool-down's is the last of them, and only there while it refuses. `shadowed` names the limits in
     shadow that would have refused. `lease` names the slots that were taken, `blocked` says of which limit
     there was none; then nothing was taken of the others either. `expired` leases had ended by themselves.
-    A shared store was asked at `asked_us` by this server's clock: from then on the key was known to be good.
+    A shared store was asked for what it took at `asked_us` by this server's clock: since then the key is
+    known to be good. It is 0 where the store doesn't say.
     """
 
     allowed: bool
