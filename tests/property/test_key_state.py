@@ -63,6 +63,9 @@ class Story:
         elif what == "load":
             await self.it.records.current(key_id)
         elif what == "forget all":
+            # Nobody knows which key has changed.
+            await self.it.change(key_id)
+            self.versions[key_id] += 1
             self.it.records.forget_all()
         else:
             self.apply_settings()
