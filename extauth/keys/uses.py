@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import structlog
 
@@ -24,7 +26,12 @@ _WRITES = int(GRAIN_US / MICROSECONDS / WRITE_EVERY_SECONDS)
 # writes.
 _REMEMBERED = 100_000
 _MOST_ADDRESSES = 100
+# How many keys are looked at, and how many are written at most, before others get their turn.
 _AT_ONCE = 500
+# Between two batches nothing is written for so many times as long as one took: in the minute in which all
+# keys are used that leaves the store, and this process, most of their time.
+_REST = 4
+_NO_CALLS: Mapping[str, int] = MappingProxyType({})
 
 
 class UseTracker:
@@ -38,6 +45,9 @@ class UseTracker:
         self._store = store
         self.noting = object()
         self._noted: list[ApiKey] = []
+        # Those noted before the write under way, which are due by now or later, and those that are due.
+        self._unsorted: list[ApiKey] = []
+        self._due: list[ApiKey] = []
         # Those that were written lately, by the next write that may have them: they are not looked at before.
         self._later: deque[list[ApiKey]] = deque([] for _ in range(_WRITES))
         # What the store has not taken.
@@ -58,7 +68,8 @@ class UseTracker:
     @property
     def pending(self) -> int:
         """How many uses are not written yet."""
-        return len(self._noted) + sum(map(len, self._later)) + len(self._in_grace) + len(self._kept)
+        keys = (self._noted, self._unsorted, self._due, *self._later)
+        return sum(map(len, keys)) + len(self._in_grace) + len(self._kept)
 
     def _see_in_grace(self, key: ApiKey, address: str) -> None:
         self._in_grace[key.key_id] = key
@@ -73,56 +84,83 @@ class UseTracker:
 
     async def write(self, *, everything: bool = False) -> None:
         """Write what is due, or all of it. What the store does not take now is kept for the next time."""
-        due = self._take(everything=everything)
-        while due:
-            batch, due = due[:_AT_ONCE], due[_AT_ONCE:]
+        self._turn(everything=everything)
+        loop = asyncio.get_running_loop()
+        while self._unsorted or self._due or self._kept:
+            self._sort()
+            uses, began = self._next(), loop.time()
             try:
-                await self._store.note_uses(batch)
+                await self._note(uses)
             except StoreError as error:
-                self._give_back([*batch, *due])
                 log = structlog.get_logger("extauth.keys")
-                log.warning("uses_not_written", keys=len(batch) + len(due), problem=str(error))
+                late = len(self._due) + len(self._kept)
+                log.warning("uses_not_written", keys=late, problem=str(error))
                 return
-            for use in batch:
-                self._written.keep(use.key_id, to_us(use.last_used))
+            await asyncio.sleep(0 if everything else _REST * (loop.time() - began))
 
     async def close(self) -> None:
         """Write the rest."""
         await self.write(everything=True)
 
-    def _take(self, *, everything: bool) -> list[KeyUse]:
-        calls, self._calls = self._calls, {}
-        due, self._kept = self._kept, {}
-        for key in self._keys_due(everything=everything):
-            due[key.key_id] = max(key.notes.used_us, due.get(key.key_id, 0))
-        return [
-            KeyUse(key_id=key_id, last_used=from_us(at_us), calls=calls.get(key_id, {}))
-            for key_id, at_us in due.items()
-        ]
-
-    def _keys_due(self, *, everything: bool) -> list[ApiKey]:
-        noted, self._noted = self._noted, []
-        due = self._later.popleft()
+    def _turn(self, *, everything: bool) -> None:
+        """Say what this write is about: what comes from now on is for the next one."""
+        self._due += self._later.popleft()
         self._later.append([])
-        for key in noted:
+        # Whoever watches a rotated key fade need not wait.
+        in_grace, self._in_grace = self._in_grace, {}
+        self._due += in_grace.values()
+        noted, self._noted = self._noted, []
+        if everything:
+            self._due += noted + self._unsorted
+            self._unsorted = []
+            for keys in self._later:
+                self._due += keys
+                keys.clear()
+        else:
+            self._unsorted += noted
+
+    def _sort(self) -> None:
+        """Tell of some keys whether they are due. There may be many, and checks wait meanwhile."""
+        some, self._unsorted[-_AT_ONCE:] = self._unsorted[-_AT_ONCE:], []
+        for key in some:
             left_us = GRAIN_US - (key.notes.used_us - self._written.get(key.key_id, 0))
             if left_us > 0:
                 self._later[_writes_until(left_us)].append(key)
             else:
-                due.append(key)
-        if everything:
-            for keys in self._later:
-                due += keys
-                keys.clear()
+                self._due.append(key)
+
+    def _next(self) -> list[KeyUse]:
+        """Take out the next uses to be written."""
+        kept = [self._kept.popitem() for _ in range(min(_AT_ONCE, len(self._kept)))]
+        uses = dict(kept)
+        due, self._due[-_AT_ONCE:] = self._due[-_AT_ONCE:], []
         for key in due:
-            key.notes.noted_by = None
-        # Whoever watches a rotated key fade need not wait.
-        in_grace, self._in_grace = self._in_grace, {}
-        return [*due, *in_grace.values()]
+            notes = key.notes
+            notes.noted_by = None
+            uses[key.key_id] = max(notes.used_us, uses.get(key.key_id, 0))
+        moments = {at_us: from_us(at_us) for at_us in uses.values()}
+        calls = self._calls
+        return [
+            KeyUse(key_id=key_id, last_used=moments[at_us], calls=calls.pop(key_id, _NO_CALLS))
+            for key_id, at_us in uses.items()
+        ]
+
+    async def _note(self, uses: list[KeyUse]) -> None:
+        if not uses:
+            return
+        try:
+            await self._store.note_uses(uses)
+        except BaseException:
+            # Also where it is ended meanwhile. Whether the store has them nobody knows: rather calls that
+            # count twice than a key in its grace that nobody seems to use.
+            self._give_back(uses)
+            raise
+        for use in uses:
+            self._written.keep(use.key_id, to_us(use.last_used))
 
     def _give_back(self, uses: list[KeyUse]) -> None:
         for use in uses:
-            self._kept[use.key_id] = to_us(use.last_used)
+            self._kept[use.key_id] = max(to_us(use.last_used), self._kept.get(use.key_id, 0))
             if use.calls:
                 self._calls.setdefault(use.key_id, Counter()).update(use.calls)
 

@@ -266,6 +266,29 @@ def test_uses_go_only_forwards(run: Run) -> None:
     run(scenario)
 
 
+def test_uses_of_many_keys_are_noted_together(run: Run) -> None:
+    """Each at its own time, with its own calls, beside keys that nobody knows."""
+
+    async def scenario(store: KeyStore) -> None:
+        known = [f"AAAAbbbb1{number:03}" for number in range(0, 450, 5)]
+        await asyncio.gather(*(store.add(record(key_id, last_used=None), entry(key_id)) for key_id in known))
+        uses = {
+            key_id: KeyUse(key_id=key_id, last_used=START + (number % 7) * HOUR, calls=calls)
+            for number in range(450)
+            for key_id, calls in ((f"AAAAbbbb1{number:03}", {"a": number} if number % 10 == 0 else {}),)
+        }
+        await store.note_uses(list(uses.values()))
+        for key_id in known:
+            key = await store.get(key_id)
+            assert key is not None
+            assert (key.last_used, key.version) == (uses[key_id].last_used, 1)
+            assert (await store.grace_use(key_id)).calls == sum(uses[key_id].calls.values())
+        assert await store.get("AAAAbbbb1001") is None
+        assert (await store.grace_use("AAAAbbbb1001")).calls == 0
+
+    run(scenario)
+
+
 def test_a_change_keeps_a_later_use(run: Run) -> None:
     """Whoever saves a record read it before, and must not undo what was noted since."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from extauth.clock import to_us
 from extauth.errors import StoreError
 from extauth.keys.uses import UseTracker
+from extauth.stores.base import KeyUse
+from extauth.tasks import end
 from tests.fakes import START, MemoryKeyStore
 from tests.keys import entry, record
 
@@ -25,6 +28,32 @@ async def last_used(store: MemoryKeyStore) -> datetime | None:
     key = await store.get(KEY_ID)
     assert key is not None
     return key.last_used
+
+
+class Pieces(MemoryKeyStore):
+    """Takes uses of whatever keys, and remembers how many came together; may hang."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+        self.told: dict[str, int] = {}
+        self.turns = 0
+        self.hangs = False
+        self.asked = asyncio.Event()
+
+    async def note_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Count."""
+        self.sizes.append(len(uses))
+        self.asked.set()
+        if self.hangs:
+            await asyncio.Event().wait()
+        self.told |= {use.key_id: sum(use.calls.values()) for use in uses}
+
+    async def count_turns(self) -> None:
+        """Count the turns of the loop until cancelled."""
+        while True:
+            await asyncio.sleep(0)
+            self.turns += 1
 
 
 def test_a_use_is_written_once_a_minute() -> None:
@@ -144,5 +173,51 @@ def test_calls_in_a_grace_are_written_without_delay() -> None:
         assert len(tracker._calls[KEY_ID]) <= 101
         await tracker.write()
         assert (await store.grace_use(KEY_ID)).calls == 5_003
+
+    asyncio.run(scenario())
+
+
+def test_many_keys_are_written_in_pieces() -> None:
+    """Where all keys are due at once, checks and other work get their turns between them."""
+
+    async def scenario() -> None:
+        store = Pieces()
+        tracker = UseTracker(store)
+        keys = [record(f"AAAAbbbb{number:04}") for number in range(1_200)]
+        for key in keys:
+            tracker.see(key, START_US, "192.0.2.1")
+        await tracker.write()
+        assert sorted(store.sizes) == [200, 500, 500]
+        for key in keys:
+            tracker.see(key, seconds(5), "192.0.2.1")
+        turns = asyncio.create_task(store.count_turns())
+        await tracker.write()
+        turns.cancel()
+        # None of them is due yet, and looking for that takes three turns.
+        assert store.turns >= 3
+        assert len(store.sizes) == 3
+        assert tracker.pending == 1_200
+
+    asyncio.run(scenario())
+
+
+def test_whoever_ends_in_the_middle_of_a_write_loses_nothing() -> None:
+    """What the store was just being told, and what came after it, is written at the end."""
+
+    async def scenario() -> None:
+        store = Pieces()
+        tracker = UseTracker(store)
+        keys = [record(f"AAAAbbbb{number:04}", grace_until=START) for number in range(1_200)]
+        for key in keys:
+            tracker.see(key, START_US, "192.0.2.1")
+        store.hangs = True
+        writing = asyncio.create_task(tracker.write())
+        await store.asked.wait()
+        assert not store.told
+        await end(writing)
+        store.hangs = False
+        await tracker.close()
+        assert store.told == dict.fromkeys((key.key_id for key in keys), 1)
+        assert tracker.pending == 0
 
     asyncio.run(scenario())

@@ -14,8 +14,6 @@ from extauth.stores.bans import Ban, BanList, Offender
 from extauth.stores.base import (
     ALL_ENTRIES,
     ALL_KEYS,
-    MOST_ADDRESSES,
-    OTHER_ADDRESSES,
     AuditEntry,
     AuditFilter,
     AuditPage,
@@ -38,11 +36,10 @@ from extauth.stores.redis.listing import KeyLists, count_by_pepper
 from extauth.stores.redis.purging import purge
 from extauth.stores.redis.search import complete_words, search_keys
 from extauth.stores.redis.shadowed import add_shadowed, read_shadowed
+from extauth.stores.redis.uses import note_uses
 from extauth.stores.search import Found
 from extauth.stores.shadowed import ShadowedCount
 
-# How many keys are written to in one trip.
-_USES_AT_ONCE = 200
 # Nobody asks for a claim any longer than this.
 _CLAIM_KEPT = timedelta(hours=24)
 
@@ -122,9 +119,7 @@ class RedisKeyStore:
 
     async def note_uses(self, uses: Sequence[KeyUse]) -> None:
         """Note when keys were used. See `KeyStore`."""
-        commands = [_use_command(use) for use in uses if use.key_id]
-        for start in range(0, len(commands), _USES_AT_ONCE):
-            await self._link.write(*commands[start : start + _USES_AT_ONCE])
+        await note_uses(self._link, uses)
 
     async def grace_use(self, key_id: str) -> GraceUse:
         """Return how often a key was used in its grace. See `KeyStore`."""
@@ -217,12 +212,6 @@ class RedisKeyStore:
     async def close(self) -> None:
         """Let go of all connections."""
         await self._link.close()
-
-
-def _use_command(use: KeyUse) -> scripts.Command:
-    calls = [part for address, number in use.calls.items() for part in (address, number)]
-    keys = [layout.record(use.key_id), layout.grace(use.key_id)]
-    return scripts.USE(keys, to_us(use.last_used), MOST_ADDRESSES, OTHER_ADDRESSES, *calls)
 
 
 def _to_claim(name: str, held: Sequence[Any]) -> Claim:

@@ -1,0 +1,45 @@
+"""Notes in Redis when keys were used, many of them in one command, and who calls in a key's grace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from extauth.clock import to_us
+from extauth.stores.base import MOST_ADDRESSES, OTHER_ADDRESSES, KeyUse
+from extauth.stores.redis import layout, scripts
+from extauth.stores.redis.limits.parts import slot_of
+from extauth.stores.redis.link import RedisLink
+
+# How many keys are written to in one trip, which is all that Redis does meanwhile.
+_AT_ONCE = 200
+
+
+async def note_uses(link: RedisLink, uses: Sequence[KeyUse]) -> None:
+    """Note when keys were used. See `KeyStore`."""
+    known = [use for use in uses if use.key_id]
+    for start in range(0, len(known), _AT_ONCE):
+        batch = known[start : start + _AT_ONCE]
+        await link.write(*_last_uses(batch, is_cluster=link.is_cluster), *_calls(batch))
+
+
+def _last_uses(uses: Sequence[KeyUse], *, is_cluster: bool) -> Iterator[scripts.Command]:
+    """Return one command for all keys that were used at the same time, in a cluster for those of a slot.
+
+    With a command for each key, putting them in words takes the client as long as a check does.
+    """
+    together: dict[tuple[int, int], list[str]] = {}
+    told_us = {moment: to_us(moment) for moment in {use.last_used for use in uses}}
+    for use in uses:
+        record = layout.record(use.key_id)
+        place = (told_us[use.last_used], slot_of(record) if is_cluster else 0)
+        together.setdefault(place, []).append(record)
+    for (at_us, _), records in together.items():
+        yield scripts.LAST_USED(records, at_us)
+
+
+def _calls(uses: Sequence[KeyUse]) -> Iterator[scripts.Command]:
+    for use in uses:
+        if use.calls:
+            calls = [part for address, number in use.calls.items() for part in (address, number)]
+            keys = [layout.record(use.key_id), layout.grace(use.key_id)]
+            yield scripts.GRACE(keys, MOST_ADDRESSES, OTHER_ADDRESSES, *calls)
