@@ -173,6 +173,19 @@ class CountedPage(Protocol):
     counts: list[int]
     grown: bool
 
+    def add_further(self, begins: int, position: int, number: int) -> None:
+        """Add to one of a place's counts that hardly any place has; its usual ones begin there."""
+        ...
+
+
+class CountedFor:
+    """Which route, and which write of usage, something is counted for."""
+
+    __slots__ = ("route",)
+
+    def __init__(self, route: str) -> None:
+        self.route = route
+
 
 class KeyNotes:
     """What parts of this process have worked out about a key, and noted of its use, each for itself.
@@ -183,6 +196,10 @@ class KeyNotes:
 
     __slots__ = ("counted_at", "counted_for", "counted_in", "identity", "line", "noted_by", "used_us")
 
+    # In which page usage is counted, and where: set with what that is for.
+    counted_in: CountedPage
+    counted_at: int
+
     def __init__(self) -> None:
         # How answers tell the upstream who is calling, and decision lines who called; empty until then.
         self.identity = b""
@@ -190,10 +207,7 @@ class KeyNotes:
         # When it was used last, in microseconds, and who is going to write that.
         self.used_us = 0
         self.noted_by: object = None
-        # In which page usage is counted, where, and which route and write that is for.
-        self.counted_in: CountedPage | None = None
-        self.counted_at = 0
-        self.counted_for: object = None
+        self.counted_for: CountedFor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
 import orjson
 
-from extauth.model import ApiKey
+from extauth.model import ApiKey, CountedPage
 from extauth.stores.usage import LATENCIES, Page, Place, counts_of_each
 from extauth.usage.kept import Counted
 
 # How many counts of a place stand in its page: those of checks that take no more than 2.5 ms. The others, of
 # which there are few, are kept beside them.
 USUAL = LATENCIES + 4
-_ZEROS = [0] * USUAL
 
-# The key, or where nobody was identified the id that was presented; and the route.
+# The key, or where nobody was identified the id that was presented, or where an upstream answered; the route.
 Cell = tuple[ApiKey | str | Place, str]
 
 
@@ -27,9 +27,10 @@ class JournalPage(Page):
     `counts` are the usual ones of all places, one place after the other: with thousands of keys most of what
     counting and noting take is memory that is in no cache. `further` are the others, by where the place's
     usual ones begin and by position. Whoever counts says that it has `grown`: where there are many keys, most
-    pages have not since they were told, and must cost nothing then.
+    pages have not since they were told, and must cost nothing then. `cells` are those of its places.
     """
 
+    cells: list[Cell] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     further: dict[tuple[int, int], int] = field(default_factory=dict)
     journal: str = ""
@@ -39,16 +40,37 @@ class JournalPage(Page):
     def tell(self) -> bool:
         """Tell what was counted by now; return whether the store lacks something of that."""
         if self.grown:
-            self.told = orjson.dumps(self._rows() if self.further else self.counts)
+            self.told = orjson.dumps(self._rows() if self.further else self._usual())
             self.grown = False
         return self.told != self.noted
+
+    def add_further(self, begins: int, position: int, number: int) -> None:
+        """Add to one of a place's counts that are not usual; its usual ones begin there."""
+        at = (begins, position)
+        self.further[at] = self.further.get(at, 0) + number
+        self.grown = True
+
+    def name_places(self) -> None:
+        """Put those into words that came since it was done last."""
+        # Those that it has are not touched: they are in no cache, and that takes as long as telling counts.
+        if (has := len(self.places)) < len(self.cells):
+            self.places += map(_place, islice(self.cells, has, None))
 
     def counted(self) -> list[Counted]:
         """Return its places with their counts."""
         return list(zip(self.places, self._rows(), strict=True))
 
+    def empty(self) -> None:
+        """Hold nothing any more: a key that was counted in it may point at it for long."""
+        self.cells, self.places, self.counts = [], [], []
+        self.further = {}
+
+    def _usual(self) -> list[int]:
+        used = len(self.cells) * USUAL
+        return self.counts if used == len(self.counts) else self.counts[:used]
+
     def _rows(self) -> list[list[int]]:
-        rows = counts_of_each(self.counts, len(self.counts) // USUAL)
+        rows = counts_of_each(self._usual(), len(self.cells))
         for (at, position), number in self.further.items():
             row = rows[at // USUAL]
             row.extend([0] * (position + 1 - len(row)))
@@ -56,43 +78,53 @@ class JournalPage(Page):
         return rows
 
 
-class Segment(dict[Cell, int]):
-    """The places where requests are counted, by cell, each under its number.
+class Segment:
+    """The places where requests are counted, in pages of `at_once` places.
 
-    Its pages have `at_once` places. The first `in_batches` of them were made into batches.
+    The first `in_batches` of them were made into batches.
+
+    Whoever asks remembers where a cell is: see `add`. What is asked for by cell is looked up.
     """
 
     def __init__(self, minute: int, number: int, at_once: int) -> None:
-        super().__init__()
         self.minute = minute
         self.in_batches = 0
         self._number = number
         self._at_once = at_once
-        # A dictionary can't be gone through while it grows, nor from its middle on.
-        self._cells: list[Cell] = []
+        self._places: dict[Cell, tuple[CountedPage, int]] = {}
         self._pages: list[JournalPage] = []
-        # All places that stand at the same place of their pages share its number.
+        # All places that stand at the same place of their pages share its number. None is left at first.
         self._begins = tuple(range(0, at_once * USUAL, USUAL))
+        self._free: Iterator[int] = iter(())
 
-    def __missing__(self, cell: Cell) -> int:
-        number = self[cell] = len(self._cells)
-        self._cells.append(cell)
-        if number % self._at_once == 0:
-            self._pages.append(JournalPage(f"{self.minute}.{self._number}.{number // self._at_once}"))
-        self._pages[-1].counts += _ZEROS
-        return number
+    def __len__(self) -> int:
+        return sum(len(page.cells) for page in self._pages)
 
-    def place_of(self, cell: Cell) -> tuple[JournalPage, int]:
-        """Return the page of a cell, and where among its usual counts the cell's begin."""
-        page, place = divmod(self[cell], self._at_once)
-        return self._pages[page], self._begins[place]
+    def add(self, cell: Cell) -> tuple[CountedPage, int]:
+        """Return a new place: its page, and where among the usual counts of that its own begin."""
+        begins = next(self._free, None)
+        if begins is None:
+            self._begin_page()
+            begins = next(self._free)
+        page = self._pages[-1]
+        page.cells.append(cell)
+        return page, begins
 
-    def add_further(self, cell: Cell, position: int, number: int) -> None:
-        """Add to one of a cell's counts that are not usual."""
-        page, begins = self.place_of(cell)
-        at = (begins, position)
-        page.further[at] = page.further.get(at, 0) + number
-        page.grown = True
+    def _begin_page(self) -> None:
+        name = f"{self.minute}.{self._number}.{len(self._pages)}"
+        self._pages.append(JournalPage(name, counts=[0] * (self._at_once * USUAL)))
+        self._free = iter(self._begins)
+
+    def place_of(self, cell: Cell) -> tuple[CountedPage, int]:
+        """Return the place of a cell, a new one where none is remembered."""
+        found = self._places.get(cell)
+        if found is None:
+            found = self._places[cell] = self.add(cell)
+        return found
+
+    def remember(self, cell: Cell, place: tuple[CountedPage, int]) -> None:
+        """Have a cell found by `place_of`."""
+        self._places[cell] = place
 
     @property
     def is_noted(self) -> bool:
@@ -108,28 +140,16 @@ class Segment(dict[Cell, int]):
         """Return a page as it is now; None beyond the last."""
         if index >= len(self._pages):
             return None
-        page, first = self._pages[index], index * self._at_once
-        # Those that it has are not touched: they are in no cache, and that takes as long as telling counts.
-        if (has := len(page.places)) < self._at_once:
-            page.places += map(_place, self._cells[first + has : first + self._at_once])
+        page = self._pages[index]
+        page.name_places()
         return page
 
     def next(self) -> JournalPage | None:
         """Return the next page to be made into a batch, to which no more comes; None after the last."""
         page = self.page(self.in_batches)
         if page is not None:
-            first = self.in_batches * self._at_once
-            for cell in self._cells[first : first + self._at_once]:
-                _let_go(cell, page)
             self.in_batches += 1
         return page
-
-
-def _let_go(cell: Cell, page: JournalPage) -> None:
-    """Have the key's next request counted elsewhere, and the page freed once it is written."""
-    key, _ = cell
-    if isinstance(key, ApiKey) and key.notes.counted_in is page:
-        key.notes.counted_in = key.notes.counted_for = None
 
 
 def _place(cell: Cell) -> Place:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
-from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, CountedPage, Decision, Outcome
+from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, CountedFor, CountedPage, Decision, Outcome
 from extauth.stores import usage
 from extauth.stores.usage import (
     LATENCIES,
@@ -54,22 +54,32 @@ Noted = tuple[CheckRequest, Decision, int, int]
 _REMEMBERED_WORDS = 16_384
 
 
-class _NowFor(dict[str, object]):
+class _NowFor(dict[str, CountedFor]):
     """Something for each route that is the same until all that was counted is due, and never again."""
 
-    def __missing__(self, route: str) -> object:
-        found = self[route] = object()
+    def __missing__(self, route: str) -> CountedFor:
+        found = self[route] = CountedFor(route)
         return found
 
 
 def _place_of(
     key: ApiKey | None, key_id: str, route: str, cells: Segment, now_for: _NowFor
 ) -> tuple[CountedPage, int]:
-    """Return where to count, and note that with the key until another route comes, or another time."""
+    """Return where to count, and note that with the key until another route comes, or another time.
+
+    A key that comes by one route only is never looked up: where many are in use that takes longer than all
+    else that counting does.
+    """
     if key is None:
         return cells.place_of((key_id, route))
-    page, at = cells.place_of((key, route))
-    key.notes.counted_in, key.notes.counted_at, key.notes.counted_for = page, at, now_for[route]
+    notes = key.notes
+    before = notes.counted_for
+    if before is None or now_for.get(before.route) is not before:
+        page, at = cells.add((key, route))
+    else:
+        cells.remember((key, before.route), (notes.counted_in, notes.counted_at))
+        page, at = cells.place_of((key, route))
+    notes.counted_in, notes.counted_at, notes.counted_for = page, at, now_for[route]
     return page, at
 
 
@@ -112,7 +122,6 @@ class UsageTracker:
             code, key, key_id, route, _, _, _, _, _, _, _, _, _ = decision
             if key is not None and key.notes.counted_for is now_for[route]:
                 page, at = key.notes.counted_in, key.notes.counted_at
-                assert page is not None  # it stands there with what it is for
             else:
                 page, at = _place_of(key, key_id, route, cells, now_for)
             page.grown, counts = True, page.counts
@@ -124,7 +133,7 @@ class UsageTracker:
                 if position < USUAL:
                     counts[at + position] += 1
                 else:
-                    cells.add_further((key_id if key is None else key, route), position, 1)
+                    page.add_further(at, position, 1)
             if took_us > 0:
                 counts[at + LATENCY_SUM] += took_us
             if code is _ALLOWED:
@@ -144,11 +153,11 @@ class UsageTracker:
         now_us = self._now_us()
         if not 0 <= now_us - self._cells.minute * MICROSECONDS < _MINUTE_US:
             self._turn(now_us // _MINUTE_US * 60)
-        cell, cells = (place, place.route), self._cells
-        cells.add_further(cell, usage.UPSTREAM_REPORTED, 1)
-        cells.add_further(cell, usage.UPSTREAM_DURATION_SUM, min(duration_us, _LONGEST_US))
+        page, at = self._cells.place_of((place, place.route))
+        page.add_further(at, usage.UPSTREAM_REPORTED, 1)
+        page.add_further(at, usage.UPSTREAM_DURATION_SUM, min(duration_us, _LONGEST_US))
         if status >= _FIRST_OF_CLASSES:
-            cells.add_further(cell, usage.UPSTREAM + status // 100 - 2, 1)
+            page.add_further(at, usage.UPSTREAM + status // 100 - 2, 1)
 
     def start(self) -> None:
         """Write again and again until `close`."""

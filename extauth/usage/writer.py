@@ -214,15 +214,19 @@ class UsageWriter:
             page = segment.next()
             if segment.is_done:
                 self._due.popleft()
-            if page is None or not self._is_ours(page):
+            if page is None:
                 continue
-            refusals = self._refused()
-            if refusals or page.tell():
-                name = page.name if page.journal else ""
-                self._batch = self._batch_of(segment.minute, page.counted(), refusals, name)
-            else:
-                self._batch = page
+            if self._is_ours(page):
+                self._batch = self._of_page(segment.minute, page)
+            page.empty()
         return self._batch
+
+    def _of_page(self, minute: int, page: JournalPage) -> Batch | JournalPage:
+        """Return the batch that a page makes; itself where the store has all of it in the journal."""
+        refusals = self._refused()
+        if not refusals and not page.tell():
+            return page
+        return self._batch_of(minute, page.counted(), refusals, page.name if page.journal else "")
 
     def _batch_of(
         self,
@@ -248,5 +252,6 @@ class UsageWriter:
             if segment.is_noted:
                 self._due.append(segment)
             else:
-                pages = iter(segment.next, None)
-                self._kept.add(segment.minute, (one for page in pages for one in page.counted()))
+                for page in iter(segment.next, None):
+                    self._kept.add(segment.minute, page.counted())
+                    page.empty()

@@ -24,6 +24,7 @@ from extauth.stores.usage import (
 )
 from extauth.usage import word
 from extauth.usage.report import OUTCOME_NAMES
+from extauth.usage.segment import JournalPage
 from extauth.usage.tracker import (
     MOST_REFUSALS_AT_ONCE,
     MOST_REFUSED_KEYS,
@@ -85,7 +86,12 @@ def test_whatever_order_decisions_and_writes_come_in_each_is_counted_once(seed: 
                 for (route, at), numbers in (await kept(store, asked)).items():
                     found[key.key_id, route, at] += numbers[0]
         assert found == expected
-        assert all(key.notes.counted_in is None for key in keys)
+        # What they point at holds nothing any more, nor do the keys hold each other.
+        pages = [key.notes.counted_in for key in keys]
+        assert all(isinstance(page, JournalPage) for page in pages)
+        assert not any(
+            page.counts or page.cells or page.places for page in pages if isinstance(page, JournalPage)
+        )
 
     asyncio.run(scenario())
 
