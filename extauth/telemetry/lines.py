@@ -85,10 +85,13 @@ class LineWriter:
             self._hand_over()
 
     async def flush(self, *, within: float = LAST_WRITE_SECONDS) -> None:
-        """Write what there is. Raises TimeoutError where nobody takes it within so many seconds."""
+        """Write what there is, not what comes meanwhile.
+
+        Raises TimeoutError where nobody takes it within so many seconds.
+        """
         self._hand_over()
-        deadline = time.monotonic() + within
-        while self._written < self._taken:
+        wanted, deadline = self._taken, time.monotonic() + within
+        while self._written < wanted:
             if time.monotonic() > deadline:
                 raise TimeoutError("nobody takes the log")
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
@@ -96,6 +99,8 @@ class LineWriter:
     async def close(self) -> None:
         """Write the rest, unless the reader stands still."""
         try:
+            await self.flush(within=LAST_WRITE_SECONDS)
+            # What was said meanwhile.
             await self.flush(within=LAST_WRITE_SECONDS)
         except TimeoutError:
             # How much was taken of what the thread is writing can't be known; one line at least wasn't.

@@ -7,6 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,34 @@ def test_lines_come_out_whole_and_in_order(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     assert (tmp_path / "log").read_bytes() == b"".join(b"line %d\n" % number for number in range(5_000))
+
+
+def test_whoever_waits_for_the_log_does_not_wait_for_what_comes_later(tmp_path: Path) -> None:
+    """A line that comes while others are written holds nobody up, and is written at the end."""
+    log = tmp_path / "log"
+
+    async def scenario() -> None:
+        turn = threading.Lock()
+
+        @contextlib.contextmanager
+        def in_turn() -> Iterator[None]:
+            with turn:
+                yield
+
+        with log.open("wb") as file:
+            writer = LineWriter(file.fileno(), turn=in_turn)
+            with turn:
+                writer.write(b"first\n")
+                flushing = asyncio.create_task(writer.flush(within=5))
+                await asyncio.sleep(0)
+                writer.write(b"second\n")
+            await flushing
+            assert log.read_bytes() == b"first\n"
+            await writer.close()
+            assert writer.dropped == 0
+
+    asyncio.run(scenario())
+    assert log.read_bytes() == b"first\nsecond\n"
 
 
 def test_lines_are_written_without_being_told(tmp_path: Path) -> None:
