@@ -56,31 +56,40 @@ def plans_without_key(planner: Planner) -> Plans:
     return Plans(planner, planner.anonymous, Subjects(), addresses=_ADDRESSES_WITHOUT_A_KEY)
 
 
-class Caller:
-    """One key, compiled. Lives as long as its record is unchanged."""
+class _EachCheck:
+    """What each check reads of a caller: together, as members of a base class stand first. See `KeyNotes`."""
 
     __slots__ = (
-        "blocked", "confirmed_us", "expires_us", "fault", "key", "key_id", "missing_scopes", "nothing",
-        "plan", "plans", "standing", "version",
+        "blocked", "confirmed_us", "expires_us", "fault", "key", "missing_scopes", "plan", "standing",
     )  # fmt: skip
+
+
+class Caller(_EachCheck):
+    """One key, compiled. Lives as long as its record is unchanged.
+
+    What hardly any key needs is worked out when it is needed: a server may hold 100,000 of them.
+    """
+
+    __slots__ = ("_nothing", "_planner", "_plans")
 
     def __init__(self, key: ApiKey, planner: Planner) -> None:
         self.key = key
         self.standing: object = None
-        # Beside what else each check reads of it: the record is more memory to wait for.
-        self.key_id, self.version = key.key_id, key.version
+        self._planner = planner
         # What is wrong on this side: the key is good, but nobody can say what its limits are.
         self.fault = ""
-        limits: tuple[AnyLimit, ...] = ()
+        # What a request takes where the route has nothing of its own; None where the client's address counts.
+        self.plan: Plan | None = None
         try:
             limits = planner.limits_of(key)
         except UnknownLimitsError as error:
             self.fault = str(error)
-        who = Subjects(key_id=key.key_id, user_id=key.user_id, tier=key.tier)
-        self.plans = Plans(planner, limits, who, addresses=_ADDRESSES_OF_A_KEY)
-        self.plan = self.plans[PLAIN_CHARGE]
-        # For a shared store: what a request takes that is refused anyway, and when it last confirmed the key.
-        self.nothing = Plan(())
+        else:
+            if not planner.needs_address(limits, PLAIN_CHARGE):
+                self.plan = planner.plan(limits, PLAIN_CHARGE, _subjects(key))
+        self._plans: Plans | None = None
+        self._nothing: Plan | None = None
+        # When a shared store confirmed the key last.
         self.confirmed_us = 0
         self.blocked = _blocked(key)
         # The end of a grace ends the key as its expiry does.
@@ -89,12 +98,29 @@ class Caller:
         # `missing_scopes[route]` are the scopes that the route needs and the key lacks.
         self.missing_scopes = _missing_scopes(key.scopes)
 
+    def all_plans(self) -> Plans:
+        """Return what requests take, by charge."""
+        if self._plans is None:
+            limits = () if self.fault else self._planner.limits_of(self.key)
+            self._plans = Plans(self._planner, limits, _subjects(self.key), addresses=_ADDRESSES_OF_A_KEY)
+        return self._plans
+
+    def plan_of_nothing(self) -> Plan:
+        """Return what a request takes that is refused anyway: for a shared store, which looks at the key."""
+        if self._nothing is None:
+            self._nothing = Plan(())
+        return self._nothing
+
     def refusal(self, now_us: int) -> str:
         """Return why the key may not be used now, or an empty text."""
         if self.blocked or now_us < self.expires_us:
             return self.blocked
         grace = self.key.grace_until
         return "rotated" if grace is not None and now_us >= to_us(grace) else "expired"
+
+
+def _subjects(key: ApiKey) -> Subjects:
+    return Subjects(key_id=key.key_id, user_id=key.user_id, tier=key.tier)
 
 
 @lru_cache(maxsize=_REMEMBERED_SCOPES)

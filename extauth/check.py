@@ -138,9 +138,9 @@ class Checker:
         if route.scopes and caller.missing_scopes[route]:
             return self._foreseen(caller, route, lacking(caller.key, route), now_us)
         # 8. Is it within its limits? All of them are taken in one step, or none.
-        plan = caller.plan if route.charge is PLAIN_CHARGE else caller.plans[route.charge]
+        plan = caller.plan if route.charge is PLAIN_CHARGE else caller.all_plans()[route.charge]
         if plan is None:
-            plan = caller.plans.at(route.charge, request.client_ip)
+            plan = caller.all_plans().at(route.charge, request.client_ip)
         # 9. One that is counted while it is in flight needs a slot in the same step, or waits for it.
         return self._within_limits(caller, route, plan, now_us, request, claim=claim)
 
@@ -207,7 +207,7 @@ class Checker:
         """A refusal of a key that others may have changed meanwhile has to be confirmed."""
         if self._shared is None:
             return decision
-        return self._to_ask(Asked(caller, route, caller.nothing, decision), now_us)
+        return self._to_ask(Asked(caller, route, caller.plan_of_nothing(), decision), now_us)
 
     def _to_ask(self, asked: Asked, now_us: int) -> Decision | Asked:
         """Nobody waits for a store that is known not to answer."""
@@ -244,8 +244,7 @@ class Checker:
         """
         caller, _, plan, _, claim, taken = asked
         if self._shared is not None:
-            key_id, version = ("", 0) if caller is None else (caller.key_id, caller.version)
-            self._shared.ask(plan, key_id, version, on_told, claim)
+            self._shared.ask(plan, None if caller is None else caller.key, on_told, claim)
         else:
             assert self._queue is not None
             assert claim is not None

@@ -23,15 +23,19 @@ def refused(caller: Caller, route: Route, now_us: int) -> Decision:
     """Refuse a key that may not be used now."""
     key_id = caller.key.key_id
     if reason := caller.refusal(now_us):
-        return Decision(Code.INVALID_KEY, key_id=key_id, route=route.name, reason=reason)
+        return Decision(Code.INVALID_KEY, presented_id=key_id, route=route.name, reason=reason)
     return Decision(
-        Code.INTERNAL_ERROR, key_id=key_id, route=route.name, retry_after=RETRY_SECONDS, reason=caller.fault
+        Code.INTERNAL_ERROR,
+        presented_id=key_id,
+        route=route.name,
+        retry_after=RETRY_SECONDS,
+        reason=caller.fault,
     )
 
 
 def lacking(key: ApiKey, route: Route) -> Decision:
     """Refuse a key without the scopes of the route."""
-    return Decision(Code.INSUFFICIENT_SCOPE, key, key.key_id, route.name, needed_scopes=route.scopes)
+    return Decision(Code.INSUFFICIENT_SCOPE, key, "", route.name, needed_scopes=route.scopes)
 
 
 def counted(key: ApiKey | None, route: Route, plan: Plan, taken: Taken, now_us: int) -> Decision:
@@ -48,8 +52,7 @@ def counted(key: ApiKey | None, route: Route, plan: Plan, taken: Taken, now_us: 
         plan.spent = spent
         return limited(key, route, plan, spent)
     # The commonest decision is built without the named tuple's constructor, which takes twice as long.
-    key_id = "" if key is None else key.key_id
-    fields = (_ALLOWED, key, key_id, route.name, plan.limit_set, usages, (), 0, (), "", shadowed, "", lease)
+    fields = (_ALLOWED, key, "", route.name, plan.limit_set, usages, (), 0, (), "", shadowed, "", lease)
     return tuple.__new__(Decision, fields)
 
 
@@ -60,7 +63,7 @@ def crowded(
     return Decision(
         Code.TOO_MANY_CONCURRENT,
         key,
-        "" if key is None else key.key_id,
+        "",
         route.name,
         plan.limit_set,
         usages,
@@ -73,5 +76,4 @@ def limited(key: ApiKey | None, route: Route, plan: Plan, spent: Spent) -> Decis
     """Refuse by what is known to be spent."""
     limit_set = plan.cooling_set if spent.code is _COOLING_DOWN else plan.limit_set
     told = (limit_set, spent.usages, spent.violated, spent.retry_after, (), "", (), "", "")
-    key_id = "" if key is None else key.key_id
-    return tuple.__new__(Decision, (spent.code, key, key_id, route.name, *told))
+    return tuple.__new__(Decision, (spent.code, key, "", route.name, *told))

@@ -96,7 +96,7 @@ class FailurePolicy:
         if not modes.authentication is modes.limits is Mode.OPEN or route.scopes or not key_id:
             return unavailable(route, why)
         said = f"authentication={Mode.OPEN},limits={Mode.OPEN}"
-        return Decision(Code.ALLOWED, key_id=key_id, route=route.name, degraded=said)
+        return Decision(Code.ALLOWED, presented_id=key_id, route=route.name, degraded=said)
 
     def _limited(
         self,
@@ -110,14 +110,13 @@ class FailurePolicy:
         claim: Claim | None,
     ) -> Decision:
         mode = self._modes.limits
-        key_id = "" if key is None else key.key_id
         if not plan.takes and not plan.places:
-            return Decision(Code.ALLOWED, key, key_id, route.name, degraded=said)
+            return Decision(Code.ALLOWED, key, "", route.name, degraded=said)
         if mode is Mode.CLOSED:
             return unavailable(route, why)
         said = f"{said},limits={mode}" if said else f"limits={mode}"
         if mode is Mode.OPEN:
-            return Decision(Code.ALLOWED, key, key_id, route.name, degraded=said)
+            return Decision(Code.ALLOWED, key, "", route.name, degraded=said)
         share = self._share_of(plan)
         spent = share.refused_again(now_us)
         if spent is not None:

@@ -263,8 +263,9 @@ RECORD_FIELDS = tuple(one.name for one in fields(ApiKey) if one.init)
 class Decision(NamedTuple):
     """The answer to a check, in no proxy's terms.
 
-    `key` is the identity for the upstream, None where nobody was identified. `key_id` is for operators: the
-    key that was presented, also where it was refused, and `reason` says why; callers see neither.
+    `key` is the identity for the upstream, None where nobody was identified. Then `presented_id` is for
+    operators: the key that was presented, where that can be told, and `reason` says why it was refused;
+    callers see neither.
     `needed_scopes` is filled where scopes were missing, `violated` names the limits that refused, `usages`
     stand in the order of `limit_set`, `retry_after` is in whole seconds. `shadowed` names limits in shadow
     that would have refused. `degraded` says what was decided without the store, where that was so. `lease`
@@ -273,7 +274,7 @@ class Decision(NamedTuple):
 
     code: Code
     key: ApiKey | None = None
-    key_id: str = ""
+    presented_id: str = ""
     route: str = ""
     limit_set: LimitSet | None = None
     usages: tuple[PlainUsage, ...] = ()
@@ -284,3 +285,11 @@ class Decision(NamedTuple):
     shadowed: tuple[str, ...] = ()
     degraded: str = ""
     lease: str = ""
+
+    @property
+    def key_id(self) -> str:
+        """Which key was presented, whether it was good or not; empty where nobody can tell.
+
+        It isn't filled in for each check: with many keys in use that is one more piece of memory to wait for.
+        """
+        return self.presented_id if self.key is None else self.key.key_id

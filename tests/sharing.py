@@ -17,7 +17,7 @@ from extauth.model import CheckRequest, Decision
 from extauth.patience import Patience
 from extauth.server.responder import Responder
 from extauth.settings.model import Settings
-from extauth.stores.limits import OnTold, Seen
+from extauth.stores.limits import Known, OnTold, Seen
 from extauth.stores.memory import MemoryLimitStore
 from extauth.throttle.claims import Claim
 from extauth.throttle.embedded import EmbeddedLeases
@@ -26,7 +26,7 @@ from tests.fakes import FakeClock, MemoryKeyStore
 from tests.limits import told_by
 
 # The arguments of `FakeSharedLimits.ask`, and when it was asked.
-_Unheard = tuple[Plan, str, int, OnTold, int]
+_Unheard = tuple[Plan, Known | None, OnTold, int]
 
 
 class FakeSharedLimits:
@@ -53,11 +53,11 @@ class FakeSharedLimits:
         """Return the time by its own clock."""
         return self._clock.now_us() + self.ahead_us
 
-    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim | None = None) -> None:
+    def ask(self, plan: Plan, record: Known | None, on_told: OnTold, claim: Claim | None = None) -> None:
         """Take. See `SharedLimitStore`. It has no slots to give."""
         assert claim is None
         self.asked += 1
-        asked = (plan, key_id, version, on_told, self._clock.now_us())
+        asked = (plan, record, on_told, self._clock.now_us())
         if self.deaf:
             self._unheard.append(asked)
         else:
@@ -70,13 +70,13 @@ class FakeSharedLimits:
         for asked in unheard:
             asyncio.get_running_loop().call_soon(self._tell, *asked)
 
-    def _tell(self, plan: Plan, key_id: str, version: int, on_told: OnTold, asked_us: int) -> None:
+    def _tell(self, plan: Plan, record: Known | None, on_told: OnTold, asked_us: int) -> None:
         if self.failure is not None:
             on_told(self.failure)
             return
         self._clock.advance(microseconds=self.there_us)
-        stored = self._keys._stored.get(key_id)
-        if version and (stored is None or stored.key.version != version):
+        stored = None if record is None else self._keys._stored.get(record.key_id)
+        if record is not None and (stored is None or stored.key.version != record.version):
             on_told(None)
             return
         now_us = self.now_us()

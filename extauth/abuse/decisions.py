@@ -68,7 +68,7 @@ class BanDecisions:
             self._monitor.refusals["key"] += 1
             return Decision(_COOLING_DOWN, None, key_id, route.name, retry_after=wait, reason=reason)
         self._monitor.failed(request.client_ip, reason, now_us)
-        return Decision(_INVALID_KEY, key_id=key_id, route=route.name, reason=reason)
+        return Decision(_INVALID_KEY, presented_id=key_id, route=route.name, reason=reason)
 
     def of_unusable(self, caller: Caller, request: CheckRequest, route: Route, now_us: int) -> Decision:
         """Refuse a key that may not be used now."""

@@ -21,19 +21,19 @@ from extauth.throttle.slots import Concurrency, Place
 # What limits of everything count under.
 EVERYBODY = "all"
 _UNKNOWN_ADDRESS = "ip:unknown"
+# What follows from a limit is worked out once for all who have it: a server may hold 100,000 plans.
+_REMEMBERED_LIMITS = 1_024
 
 # What limits count: requests in a time, or requests in flight.
 AnyLimit = Limit | Concurrency
 
 
 class Take(NamedTuple):
-    """One bucket to take from.
+    """One bucket to take from: `subject` says whose it is, and `field` which of theirs.
 
-    `bucket` is its whole name: `subject`, whose it is, and `field`, which of theirs. `step` and `tell` are
-    the algorithm's, `numbers` those of the limit and the cost.
+    `step` and `tell` are the algorithm's, `numbers` those of the limit and the cost.
     """
 
-    bucket: str
     limit: Limit
     cost: int
     numbers: Numbers
@@ -41,6 +41,11 @@ class Take(NamedTuple):
     tell: Tell
     subject: str
     field: str
+
+    @property
+    def bucket(self) -> str:
+        """The whole name of the bucket."""
+        return f"{self.subject}:{self.field}"
 
     @property
     def algorithm(self) -> Algorithm:
@@ -52,6 +57,10 @@ class Take(NamedTuple):
         algorithm = self.algorithm
         _, state = algorithm.step(state, algorithm.prepare(self.limit, 0), now_us)
         return Usage(*algorithm.tell(self.limit, self.cost, allowed, state, now_us))
+
+
+# Its bucket, limit, cost, numbers, step and tell.
+PlainTake = tuple[str, Limit, int, Numbers, Step, Tell]
 
 
 class _EachTime:
@@ -85,8 +94,7 @@ class Plan(_EachTime):
         self.takes = tuple(take for take in takes if not take.limit.shadow)
         # It takes nothing, and clients are told of it only while it refuses.
         self.cool_down = cool_downs[0] if cool_downs else None
-        # The same as plain tuples, which are taken apart faster.
-        self.steps = tuple(take[:] for take in self.takes)
+        self.steps: tuple[PlainTake, ...] = ()
         self.shadows = tuple(take for take in takes if take.limit.shadow)
         self.limit_set = _limit_set(tuple(take.limit for take in self.takes))
         # What refused last, and what a shared store said then.
@@ -120,6 +128,14 @@ class Plan(_EachTime):
         usages = tuple(take.look(state, then_us, allowed=room) for take, state, room in looks)
         self.spent = spent_by(usages, now_us)
         return self.spent
+
+    def named_steps(self) -> tuple[PlainTake, ...]:
+        """Return the takes with the names of their buckets, as plain tuples, which are taken apart faster.
+
+        `steps` has them from now on: only where the buckets are in this process.
+        """
+        self.steps = tuple((take.bucket, *take[:5]) for take in self.takes)
+        return self.steps
 
     @property
     def cooling_set(self) -> LimitSet:
@@ -206,21 +222,23 @@ class Planner:
 
     def plan(self, limits: tuple[AnyLimit, ...], charge: Charge, who: Subjects) -> Plan:
         """Return what such requests take: the caller's limits, the route's, then those of everybody."""
-        takes: list[Take | None] = []
-        places: list[Place | None] = []
+        takes: list[Take] = []
+        places: list[Place] = []
+        parties = {limit.per for limit in (*limits, *charge.limits, *self._common)}
+        subjects = {per: _subject(per, charge, who) for per in parties}
         scoped = [(limit, _scope_of_tier(limit, who)) for limit in limits]
         scoped += [(limit, f"route:{charge.route}/") for limit in charge.limits]
         scoped += [(limit, "*/") for limit in self._common]
         for limit, scope in scoped:
+            # One text for all limits of a party: there is a plan for each key.
+            subject = subjects[limit.per]
+            if subject is None:
+                continue
             if isinstance(limit, Concurrency):
-                places.append(_place(limit, charge, who, scope=scope))
+                places += _places(limit, charge, subject, scope=scope)
             else:
-                takes.append(_take(limit, charge, who, scope=scope))
-        return Plan(
-            _told_apart(take for take in takes if take is not None),
-            tuple(place for place in places if place is not None),
-            client=_client(who),
-        )
+                takes += _takes(limit, charge, subject, scope=scope)
+        return Plan(_told_apart(takes), tuple(places), client=_client(who) if places else "")
 
 
 def _told_apart(takes: Iterable[Take]) -> Iterator[Take]:
@@ -238,7 +256,7 @@ def _told_apart(takes: Iterable[Take]) -> Iterator[Take]:
         yield take if number == 1 else take._replace(limit=take.limit._replace(name=name))
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=_REMEMBERED_LIMITS)
 def _limit_set(limits: tuple[Limit, ...]) -> LimitSet:
     """Return the same set for the same limits: answers are prepared for each set, not for each key."""
     return LimitSet(limits)
@@ -261,31 +279,29 @@ def subject_of_address(address: str) -> str:
     return f"ip:{network}"
 
 
-def _take(limit: Limit, charge: Charge, who: Subjects, *, scope: str) -> Take | None:
-    subject = _subject(limit.per, charge, who)
-    if subject is None:
-        return None
+def _takes(limit: Limit, charge: Charge, subject: str, *, scope: str) -> Iterator[Take]:
+    # In shadow nothing refuses.
+    if not (charge.shadow and limit.algorithm == COOL_DOWN.name):
+        limit, field = _charged(limit, charge.shadow, scope)
+        yield take_for(limit, charge.cost, subject=subject, field=field)
+
+
+@lru_cache(maxsize=_REMEMBERED_LIMITS)
+def _charged(limit: Limit, in_shadow: bool, scope: str) -> tuple[Limit, str]:  # noqa: FBT001 - a cache's key
+    """Return the limit as it is charged, and which bucket of its subject it is: the same for all callers."""
     # A name that stays the same when the configuration changes, so that counts survive it. Another algorithm
     # can't read the state, and starts anew.
     kind = "" if limit.algorithm == DEFAULT_ALGORITHM else f"~{limit.algorithm}"
-    field = f"{scope}{limit.name}{kind}"
-    if charge.shadow and limit.algorithm == COOL_DOWN.name:
-        # Nothing refuses there.
-        return None
-    if charge.shadow and not limit.shadow:
-        limit = limit._replace(shadow=True)
-    return take_for(limit, charge.cost, subject=subject, field=field)
+    return limit._replace(shadow=limit.shadow or in_shadow), f"{scope}{limit.name}{kind}"
 
 
-def _place(limit: Concurrency, charge: Charge, who: Subjects, *, scope: str) -> Place | None:
-    """Return the slot that a request needs; none where nothing may refuse it."""
-    subject = _subject(limit.per, charge, who)
-    if subject is None or charge.shadow:
-        return None
-    if charge.lease_us:
-        limit = limit._replace(lease_us=charge.lease_us)
-    field = f"{scope}{limit.name}"
-    return Place(f"{subject}:{field}", limit, subject, field)
+def _places(limit: Concurrency, charge: Charge, subject: str, *, scope: str) -> Iterator[Place]:
+    # In shadow nothing refuses.
+    if not charge.shadow:
+        if charge.lease_us:
+            limit = limit._replace(lease_us=charge.lease_us)
+        field = f"{scope}{limit.name}"
+        yield Place(f"{subject}:{field}", limit, subject, field)
 
 
 def _client(who: Subjects) -> str:
@@ -297,15 +313,20 @@ def take_for(limit: Limit, cost: int, *, subject: str, field: str) -> Take:
     """Work out what taking this cost of a subject's limit means."""
     algorithm = ALGORITHMS[limit.algorithm]
     return Take(
-        bucket=f"{subject}:{field}",
         limit=limit,
         cost=cost,
-        numbers=algorithm.prepare(limit, cost),
+        numbers=_numbers(limit, cost),
         step=algorithm.step,
         tell=algorithm.tell,
         subject=subject,
         field=field,
     )
+
+
+@lru_cache(maxsize=_REMEMBERED_LIMITS)
+def _numbers(limit: Limit, cost: int) -> Numbers:
+    """Return the same numbers for all callers with the same limit."""
+    return ALGORITHMS[limit.algorithm].prepare(limit, cost)
 
 
 def _subject(per: Per, charge: Charge, who: Subjects) -> str | None:

@@ -228,7 +228,8 @@ def _plan(outcome: Decision | Asked, route: Route, caller: Caller | None, client
         return outcome.plan
     if caller is None or caller.fault or not isinstance(outcome, Asked):
         return Plan(())
-    return caller.plans[route.charge] or caller.plans.at(route.charge, client_ip)
+    plans = caller.all_plans()
+    return plans[route.charge] or plans.at(route.charge, client_ip)
 
 
 def _without(seen: Seen, plan: Plan, untold: Sequence[Per]) -> Seen:

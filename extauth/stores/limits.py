@@ -77,6 +77,20 @@ class Seen(NamedTuple):
         return tuple(take.look(self.states.get(take.bucket), self.now_us) for take in takes)
 
 
+class Known(Protocol):
+    """A key's record as far as it is known here: in which version."""
+
+    @property
+    def key_id(self) -> str:
+        """Whose record it is."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Which version it had: 1 at least."""
+        ...
+
+
 class SharedLimitStore(Protocol):
     """Takes limits that servers share, by its own clock, in one step with a look at the key's record."""
 
@@ -90,8 +104,8 @@ class SharedLimitStore(Protocol):
         """The leases of its slots."""
         ...
 
-    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim | None = None) -> None:
-        """Have the plan taken if the record of the key has this version; 0 where there is no key.
+    def ask(self, plan: Plan, record: Known | None, on_told: OnTold, claim: Claim | None = None) -> None:
+        """Have the plan taken if the record still has this version; None where there is no key.
 
         `on_told` is called once, in a later turn of the loop, within the store's deadline; with a `claim`
         that waits for a slot, within what the limit lets it wait besides.

@@ -59,7 +59,7 @@ class MemoryLimitStore:
             return self._refused(plan, now_us, claim)
         taken = []
         usages = []
-        for bucket, limit, cost, numbers, step, tell, _, _ in plan.steps:
+        for bucket, limit, cost, numbers, step, tell in plan.steps or plan.named_steps():
             allowed, state = step(states.get(bucket), numbers, now_us)
             if not allowed:
                 return self._refused(plan, now_us, claim)

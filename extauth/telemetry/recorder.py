@@ -114,7 +114,7 @@ class Recorder:
         targets, routes, addresses = self._targets, self._routes, self._addresses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _, trace = request
-            code, key, key_id, route, _, _, _, _, _, _, shadowed, degraded, _ = decision
+            code, key, whose, route, _, _, _, _, _, _, shadowed, degraded, _ = decision
             counts, starts = self._dialects[dialect]
             if not 0 <= decided_us - self._second_us < MICROSECONDS:
                 self._begin_second(decided_us // MICROSECONDS)
@@ -138,7 +138,7 @@ class Recorder:
                 start,
                 targets[target],
                 routes[route],
-                _fields(key_id=key_id, user_id="") if key is None else key.notes.line or _user_fields(key),
+                _fields(key_id=whose, user_id="") if key is None else key.notes.line or _user_fields(key),
                 addresses[client_ip],
                 _masked(request_id),
                 duration_us,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from extauth.clock import MICROSECONDS
 from extauth.limits.plan import Plan
-from extauth.stores.limits import OnTold, Taken, Told
+from extauth.stores.limits import Known, OnTold, Taken, Told
 from extauth.throttle.claims import Claim
 from extauth.throttle.slots import Blocked, Concurrency
 
@@ -26,8 +26,8 @@ class Waiter:
     """One check, from its first question to its answer; `told` gets what the store says to each."""
 
     __slots__ = (
-        "_again", "_asking", "_last", "_refusal", "_room", "_timer", "_waits", "claim", "key_id", "on_told",
-        "plan", "version",
+        "_again", "_asking", "_last", "_refusal", "_room", "_timer", "_waits", "claim", "on_told", "plan",
+        "record",
     )  # fmt: skip
 
     def __init__(
@@ -37,16 +37,14 @@ class Waiter:
         claim: Claim,
         on_told: OnTold,
         *,
-        key_id: str = "",
-        version: int = 0,
+        record: Known | None = None,
     ) -> None:
         self._room = room
         self.plan = plan
         self.claim = claim
         self.on_told = on_told
         # What the store compares in the same step. See `SharedLimitStore.ask`.
-        self.key_id = key_id
-        self.version = version
+        self.record = record
         self._timer: asyncio.TimerHandle | None = None
         self._waits = 0  # how often it began to wait
         self._asking = False

@@ -63,7 +63,7 @@ class _NowFor(dict[str, CountedFor]):
 
 
 def _place_of(
-    key: ApiKey | None, key_id: str, route: str, cells: Segment, now_for: _NowFor
+    key: ApiKey | None, presented_id: str, route: str, cells: Segment, now_for: _NowFor
 ) -> tuple[CountedPage, int]:
     """Return where to count, and note that with the key until another route comes, or another time.
 
@@ -71,7 +71,7 @@ def _place_of(
     else that counting does.
     """
     if key is None:
-        return cells.place_of((key_id, route))
+        return cells.place_of((presented_id, route))
     notes = key.notes
     before = notes.counted_for
     if before is None or now_for.get(before.route) is not before:
@@ -119,11 +119,11 @@ class UsageTracker:
                 self._turn(decided_us // _MINUTE_US * 60)
                 cells, now_for, since_us = self._cells, self._now_for, self._cells.minute * MICROSECONDS
                 until_us = since_us + _MINUTE_US
-            code, key, key_id, route, _, _, _, _, _, _, _, _, _ = decision
+            code, key, presented_id, route, _, _, _, _, _, _, _, _, _ = decision
             if key is not None and key.notes.counted_for is now_for[route]:
                 page, at = key.notes.counted_in, key.notes.counted_at
             else:
-                page, at = _place_of(key, key_id, route, cells, now_for)
+                page, at = _place_of(key, presented_id, route, cells, now_for)
             page.grown, counts = True, page.counts
             took_us = decided_us - started_us
             if took_us <= _QUICKEST_US:
@@ -140,7 +140,7 @@ class UsageTracker:
                 counts[at] += 1  # it is the first of a place's counts
                 continue
             counts[at + POSITIONS[code]] += 1
-            if key_id:
+            if key_id := decision.key_id:
                 refused = self._refused.get(key_id) or self._room_for(key_id)
                 if refused is not None:
                     refused.append((request, decision, decided_us))

@@ -50,7 +50,7 @@ SPENT = (Usage(SECOND, False, 0, 2_000_000, 200_000), Usage(HOUR, True, 500, 1_8
 
 def decision_for(code: Code, **changes: Any) -> Decision:
     """Return a decision as the check makes it, with all that it knows."""
-    known: dict[str, Any] = {"key_id": KEY.key_id, "route": "r", "reason": "for operators only"}
+    known: dict[str, Any] = {"presented_id": KEY.key_id, "route": "r", "reason": "for operators only"}
     if OUTCOMES[code] in {Outcome.ALLOWED, Outcome.LIMITED}:
         known |= {"key": KEY, "limit_set": LIMITS, "usages": ROOM}
     if OUTCOMES[code] is Outcome.LIMITED:
@@ -264,7 +264,8 @@ def test_problem_types_lead_to_the_operators_documentation(name: str) -> None:
 @pytest.mark.parametrize("code", [Code.INVALID_KEY, Code.STORE_UNAVAILABLE, Code.INTERNAL_ERROR])
 def test_callers_are_not_told_why(spoken: Spoken, code: Code) -> None:
     """Unknown, revoked and expired look alike, and what failed inside is nobody's business."""
-    answers = [answer(spoken, decision_for(code, reason=reason, key_id=reason)) for reason in ("planted", "")]
+    whys = [{"reason": reason, "presented_id": reason} for reason in ("planted", "")]
+    answers = [answer(spoken, decision_for(code, **why)) for why in whys]
     assert answers[0] == answers[1]
     assert b"planted" not in answers[0].head + answers[0].body
 

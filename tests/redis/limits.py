@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from extauth.clock import SystemClock
 from extauth.limits.plan import Plan
@@ -19,6 +19,13 @@ from extauth.stores.redis import layout
 from extauth.stores.redis.limits import opening
 from extauth.throttle.counts import LeaseCounts
 from tests.redis.server import PATIENT, RedisServer, cluster_url, shared_cluster, shared_server
+
+
+class Known(NamedTuple):
+    """A record in this version."""
+
+    key_id: str
+    version: int
 
 
 @dataclass
@@ -32,7 +39,7 @@ class Shared:
     def ask(self, plan: Plan, key_id: str = "", version: int = 0) -> asyncio.Future[Told]:
         """Ask; return what will hold the answer."""
         told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
-        self.store.ask(plan, key_id, version, told.set_result)
+        self.store.ask(plan, Known(key_id, version) if version else None, told.set_result)
         return told
 
     async def take(self, plan: Plan, key_id: str = "", version: int = 0) -> Taken:

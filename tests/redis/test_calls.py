@@ -84,7 +84,7 @@ def test_calls_are_heard_from_another_server_of_a_cluster_where_one_hangs(
 
     async def scenario() -> None:
         async with redis_cluster_limits() as shared:
-            shared.store.ask(plan, "", 0, lambda _told: None, Claim("aaaa-0", "r-0"))
+            shared.store.ask(plan, None, lambda _told: None, Claim("aaaa-0", "r-0"))
             await eventually(lambda: len(listening()) == 1)
             (first,) = listening()
             others = [server for server in cluster if server is not first]

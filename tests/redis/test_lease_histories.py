@@ -121,7 +121,7 @@ class Both:
         else:
             told(taken)
         claim = self.there.claim(client)
-        self.shared.store.ask(self.plan(client), "", 0, partial(self.there.heard, claim), claim)
+        self.shared.store.ask(self.plan(client), None, partial(self.there.heard, claim), claim)
 
     async def agree(self) -> None:
         """Wait until the same has come of it, and hold that no limit is exceeded and that all ends."""

@@ -54,7 +54,7 @@ class Storm:
             self._made += 1
             claim = Claim(f"aaaa-{self._made:x}", f"r-{self._made}")
             answer: asyncio.Future[Told] = loop.create_future()
-            self.shared.store.ask(plan, "", 0, partial(self._heard, answer), claim)
+            self.shared.store.ask(plan, None, partial(self._heard, answer), claim)
             if self.chance.random() < 0.2:
                 loop.call_later(self.chance.random() / 10, claim.leave)
             told = await asyncio.wait_for(answer, _ANSWERED_WITHIN)

@@ -62,7 +62,7 @@ class Storm:
             claim = Claim(f"aaaa-{self._made:x}", f"r-{self._made}") if plan.places else None
             answer: asyncio.Future[Told] = loop.create_future()
             # Raises if it is told twice.
-            store.ask(plan, "", 0, answer.set_result, claim)
+            store.ask(plan, None, answer.set_result, claim)
             told = await asyncio.wait_for(answer, _ANSWERED_WITHIN)
             if not isinstance(told, Taken):
                 self.outcomes["no answer"] += 1

@@ -20,7 +20,7 @@ from tests.redis.usage import opened_usage
 from tests.usage import NOON, PLACE, batch, counts, kept, selection
 
 NOW_US = to_us(START)
-ALLOWED = Decision(Code.ALLOWED, key_id="AAAAbbbb0001", route="orders")
+ALLOWED = Decision(Code.ALLOWED, presented_id="AAAAbbbb0001", route="orders")
 
 
 @pytest.mark.parametrize("fault", ["pause", "reset", "refuse"])

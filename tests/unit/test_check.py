@@ -169,7 +169,9 @@ def test_a_key_that_may_not_be_used_is_invalid(reason: str) -> None:
         text, key = await rig.issue(**INVALID[reason])
         for _ in range(3):
             decision = await rig.ask("/x", key=text)
-            assert decision == Decision(Code.INVALID_KEY, key_id=key.key_id, route="default", reason=reason)
+            assert decision == Decision(
+                Code.INVALID_KEY, presented_id=key.key_id, route="default", reason=reason
+            )
 
     check(scenario)
 

@@ -84,7 +84,7 @@ def test_an_allowed_decision_has_all_fields() -> None:
 def test_a_refusal_says_why() -> None:
     """The reason that callers never see, the limits that were violated, the key that was sent, no user."""
     log = Log()
-    invalid = log.line(Decision(Code.INVALID_KEY, key_id="AAAAbbbb0001", route="r", reason="revoked"))
+    invalid = log.line(Decision(Code.INVALID_KEY, presented_id="AAAAbbbb0001", route="r", reason="revoked"))
     assert list(invalid) == [*FIELDS, "reason"]
     assert (invalid["key_id"], invalid["user_id"], invalid["reason"]) == ("AAAAbbbb0001", "", "revoked")
     limited = log.line(Decision(Code.RATE_LIMITED, KEY, KEY.key_id, "r", violated=("per-second", "per-hour")))

@@ -88,8 +88,8 @@ def test_the_recorder_hands_over_who_it_was() -> None:
     tracker, clock = ShadowTracker(MemoryKeyStore()), FakeClock()
     counts = CheckCounts(("envoy",))
     recorder = Recorder(counts=counts, lines=ListedLines(), clock=clock, shadows=tracker)
-    known = Decision(Code.ALLOWED, key_id="k1", route="r", shadowed=("a", "b"))
-    for decision in (known, known._replace(key_id=""), known._replace(degraded="limits=degrade")):
+    known = Decision(Code.ALLOWED, presented_id="k1", route="r", shadowed=("a", "b"))
+    for decision in (known, known._replace(presented_id=""), known._replace(degraded="limits=degrade")):
         recorder.record(request_for("/"), decision, clock.now_us())
     recorder.record(request_for("/"), known._replace(shadowed=()), clock.now_us())
     recorder.flush()

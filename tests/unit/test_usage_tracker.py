@@ -160,7 +160,9 @@ def test_the_latest_refusals_go_along() -> None:
         secret = f"/{KEY.key_id}/xa_live_{KEY.key_id}_{'s' * 43}"
         tracker.see([noted(REFUSED, at_us=NOW_US + number) for number in range(MOST_REFUSALS_AT_ONCE + 5)])
         tracker.see([noted(REFUSED, path=secret)])
-        tracker.see([noted(REFUSED._replace(key=None, key_id=f"k{n}")) for n in range(MOST_REFUSED_KEYS)])
+        tracker.see(
+            [noted(REFUSED._replace(key=None, presented_id=f"k{n}")) for n in range(MOST_REFUSED_KEYS)]
+        )
         tracker.see([noted(ALLOWED), noted(Decision(Code.MISSING_KEY))])
         await tracker.write()
         told = await store.refusals(KEY.key_id)

@@ -6,6 +6,7 @@ import enum
 import hashlib
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from extauth.limits.algorithm import BucketState, Tell
 from extauth.limits.cool_down import COOL_DOWN
 from extauth.limits.plan import Take
 from extauth.model import Limit
+from extauth.stores.limits import Known
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits.wire import bulk
 from extauth.throttle import slots
@@ -40,32 +42,55 @@ class Place(NamedTuple):
 Tells = tuple[tuple[Tell, Limit, int, int], ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """What the questions of all callers of a tier have in common: the same object for all of them.
+
+    With many callers that is less memory to go through for each check, and so less to wait for.
+
+    `terms` say what is taken, and `version` which the record is believed to have. `tells` is what it takes to
+    tell how each of the enforced stands: the algorithm's function, the limit, the cost, and where its state
+    begins. `places` are those of all takes in the `answer`, in the order given.
+    """
+
+    terms: bytes
+    number_of_keys: int
+    version: bytes
+    answer: struct.Struct
+    tells: Tells
+    places: tuple[Place, ...]
+    has_slots: bool
+    has_shadows: bool
+
+
 class Question(NamedTuple):
     """What is asked about takes in one slot, and how to read the answer.
 
-    What each check needs stands first. `terms` say what is taken, `version` which the record is believed to
-    have, and `claim` who wants slots. `tells` is what it takes to tell how each of the enforced stands: the
-    algorithm's function, the limit, the cost, and where its state begins. `slots` are the limits on requests
-    in flight, of which `lease` holds slots if they were taken. `placed` are all takes in the order given,
-    each with its `Place` in the answer, `shadows` those among them that never refuse.
+    What each check needs stands first. `claim` says who wants `slots`, of which `lease` holds some if they
+    were taken.
     """
 
     keys: bytes
-    number_of_keys: int
-    terms: bytes
-    version: bytes
+    form: Form
     claim: bytes
-    answer: struct.Struct
-    tells: Tells
-    shadows: tuple[tuple[Take, Place], ...]
-    slots: tuple[slots.Place, ...]
     lease: str
-    placed: tuple[tuple[Take, Place], ...]
+    takes: tuple[Take, ...]
+    slots: tuple[slots.Place, ...]
+
+    @property
+    def placed(self) -> tuple[tuple[Take, Place], ...]:
+        """All takes, each with its place in the answer."""
+        return tuple(zip(self.takes, self.form.places, strict=True))
 
     @property
     def enforced(self) -> tuple[tuple[Take, Place], ...]:
         """Those that may refuse, but for the cool-down."""
         return tuple(pair for pair in self.placed if not (pair[0].limit.shadow or _cools(pair[0])))
+
+    @property
+    def shadows(self) -> tuple[tuple[Take, Place], ...]:
+        """Those that never refuse."""
+        return tuple(pair for pair in self.placed if pair[0].limit.shadow)
 
     @property
     def cool_down(self) -> tuple[Take, Place] | None:
@@ -89,41 +114,63 @@ class Mode(enum.IntEnum):
 
 def question(
     takes: Sequence[Take],
-    key_id: str = "",
-    version: int = 0,
+    record: Known | None = None,
     *,
     mode: Mode = Mode.TAKE,
     places: tuple[slots.Place, ...] = (),
     may_wait: bool = True,
 ) -> Question:
-    """Put takes and places of one slot in words; see `named`. Without a version no record is compared."""
+    """Put takes and places of one slot in words; see `named`. With a record, its version is compared."""
     ordered = sorted(takes, key=lambda take: take.subject)
     groups = [(subject, tuple(group)) for subject, group in groupby(ordered, lambda take: take.subject)]
     spec = _TERMS.pack(mode, len(groups), len(places) + (0 if may_wait else _MAY_NOT_WAIT))
     spec += _in_numbers([group for _, group in groups], places)
-    keys = [layout.record(key_id)] if version else []
+    keys = [] if record is None else [layout.record(record.key_id)]
     keys += [layout.limits_of(subject) for subject, _ in groups] + slot_bases(places)
-    answers = [Place(1 + at, 1 + len(takes) + 4 * at) for at in map(ordered.index, takes)]
-    placed = tuple(zip(takes, answers, strict=True))
-    enforced = [(take, place) for take, place in placed if not (take.limit.shadow or _cools(take))]
-    terms, answer, tells = _in_common(
-        bulk(spec),
-        len(takes),
-        "2B2I" if places else "",
-        tuple((take.tell, take.limit, take.cost, place.state) for take, place in enforced),
+    answers = tuple(Place(1 + at, 1 + len(takes) + 4 * at) for at in map(ordered.index, takes))
+    form = _form(
+        spec,
+        len(keys),
+        0 if record is None else record.version,
+        tuple((take.tell, take.limit, take.cost) for take in takes),
+        answers,
+        has_slots=bool(places),
     )
     return Question(
         keys=b"".join(bulk(key.encode()) for key in keys),
-        number_of_keys=len(keys),
-        terms=terms,
-        version=_version(version),
+        form=form,
         claim=b"",
-        answer=answer,
-        tells=tells,
-        shadows=tuple(pair for pair in placed if pair[0].limit.shadow),
-        slots=places,
         lease="",
-        placed=placed,
+        takes=tuple(takes),
+        slots=places,
+    )
+
+
+@lru_cache(maxsize=1_024)
+def _form(
+    spec: bytes,
+    number_of_keys: int,
+    version: int,
+    told: tuple[tuple[Tell, Limit, int], ...],
+    places: tuple[Place, ...],
+    *,
+    has_slots: bool,
+) -> Form:
+    limits = [limit for _, limit, _ in told]
+    verdict = "2B2I" if has_slots else ""
+    return Form(
+        terms=bulk(spec),
+        number_of_keys=number_of_keys,
+        version=_short(b"%d" % version if version else b""),
+        answer=struct.Struct(f">{1 + len(told)}B{4 * len(told)}Q{verdict}"),
+        tells=tuple(
+            (*one, place.state)
+            for one, place in zip(told, places, strict=True)
+            if not (one[1].shadow or one[1].algorithm == COOL_DOWN.name)
+        ),
+        places=places,
+        has_slots=has_slots,
+        has_shadows=any(limit.shadow for limit in limits),
     )
 
 
@@ -148,15 +195,20 @@ def _in_numbers(groups: Sequence[Sequence[Take]], places: Sequence[slots.Place])
 
 def named(asked: Question, name: str, client: str, lease: str, request_id: str) -> Question:
     """Say who wants the slots that are asked for; with a `request_id` the lease is filed under it."""
-    keys, number_of_keys, filed = asked.keys, asked.number_of_keys, ""
+    keys, form, filed = asked.keys, asked.form, ""
     if request_id:
         keys += bulk(layout.leases_of(request_id).encode())
-        number_of_keys += 1
+        form = _filed(form)
         filed = lease
     claim = b"".join((bulk(name.encode()), bulk(client.encode()), bulk(filed.encode())))
     # Once a check: `_replace` takes several times as long.
-    told = (keys, number_of_keys, *asked[2:4], claim, *asked[5:9], lease, *asked[10:])
-    return tuple.__new__(Question, told)
+    return tuple.__new__(Question, (keys, form, claim, lease, asked.takes, asked.slots))
+
+
+@lru_cache(maxsize=1_024)
+def _filed(form: Form) -> Form:
+    """Return the form of a question with one more key, under which its lease is filed."""
+    return replace(form, number_of_keys=form.number_of_keys + 1)
 
 
 class Words(NamedTuple):
@@ -172,14 +224,18 @@ def gathered(questions: Iterable[Question]) -> Words:
     """Put what many ask in one slot in one call: the terms that they share are said once."""
     keys, checks, claims = [], [], []
     terms: dict[bytes, bytes] = {}
-    number_of_keys = 0
+    number_of_keys = own_number = 0
+    last, check = None, b""
     for asked in questions:
         # By place: taking a named tuple apart by names takes several times as long.
-        own_keys, number, own_terms, version, claim = asked[:5]
+        own_keys, form, claim = asked[:3]
         keys.append(own_keys)
-        number_of_keys += number
-        checks.append(terms.get(own_terms) or terms.setdefault(own_terms, _NUMBER.pack(len(terms))))
-        checks.append(version)
+        if form is not last:
+            last, own_number = form, form.number_of_keys
+            which = terms.get(form.terms) or terms.setdefault(form.terms, _NUMBER.pack(len(terms)))
+            check = which + form.version
+        number_of_keys += own_number
+        checks.append(check)
         if claim:
             claims.append(claim)
     told = bulk(b"".join((_NUMBER.pack(len(terms)), *checks)))
@@ -191,21 +247,6 @@ def violations(cool_down: Take, count: int) -> Question:
     """Say that a client went on past its refusals so many times."""
     numbers = (*cool_down.numbers[:4], count)
     return question([cool_down._replace(numbers=numbers)], mode=Mode.VIOLATE)
-
-
-@lru_cache(maxsize=1_024)
-def _in_common(terms: bytes, takes: int, verdict: str, tells: Tells) -> tuple[bytes, struct.Struct, Tells]:
-    """Return what the questions of all callers of a tier have in common: the same objects for all of them.
-
-    With many callers that is less memory to go through for each check, and so less to wait for.
-    """
-    return terms, struct.Struct(f">{1 + takes}B{4 * takes}Q{verdict}"), tells
-
-
-@lru_cache(maxsize=1_024)
-def _version(version: int) -> bytes:
-    """Return the same text for all records of a version: most have the same few."""
-    return _short(b"%d" % version if version else b"")
 
 
 def _names(fields: Sequence[bytes]) -> bytes:
@@ -236,7 +277,7 @@ def read_answer(asked: Question, reply: bytes, at: int) -> tuple[tuple[int, ...]
     """
     if reply[at] == _CHANGED:
         return None, at + 1
-    answer = asked.answer
+    answer = asked.form.answer
     return answer.unpack_from(reply, at), at + answer.size
 
 
@@ -251,7 +292,7 @@ class Verdict(enum.IntEnum):
 
 def expired_in(asked: Question, values: tuple[int, ...]) -> int:
     """Return how many leases had ended by themselves of the limits on requests in flight."""
-    return values[-1] if asked.slots else 0
+    return values[-1] if asked.form.has_slots else 0
 
 
 def blocked_by(asked: Question, values: tuple[int, ...]) -> slots.Blocked | None:

@@ -20,7 +20,7 @@ from extauth.clock import Clock
 from extauth.errors import StoreError
 from extauth.limits.plan import Plan
 from extauth.limits.spent import hold
-from extauth.stores.limits import OnTold, Seen, Taken, Told
+from extauth.stores.limits import Known, OnTold, Seen, Taken, Told
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits.asking import (
     FIRST_ANSWER,
@@ -115,13 +115,13 @@ class ClusterLimitStore:
         await self._calls.close()
         await self._servers.close()
 
-    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim | None = None) -> None:
+    def ask(self, plan: Plan, record: Known | None, on_told: OnTold, claim: Claim | None = None) -> None:
         """Ask about a plan. See `SharedLimitStore`."""
         if claim is not None:
             self._calls.listen()
-            self.leases.ask(plan, key_id, version, on_told, claim)
+            self.leases.ask(plan, record, on_told, claim)
             return
-        parts = self._prepared(plan, key_id, version)
+        parts = self._prepared(plan, record)
         if len(parts) == 1:
             self._enqueue(parts[0].slot, (plan, parts[0].asked, on_told))
         else:
@@ -129,7 +129,7 @@ class ClusterLimitStore:
 
     def _ask_for_slots(self, waiter: Waiter, lease: str, *, may_wait: bool, on_told: OnTold) -> None:
         plan, claim = waiter.plan, waiter.claim
-        parts = self._prepared(plan, waiter.key_id, waiter.version)
+        parts = self._prepared(plan, waiter.record)
         parts = tuple(part.wanted_by(plan.client, claim.name, lease, may_wait=may_wait) for part in parts)
 
         def told(what: Told) -> None:
@@ -151,12 +151,12 @@ class ClusterLimitStore:
         else:
             self._start(self._take_in_turn(plan, parts, told, lease))
 
-    def _prepared(self, plan: Plan, key_id: str, version: int) -> tuple[Part, ...]:
+    def _prepared(self, plan: Plan, record: Known | None) -> tuple[Part, ...]:
         if plan.cool_down is not None:
             self._violations.tell(plan)
         parts = plan.prepared
         if not isinstance(parts, tuple):
-            parts = plan.prepared = parts_of(plan, key_id, version)
+            parts = plan.prepared = parts_of(plan, record)
         return parts
 
     def _start(self, taking: Coroutine[None, None, None]) -> None:
@@ -180,13 +180,13 @@ class ClusterLimitStore:
 
     async def look(self, plan: Plan) -> Seen:
         """Return how the limits stand. See `SharedLimitStore`."""
-        found = await self._look_at(parts_of(plan, "", 0))
+        found = await self._look_at(parts_of(plan, None))
         in_flight = await self.leases.in_flight(plan.places)
         return seen(found, self._now_us())._replace(in_flight=in_flight)
 
     async def reset(self, plan: Plan) -> None:
         """Forget what was spent. See `SharedLimitStore`."""
-        for part in parts_of(plan, "", 0):
+        for part in parts_of(plan, None):
             if part.takes:
                 asked = question(part.takes, mode=Mode.RESET)
                 await heard(partial(self._run, part.slot, [asked]))

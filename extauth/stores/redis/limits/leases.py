@@ -12,7 +12,7 @@ from typing import Protocol
 from extauth.clock import MICROSECONDS, Clock
 from extauth.errors import StoreError
 from extauth.limits.plan import Plan
-from extauth.stores.limits import OnTold, Taken, Told
+from extauth.stores.limits import Known, OnTold, Taken, Told
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits import tokens
 from extauth.stores.redis.limits.asking import slot_bases
@@ -87,9 +87,9 @@ class RedisLeases:
         """Answer all checks that wait for a slot: they get one that is free now, or are refused."""
         self._room.refuse_all()
 
-    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim) -> None:
+    def ask(self, plan: Plan, record: Known | None, on_told: OnTold, claim: Claim) -> None:
         """Ask for a plan and its slots; see `SharedLimitStore.ask`."""
-        Waiter(self._room, plan, claim, on_told, key_id=key_id, version=version).ask()
+        Waiter(self._room, plan, claim, on_told, record=record).ask()
 
     def hear(self, word: str, name: str) -> None:
         """Hear that a waiter is called, or ousted."""

@@ -9,6 +9,7 @@ from redis.crc import key_slot
 
 from extauth.limits.plan import Plan, Take
 from extauth.model import Per
+from extauth.stores.limits import Known
 from extauth.stores.redis import layout
 from extauth.stores.redis.limits.asking import Mode, Question, named, question
 from extauth.throttle.slots import Place
@@ -47,11 +48,11 @@ def slot_of(key: str) -> int:
     return slot
 
 
-def parts_of(plan: Plan, key_id: str, version: int) -> tuple[Part, ...]:
+def parts_of(plan: Plan, record: Known | None) -> tuple[Part, ...]:
     """Return what is asked of each slot, in the order in which they are asked."""
     groups: dict[int, tuple[list[Take], list[Place]]] = {}
-    if version:
-        groups[slot_of(layout.record(key_id))] = ([], [])
+    if record is not None:
+        groups[slot_of(layout.record(record.key_id))] = ([], [])
     for take in sorted(plan.all_takes, key=lambda take: _SHARED_BY[take.limit.per]):
         groups.setdefault(slot_of(layout.limits_of(take.subject)), ([], []))[0].append(take)
     for place in plan.places:
@@ -59,9 +60,9 @@ def parts_of(plan: Plan, key_id: str, version: int) -> tuple[Part, ...]:
     parts = []
     for number, (slot, (takes, some)) in enumerate(groups.items()):
         # The key's version is looked at first of all.
-        key, expected = (key_id, version) if number == 0 else ("", 0)
+        compared = record if number == 0 else None
         places = tuple(some)
-        asked = question(takes, key, expected, places=places)
-        at_last = question(takes, key, expected, places=places, may_wait=False) if places else asked
+        asked = question(takes, compared, places=places)
+        at_last = question(takes, compared, places=places, may_wait=False) if places else asked
         parts.append(Part(slot, tuple(takes), places, asked, at_last))
     return tuple(parts)

@@ -13,7 +13,7 @@ from extauth.clock import Clock
 from extauth.errors import StoreError
 from extauth.limits.plan import Plan
 from extauth.limits.registry import ALGORITHMS
-from extauth.stores.limits import OnTold, Seen, Told
+from extauth.stores.limits import Known, OnTold, Seen, Told
 from extauth.stores.redis.limits.asking import (
     FIRST_ANSWER,
     Mode,
@@ -163,15 +163,15 @@ class RedisLimitStore:
         """Why Redis is not asked at the moment. See `SharedLimitStore`."""
         return self._node.trouble
 
-    def ask(self, plan: Plan, key_id: str, version: int, on_told: OnTold, claim: Claim | None = None) -> None:
+    def ask(self, plan: Plan, record: Known | None, on_told: OnTold, claim: Claim | None = None) -> None:
         """Ask about a plan. See `SharedLimitStore`."""
         if claim is not None:
             self._calls.listen()
-            self.leases.ask(plan, key_id, version, on_told, claim)
+            self.leases.ask(plan, record, on_told, claim)
             return
         asked = plan.prepared
         if not isinstance(asked, Question):
-            asked = plan.prepared = question(plan.all_takes, key_id, version)
+            asked = plan.prepared = question(plan.all_takes, record)
         if plan.cool_down is not None:
             self._violations.tell(plan)
         self._enqueue((plan, asked, on_told))
@@ -196,8 +196,7 @@ class RedisLimitStore:
             self._violations.tell(plan)
         asked = plan.prepared
         if not isinstance(asked, Question) or not may_wait:
-            takes, key_id, version = plan.all_takes, waiter.key_id, waiter.version
-            asked = question(takes, key_id, version, places=plan.places, may_wait=may_wait)
+            asked = question(plan.all_takes, waiter.record, places=plan.places, may_wait=may_wait)
             if may_wait:
                 plan.prepared = asked
         asked = named(asked, claim.name, plan.client, lease, claim.request_id)

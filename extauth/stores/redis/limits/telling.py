@@ -22,12 +22,14 @@ from extauth.throttle.slots import Blocked
 
 def taken(asked: Question, values: tuple[int, ...], now_us: int, asked_us: int) -> Taken:
     """Return what an answer says in which all had room."""
+    form = asked.form
     usages = []
-    for tell, limit, cost, at in asked.tells:
+    for tell, limit, cost, at in form.tells:
         state: Any = values[at : at + 4]
         usages.append(tell(limit, cost, True, state, now_us))
-    if not asked.shadows:
-        told = (True, tuple(usages), (), asked.lease, None, expired_in(asked, values), asked_us)
+    expired = values[-1] if form.has_slots else 0
+    if not form.has_shadows:
+        told = (True, tuple(usages), (), asked.lease, None, expired, asked_us)
         return tuple.__new__(Taken, told)
     shadowed = (take.limit.name for take, place in asked.shadows if not values[place.room])
     return Taken(
@@ -35,7 +37,7 @@ def taken(asked: Question, values: tuple[int, ...], now_us: int, asked_us: int) 
         usages=tuple(usages),
         shadowed=tuple(shadowed),
         lease=asked.lease,
-        expired=expired_in(asked, values),
+        expired=expired,
         asked_us=asked_us,
     )
 
