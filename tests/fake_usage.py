@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import starmap
 
 import orjson
 
@@ -66,7 +67,7 @@ class MemoryUsageStore:
         if is_taken := self._takes(process, number):
             for page in pages:
                 rows = counts_of_each(orjson.loads(page.told), len(page.places))
-                counted = list(zip(page.places, rows, strict=True))
+                counted = list(zip(starmap(Place, page.places), rows, strict=True))
                 self.pages.setdefault(process, {})[page.name] = counted
         self._fail()
         return is_taken is not None

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, starmap
 
 import orjson
 
 from extauth.model import ApiKey, CountedPage
-from extauth.stores.usage import LATENCIES, Page, Place, counts_of_each
+from extauth.stores.usage import LATENCIES, Page, Place, PlainPlace, counts_of_each
 from extauth.usage.kept import Counted
 
 # How many counts of a place stand in its page: those of checks that take no more than 2.5 ms. The others, of
 # which there are few, are kept beside them.
 USUAL = LATENCIES + 4
 
-# The key, or where nobody was identified the id that was presented, or where an upstream answered; the route.
-Cell = tuple[ApiKey | str | Place, str]
+# The key, or where nobody was identified the id that was presented; or where an upstream answered.
+Whose = ApiKey | str | Place
 
 
 @dataclass(eq=False, slots=True)
@@ -27,10 +27,12 @@ class JournalPage(Page):
     `counts` are the usual ones of all places, one place after the other: with thousands of keys most of what
     counting and noting take is memory that is in no cache. `further` are the others, by where the place's
     usual ones begin and by position. Whoever counts says that it has `grown`: where there are many keys, most
-    pages have not since they were told, and must cost nothing then. `cells` are those of its places.
+    pages have not since they were told, and must cost nothing then. `whose` and `routes` say of each place
+    whose requests and by which route.
     """
 
-    cells: list[Cell] = field(default_factory=list)
+    whose: list[Whose] = field(default_factory=list)
+    routes: list[str] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     further: dict[tuple[int, int], int] = field(default_factory=dict)
     journal: str = ""
@@ -53,24 +55,25 @@ class JournalPage(Page):
     def name_places(self) -> None:
         """Put those into words that came since it was done last."""
         # Those that it has are not touched: they are in no cache, and that takes as long as telling counts.
-        if (has := len(self.places)) < len(self.cells):
-            self.places += map(_place, islice(self.cells, has, None))
+        if (has := len(self.places)) < len(self.whose):
+            self.places += map(_place, self.whose[has:], self.routes[has:])
 
     def counted(self) -> list[Counted]:
         """Return its places with their counts."""
-        return list(zip(self.places, self._rows(), strict=True))
+        return list(zip(starmap(Place, self.places), self._rows(), strict=True))
 
     def empty(self) -> None:
         """Hold nothing any more: a key that was counted in it may point at it for long."""
-        self.cells, self.places, self.counts = [], [], []
+        self.whose, self.routes = [], []
+        self.places, self.counts = [], []
         self.further = {}
 
     def _usual(self) -> list[int]:
-        used = len(self.cells) * USUAL
+        used = len(self.whose) * USUAL
         return self.counts if used == len(self.counts) else self.counts[:used]
 
     def _rows(self) -> list[list[int]]:
-        rows = counts_of_each(self._usual(), len(self.cells))
+        rows = counts_of_each(self._usual(), len(self.whose))
         for (at, position), number in self.further.items():
             row = rows[at // USUAL]
             row.extend([0] * (position + 1 - len(row)))
@@ -83,7 +86,7 @@ class Segment:
 
     The first `in_batches` of them were made into batches.
 
-    Whoever asks remembers where a cell is: see `add`. What is asked for by cell is looked up.
+    Whoever adds a place remembers where it is, and needn't have it looked up.
     """
 
     def __init__(self, minute: int, number: int, at_once: int) -> None:
@@ -91,23 +94,24 @@ class Segment:
         self.in_batches = 0
         self._number = number
         self._at_once = at_once
-        self._places: dict[Cell, tuple[CountedPage, int]] = {}
+        self._places: dict[tuple[Whose, str], tuple[CountedPage, int]] = {}
         self._pages: list[JournalPage] = []
         # All places that stand at the same place of their pages share its number. None is left at first.
         self._begins = tuple(range(0, at_once * USUAL, USUAL))
         self._free: Iterator[int] = iter(())
 
     def __len__(self) -> int:
-        return sum(len(page.cells) for page in self._pages)
+        return sum(len(page.whose) for page in self._pages)
 
-    def add(self, cell: Cell) -> tuple[CountedPage, int]:
+    def add(self, whose: Whose, route: str) -> tuple[CountedPage, int]:
         """Return a new place: its page, and where among the usual counts of that its own begin."""
         begins = next(self._free, None)
         if begins is None:
             self._begin_page()
             begins = next(self._free)
         page = self._pages[-1]
-        page.cells.append(cell)
+        page.whose.append(whose)
+        page.routes.append(route)
         return page, begins
 
     def _begin_page(self) -> None:
@@ -115,16 +119,16 @@ class Segment:
         self._pages.append(JournalPage(name, counts=[0] * (self._at_once * USUAL)))
         self._free = iter(self._begins)
 
-    def place_of(self, cell: Cell) -> tuple[CountedPage, int]:
-        """Return the place of a cell, a new one where none is remembered."""
-        found = self._places.get(cell)
+    def place_of(self, whose: Whose, route: str) -> tuple[CountedPage, int]:
+        """Return where somebody's requests are counted: a new place where none is remembered."""
+        found = self._places.get((whose, route))
         if found is None:
-            found = self._places[cell] = self.add(cell)
+            found = self._places[whose, route] = self.add(whose, route)
         return found
 
-    def remember(self, cell: Cell, place: tuple[CountedPage, int]) -> None:
-        """Have a cell found by `place_of`."""
-        self._places[cell] = place
+    def remember(self, whose: Whose, route: str, place: tuple[CountedPage, int]) -> None:
+        """Have a place found by `place_of`."""
+        self._places[whose, route] = place
 
     @property
     def is_noted(self) -> bool:
@@ -152,11 +156,9 @@ class Segment:
         return page
 
 
-def _place(cell: Cell) -> Place:
-    key, route = cell
-    if isinstance(key, Place):
-        return key
-    if isinstance(key, str):
-        return Place(key, "", "", route)
-    # One for each key and minute: the named tuple's own constructor takes twice as long.
-    return tuple.__new__(Place, (key.key_id, key.user_id, key.tier, route))
+def _place(whose: Whose, route: str) -> PlainPlace:
+    if isinstance(whose, Place):
+        return whose
+    if isinstance(whose, str):
+        return whose, "", "", route
+    return whose.key_id, whose.user_id, whose.tier, route

@@ -71,14 +71,14 @@ def _place_of(
     else that counting does.
     """
     if key is None:
-        return cells.place_of((presented_id, route))
+        return cells.place_of(presented_id, route)
     notes = key.notes
     before = notes.counted_for
     if before is None or now_for.get(before.route) is not before:
-        page, at = cells.add((key, route))
+        page, at = cells.add(key, route)
     else:
-        cells.remember((key, before.route), (notes.counted_in, notes.counted_at))
-        page, at = cells.place_of((key, route))
+        cells.remember(key, before.route, (notes.counted_in, notes.counted_at))
+        page, at = cells.place_of(key, route)
     notes.counted_in, notes.counted_at, notes.counted_for = page, at, now_for[route]
     return page, at
 
@@ -153,7 +153,7 @@ class UsageTracker:
         now_us = self._now_us()
         if not 0 <= now_us - self._cells.minute * MICROSECONDS < _MINUTE_US:
             self._turn(now_us // _MINUTE_US * 60)
-        page, at = self._cells.place_of((place, place.route))
+        page, at = self._cells.place_of(place, place.route)
         page.add_further(at, usage.UPSTREAM_REPORTED, 1)
         page.add_further(at, usage.UPSTREAM_DURATION_SUM, min(duration_us, _LONGEST_US))
         if status >= _FIRST_OF_CLASSES:

@@ -15,7 +15,7 @@ KEYS = [record(key_id=f"k{number:011}") for number in range(5)]
 def test_only_pages_that_were_counted_in_are_told_again(position: int) -> None:
     """With 100,000 keys there are thousands of pages, which all are looked at each second."""
     segment = Segment(0, 0, 2)
-    places = [segment.add((key, "orders")) for key in KEYS]
+    places = [segment.add(key, "orders") for key in KEYS]
     for where, begins in places:
         where.add_further(begins, ALLOWED, 1)
     pages = [page for index in range(3) if (page := segment.page(index)) is not None]

@@ -90,7 +90,7 @@ def test_whatever_order_decisions_and_writes_come_in_each_is_counted_once(seed: 
         pages = [key.notes.counted_in for key in keys]
         assert all(isinstance(page, JournalPage) for page in pages)
         assert not any(
-            page.counts or page.cells or page.places for page in pages if isinstance(page, JournalPage)
+            page.counts or page.whose or page.places for page in pages if isinstance(page, JournalPage)
         )
 
     asyncio.run(scenario())

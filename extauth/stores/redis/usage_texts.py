@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 import orjson
 
 from extauth.errors import StoreError
-from extauth.stores.usage import OTHER, STEPS, UPSTREAM, WIDTH, Counts, Place, Ranked, Step, whole
+from extauth.stores.usage import OTHER, STEPS, UPSTREAM, WIDTH, Counts, PlainPlace, Ranked, Step, whole
 
 # What may stand in a name as it is; looking at it costs a fraction of quoting it.
 _SAFE = "!$&'()*+,/:;=?@[]|~"
@@ -32,7 +32,7 @@ def _step(step: Step, minute: int) -> tuple[str | int, ...]:
     return step.name, period, place, step.kept + step.span, step.places
 
 
-def places_told(places: Sequence[Place]) -> str:
+def places_told(places: Sequence[PlainPlace]) -> str:
     """Return all tiers and routes, as JSON, then of each place the key, the user and which of those."""
     numbers: dict[tuple[str, str], int] = {}
     # All at once: with many keys most pages of a minute are told for the first time.
