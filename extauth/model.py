@@ -168,8 +168,9 @@ PlainUsage = tuple[Limit, bool, int, int, int]
 
 
 class CountedPage(Protocol):
-    """Where usage is counted, of this key and others."""
+    """Where usage is counted for a while, of this key and others; all pages of a while are `of` the same."""
 
+    of: object
     counts: list[int]
     grown: bool
 
@@ -178,13 +179,13 @@ class CountedPage(Protocol):
         ...
 
 
-class CountedFor:
-    """Which route, and which write of usage, something is counted for."""
+class CountedSheet(Protocol):
+    """Where usage of these keys is counted time after time: on one page after the other."""
 
-    __slots__ = ("route",)
-
-    def __init__(self, route: str) -> None:
-        self.route = route
+    @property
+    def page(self) -> CountedPage:
+        """The page of now, or of when something was counted last."""
+        ...
 
 
 class KeyNotes:
@@ -194,10 +195,10 @@ class KeyNotes:
     no cache is most of what a check waits for.
     """
 
-    __slots__ = ("counted_at", "counted_for", "counted_in", "identity", "line", "noted_by", "used_us")
+    __slots__ = ("counted_at", "counted_for", "counted_on", "identity", "line", "noted_by", "used_us")
 
-    # In which page usage is counted, and where: set with what that is for.
-    counted_in: CountedPage
+    # On which sheet usage is counted, and where on its pages: set with the route that is for.
+    counted_on: CountedSheet
     counted_at: int
 
     def __init__(self) -> None:
@@ -207,7 +208,7 @@ class KeyNotes:
         # When it was used last, in microseconds, and who is going to write that.
         self.used_us = 0
         self.noted_by: object = None
-        self.counted_for: CountedFor | None = None
+        self.counted_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -67,8 +67,9 @@ class MemoryUsageStore:
         if is_taken := self._takes(process, number):
             for page in pages:
                 rows = counts_of_each(orjson.loads(page.told), len(page.places))
-                counted = list(zip(starmap(Place, page.places), rows, strict=True))
-                self.pages.setdefault(process, {})[page.name] = counted
+                counted = zip(starmap(Place, page.places), rows, strict=True)
+                there = [(place, row) for place, row in counted if any(row)]
+                self.pages.setdefault(process, {})[page.name] = there
         self._fail()
         return is_taken is not None
 

@@ -75,7 +75,8 @@ def dropped(connection: sqlite3.Connection, process: str, page: str) -> Sequence
     row = connection.execute(query, (process, page)).fetchone()
     places, told = orjson.loads(row[0]) if row else ([], [])
     counts = counts_of_each(told, len(places))
-    return [(Place(*place), numbers) for place, numbers in zip(places, counts, strict=True)]
+    # Not all of its places need have been counted at.
+    return [(Place(*place), numbers) for place, numbers in zip(places, counts, strict=True) if any(numbers)]
 
 
 def forget(connection: sqlite3.Connection, now: int) -> None:

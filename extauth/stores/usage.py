@@ -125,6 +125,13 @@ class Batch:
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
+class Sheet:
+    """Places that stand together on pages of one minute after the other; more may come."""
+
+    places: list[PlainPlace] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
 class Page:
     """Some places of a minute, and what was counted at each so far: more of both may come.
 
@@ -134,8 +141,13 @@ class Page:
     """
 
     name: str
-    places: list[PlainPlace] = field(default_factory=list)
+    sheet: Sheet = field(default_factory=Sheet)
     told: bytes = b"[]"
+
+    @property
+    def places(self) -> list[PlainPlace]:
+        """Its places, of which some may not have been counted at: then their counts are zeros."""
+        return self.sheet.places
 
 
 def minute_of(page: str) -> int:

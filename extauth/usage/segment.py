@@ -1,134 +1,72 @@
-"""Counts of one minute, from one moment on: by key and route, and by pages of places as stores take them."""
+"""Counts of one minute, from one moment on, on pages of places as stores take them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice, starmap
+from itertools import islice
 
-import orjson
+from extauth.usage.sheet import USUAL, CountingSheet, JournalPage, Whose
 
-from extauth.model import ApiKey, CountedPage
-from extauth.stores.usage import LATENCIES, Page, Place, PlainPlace, counts_of_each
-from extauth.usage.kept import Counted
-
-# How many counts of a place stand in its page: those of checks that take no more than 2.5 ms. The others, of
-# which there are few, are kept beside them.
-USUAL = LATENCIES + 4
-
-# The key, or where nobody was identified the id that was presented; or where an upstream answered.
-Whose = ApiKey | str | Place
-
-
-@dataclass(eq=False, slots=True)
-class JournalPage(Page):
-    """A page, in whose journal it is if it is in one, and what the store has of it for sure.
-
-    `counts` are the usual ones of all places, one place after the other: with thousands of keys most of what
-    counting and noting take is memory that is in no cache. `further` are the others, by where the place's
-    usual ones begin and by position. Whoever counts says that it has `grown`: where there are many keys, most
-    pages have not since they were told, and must cost nothing then. `whose` and `routes` say of each place
-    whose requests and by which route.
-    """
-
-    whose: list[Whose] = field(default_factory=list)
-    routes: list[str] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    further: dict[tuple[int, int], int] = field(default_factory=dict)
-    journal: str = ""
-    noted: bytes = b""
-    grown: bool = False
-
-    def tell(self) -> bool:
-        """Tell what was counted by now; return whether the store lacks something of that."""
-        if self.grown:
-            self.told = orjson.dumps(self._rows() if self.further else self._usual())
-            self.grown = False
-        return self.told != self.noted
-
-    def add_further(self, begins: int, position: int, number: int) -> None:
-        """Add to one of a place's counts that are not usual; its usual ones begin there."""
-        at = (begins, position)
-        self.further[at] = self.further.get(at, 0) + number
-        self.grown = True
-
-    def name_places(self) -> None:
-        """Put those into words that came since it was done last."""
-        # Those that it has are not touched: they are in no cache, and that takes as long as telling counts.
-        if (has := len(self.places)) < len(self.whose):
-            self.places += map(_place, self.whose[has:], self.routes[has:])
-
-    def counted(self) -> list[Counted]:
-        """Return its places with their counts."""
-        return list(zip(starmap(Place, self.places), self._rows(), strict=True))
-
-    def empty(self) -> None:
-        """Hold nothing any more: a key that was counted in it may point at it for long."""
-        self.whose, self.routes = [], []
-        self.places, self.counts = [], []
-        self.further = {}
-
-    def _usual(self) -> list[int]:
-        used = len(self.whose) * USUAL
-        return self.counts if used == len(self.counts) else self.counts[:used]
-
-    def _rows(self) -> list[list[int]]:
-        rows = counts_of_each(self._usual(), len(self.whose))
-        for (at, position), number in self.further.items():
-            row = rows[at // USUAL]
-            row.extend([0] * (position + 1 - len(row)))
-            row[position] = number
-        return rows
+# A page, and where among its usual counts those of a place begin.
+Spot = tuple[JournalPage, int]
 
 
 class Segment:
-    """The places where requests are counted, in pages of `at_once` places.
+    """The pages on which requests are counted, of `at_once` places each.
 
-    The first `in_batches` of them were made into batches.
-
-    Whoever adds a place remembers where it is, and needn't have it looked up.
+    The first `in_batches` of them were made into batches. Whoever adds a place remembers where it is, and
+    needn't have it looked up.
     """
 
     def __init__(self, minute: int, number: int, at_once: int) -> None:
         self.minute = minute
         self.in_batches = 0
+        # What its pages are of. Not the segment itself: keys point at sheets, and these at pages.
+        self.this = object()
         self._number = number
         self._at_once = at_once
-        self._places: dict[tuple[Whose, str], tuple[CountedPage, int]] = {}
+        self._spots: dict[tuple[Whose, str], Spot] = {}
         self._pages: list[JournalPage] = []
-        # All places that stand at the same place of their pages share its number. None is left at first.
-        self._begins = tuple(range(0, at_once * USUAL, USUAL))
-        self._free: Iterator[int] = iter(())
+        # To which places are added; a full one at first.
+        self._newest = CountingSheet(used=at_once, is_full=True)
 
     def __len__(self) -> int:
-        return sum(len(page.whose) for page in self._pages)
+        return sum(page.sheet.used for page in self._pages)
 
-    def add(self, whose: Whose, route: str) -> tuple[CountedPage, int]:
-        """Return a new place: its page, and where among the usual counts of that its own begin."""
-        begins = next(self._free, None)
-        if begins is None:
-            self._begin_page()
-            begins = next(self._free)
-        page = self._pages[-1]
-        page.whose.append(whose)
-        page.routes.append(route)
-        return page, begins
+    def add(self, whose: Whose, route: str) -> Spot:
+        """Return a new place."""
+        if self._newest.is_full:
+            self._newest = CountingSheet()
+            self._begin_page(self._newest)
+        return self._newest.page, self._newest.add(whose, route, self._at_once)
 
-    def _begin_page(self) -> None:
+    def go_on(self, sheet: CountingSheet) -> JournalPage | None:
+        """Return a new page of a sheet of the minute before; None where few of its places are still used.
+
+        Where many keys are in use, most checks are the first of their key in a minute: so each of them finds
+        its place, where looking up or adding one takes longer than all else that counting does.
+        """
+        if not sheet.may_go_on or not sheet.page.is_dense:
+            sheet.is_left = True
+            return None
+        return self._begin_page(sheet)
+
+    def _begin_page(self, sheet: CountingSheet) -> JournalPage:
         name = f"{self.minute}.{self._number}.{len(self._pages)}"
-        self._pages.append(JournalPage(name, counts=[0] * (self._at_once * USUAL)))
-        self._free = iter(self._begins)
+        page = JournalPage(name, sheet, of=self.this, counts=[0] * (self._at_once * USUAL))
+        self._pages.append(page)
+        sheet.begin_page(page)
+        return page
 
-    def place_of(self, whose: Whose, route: str) -> tuple[CountedPage, int]:
+    def place_of(self, whose: Whose, route: str) -> Spot:
         """Return where somebody's requests are counted: a new place where none is remembered."""
-        found = self._places.get((whose, route))
+        found = self._spots.get((whose, route))
         if found is None:
-            found = self._places[whose, route] = self.add(whose, route)
+            found = self._spots[whose, route] = self.add(whose, route)
         return found
 
-    def remember(self, whose: Whose, route: str, place: tuple[CountedPage, int]) -> None:
+    def remember(self, whose: Whose, route: str, spot: Spot) -> None:
         """Have a place found by `place_of`."""
-        self._places[whose, route] = place
+        self._spots[whose, route] = spot
 
     @property
     def is_noted(self) -> bool:
@@ -145,7 +83,7 @@ class Segment:
         if index >= len(self._pages):
             return None
         page = self._pages[index]
-        page.name_places()
+        page.sheet.name_places()
         return page
 
     def next(self) -> JournalPage | None:
@@ -154,11 +92,3 @@ class Segment:
         if page is not None:
             self.in_batches += 1
         return page
-
-
-def _place(whose: Whose, route: str) -> PlainPlace:
-    if isinstance(whose, Place):
-        return whose
-    if isinstance(whose, str):
-        return whose, "", "", route
-    return whose.key_id, whose.user_id, whose.tier, route

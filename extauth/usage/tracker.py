@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
-from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, CountedFor, CountedPage, Decision, Outcome
+from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, CountedPage, Decision, Outcome
 from extauth.stores import usage
 from extauth.stores.usage import (
     LATENCIES,
@@ -21,7 +21,8 @@ from extauth.stores.usage import (
 from extauth.tasks import end
 from extauth.usage import word
 from extauth.usage.refusal import Refused, refusal_line
-from extauth.usage.segment import USUAL, Segment
+from extauth.usage.segment import Segment, Spot
+from extauth.usage.sheet import USUAL, CountingSheet
 from extauth.usage.writer import REST, UsageWriter
 
 # Of how many keys refusals are kept between two writes, and how many of each: no flood fills the store.
@@ -54,18 +55,8 @@ Noted = tuple[CheckRequest, Decision, int, int]
 _REMEMBERED_WORDS = 16_384
 
 
-class _NowFor(dict[str, CountedFor]):
-    """Something for each route that is the same until all that was counted is due, and never again."""
-
-    def __missing__(self, route: str) -> CountedFor:
-        found = self[route] = CountedFor(route)
-        return found
-
-
-def _place_of(
-    key: ApiKey | None, presented_id: str, route: str, cells: Segment, now_for: _NowFor
-) -> tuple[CountedPage, int]:
-    """Return where to count, and note that with the key until another route comes, or another time.
+def _spot_of(key: ApiKey | None, presented_id: str, route: str, cells: Segment) -> tuple[CountedPage, int]:
+    """Return where to count, and note that with the key until another route comes.
 
     A key that comes by one route only is never looked up: where many are in use that takes longer than all
     else that counting does.
@@ -73,14 +64,22 @@ def _place_of(
     if key is None:
         return cells.place_of(presented_id, route)
     notes = key.notes
-    before = notes.counted_for
-    if before is None or now_for.get(before.route) is not before:
-        page, at = cells.add(key, route)
-    else:
-        cells.remember(key, before.route, (notes.counted_in, notes.counted_at))
-        page, at = cells.place_of(key, route)
-    notes.counted_in, notes.counted_at, notes.counted_for = page, at, now_for[route]
-    return page, at
+    if notes.counted_for is not None:
+        sheet = notes.counted_on
+        assert isinstance(sheet, CountingSheet)  # nothing else sets it
+        if sheet.page.of is cells.this:
+            # By more than one route.
+            cells.remember(key, notes.counted_for, (sheet.page, notes.counted_at))
+            return _noted_with(key, route, cells.place_of(key, route))
+        if notes.counted_for == route and (page := cells.go_on(sheet)) is not None:
+            return page, notes.counted_at
+    return _noted_with(key, route, cells.add(key, route))
+
+
+def _noted_with(key: ApiKey, route: str, spot: Spot) -> Spot:
+    page, at = spot
+    key.notes.counted_on, key.notes.counted_at, key.notes.counted_for = page.sheet, at, route
+    return spot
 
 
 class UsageTracker:
@@ -98,7 +97,6 @@ class UsageTracker:
         self._at_once = store.at_once
         self._segments = 0
         self._cells = Segment(0, 0, self._at_once)
-        self._now_for = _NowFor()
         self._refused: dict[str, deque[Refused]] = {}
         self._writer = UsageWriter(
             store,
@@ -112,18 +110,22 @@ class UsageTracker:
 
     def see(self, noted: Sequence[Noted]) -> None:
         """Count decisions, each with its request and, in microseconds, when it began and was made."""
-        cells, now_for, since_us = self._cells, self._now_for, self._cells.minute * MICROSECONDS
+        cells, this, since_us = self._cells, self._cells.this, self._cells.minute * MICROSECONDS
         until_us = since_us + _MINUTE_US
         for request, decision, started_us, decided_us in noted:
             if not since_us <= decided_us < until_us:
                 self._turn(decided_us // _MINUTE_US * 60)
-                cells, now_for, since_us = self._cells, self._now_for, self._cells.minute * MICROSECONDS
+                cells, this, since_us = self._cells, self._cells.this, self._cells.minute * MICROSECONDS
                 until_us = since_us + _MINUTE_US
             code, key, presented_id, route, _, _, _, _, _, _, _, _, _ = decision
-            if key is not None and key.notes.counted_for is now_for[route]:
-                page, at = key.notes.counted_in, key.notes.counted_at
+            if (
+                key is not None
+                and key.notes.counted_for == route
+                and (page := key.notes.counted_on.page).of is this
+            ):
+                at = key.notes.counted_at
             else:
-                page, at = _place_of(key, presented_id, route, cells, now_for)
+                page, at = _spot_of(key, presented_id, route, cells)
             page.grown, counts = True, page.counts
             took_us = decided_us - started_us
             if took_us <= _QUICKEST_US:
@@ -185,7 +187,6 @@ class UsageTracker:
                 self._writer.hand_over(self._cells)
             self._segments += 1
             self._cells = Segment(minute, self._segments, self._at_once)
-            self._now_for = _NowFor()
 
     def _room_for(self, key_id: str) -> deque[Refused] | None:
         if len(self._refused) >= MOST_REFUSED_KEYS:

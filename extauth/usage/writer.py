@@ -16,7 +16,8 @@ import structlog
 from extauth.errors import StoreError
 from extauth.stores.usage import Batch, UsageStore
 from extauth.usage.kept import Counted, Kept
-from extauth.usage.segment import JournalPage, Segment
+from extauth.usage.segment import Segment
+from extauth.usage.sheet import JournalPage
 
 WRITE_EVERY_SECONDS = 0.8
 # At least so long nothing is written after all was, however long that took.

@@ -23,6 +23,7 @@ from extauth.stores.usage import (
     Period,
     Place,
     Ranked,
+    Sheet,
     UsageStore,
 )
 from tests.stores import USAGE_STORES
@@ -54,7 +55,7 @@ def test_counts_are_added_to_minute_hour_and_day(run_usage: RunUsage) -> None:
 def test_zeros_at_the_end_may_be_left_out(run_usage: RunUsage) -> None:
     """In a batch, also of several places, and in a page; what was counted before stays as it is."""
     same = Place("k2", *PLACE[1:])
-    page = Page(f"{NOON}.1.0", [PLACE, same], b"[[16,0,1],[32]]")
+    page = Page(f"{NOON}.1.0", Sheet([PLACE, same]), b"[[16,0,1],[32]]")
 
     async def scenario(store: UsageStore) -> None:
         await store.add(batch(1, (PLACE, [1]), (same, [2, 0, 4])))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import orjson
 
-from extauth.stores.usage import HOUR, MINUTE, Counts, Group, Kind, Page, Place, UsageStore, minute_of
+from extauth.stores.usage import HOUR, MINUTE, Counts, Group, Kind, Page, Place, Sheet, UsageStore, minute_of
 from tests.usage import NOON, PLACE, batch, counts, kept, selection
 
 from .conftest import RunUsage
@@ -17,7 +17,7 @@ ODD = Place("k2", 'u%{}"|1', 'ti"er', 'ro[u]te {x} é "')
 
 def page(index: int, *told: tuple[Place, Counts], minute: int = NOON) -> Page:
     """Return a page."""
-    return Page(f"{minute}.1.{index}", [place for place, _ in told], counts_of(*told))
+    return Page(f"{minute}.1.{index}", Sheet([place for place, _ in told]), counts_of(*told))
 
 
 def counts_of(*told: tuple[Place, Counts]) -> bytes:
@@ -60,6 +60,27 @@ def test_a_page_counts_once_its_process_is_taken_over(run_usage: RunUsage) -> No
         }
         assert (await kept(store, selection(HOUR)))["", 0] == counts(13, 1, n5=2**52, n19=1)
         assert await store.journals() == {"q": 1}
+
+    run_usage(scenario)
+
+
+def test_a_page_tells_nothing_of_places_where_nobody_was_counted(run_usage: RunUsage) -> None:
+    """A page has the places of the minute before it: who did not come is not listed for that."""
+
+    async def scenario(store: UsageStore) -> None:
+        away = Place("away", "nobody", "free", "orders")
+        reported = Place("k2", "u2", "free", "orders")
+        both = page(0, (away, []), (PLACE, []), (reported, []))
+        nothing, one, upstream = counts(0), counts(3), counts(0, n17=7, n18=1)
+        both.told = orjson.dumps([*nothing, *one, *upstream])
+        await store.note("p", 1, [both])
+        await store.fold("p", both.name, 2)
+        for kind, name in ((Kind.KEY, "away"), (Kind.USER, "nobody")):
+            asked = selection(MINUTE, kind, name)
+            assert not await kept(store, asked)
+            assert name not in {place.name for place in await store.top(asked)}
+        found = await kept(store, selection(MINUTE, Kind.KEY, "k1", "k2", group=Group.NAME))
+        assert found == {("k1", 0): one, ("k2", 0): upstream}
 
     run_usage(scenario)
 

@@ -23,6 +23,7 @@ from extauth.stores.usage import (
     REFUSALS_KEPT_SECONDS,
     STEPS,
     Page,
+    Sheet,
 )
 from extauth.stores.usage import Place as Used
 from tests.fakes import START
@@ -125,7 +126,7 @@ def test_the_layout_of_usage(server: RedisServer) -> None:
             used = (Used(KEY, "al{i} ce", "pro", "orders"), counts(2, 1, 0, 0, 0, 33, n6=3))
             await store.add(batch(7, used, refusals={KEY: ["{}"]}))
             await store.add(batch(8, used, minute=NOON + 60))
-            page = Page(f"{NOON}.1.0", [used[0]], orjson.dumps([used[1]]))
+            page = Page(f"{NOON}.1.0", Sheet([used[0]]), orjson.dumps([used[1]]))
             await store.note("p", 9, [page])
 
     asyncio.run(scenario())

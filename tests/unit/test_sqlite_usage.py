@@ -9,7 +9,17 @@ from pathlib import Path
 
 import orjson
 
-from extauth.stores.usage import DAY, DAY_SECONDS, HOUR, JOURNAL_KEPT_SECONDS, MINUTE, Group, Kind, Page
+from extauth.stores.usage import (
+    DAY,
+    DAY_SECONDS,
+    HOUR,
+    JOURNAL_KEPT_SECONDS,
+    MINUTE,
+    Group,
+    Kind,
+    Page,
+    Sheet,
+)
 from tests.stores import sqlite_usage
 from tests.usage import NOON, PLACE, batch, counts, kept, selection
 
@@ -53,7 +63,7 @@ def test_a_journal_that_nobody_took_over_goes_at_last(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with sqlite_usage(tmp_path) as store:
-            page = Page(f"{NOON}.1.0", [PLACE], orjson.dumps([counts(1)]))
+            page = Page(f"{NOON}.1.0", Sheet([PLACE]), orjson.dumps([counts(1)]))
             await store.note("dead", 3, [page])
             last = NOON + JOURNAL_KEPT_SECONDS
             await store.add(batch(1, (PLACE, counts(1)), minute=last))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from extauth.stores.usage import ALLOWED, UPSTREAM_REPORTED
-from extauth.usage.segment import JournalPage, Segment
+from extauth.usage.segment import Segment
+from extauth.usage.sheet import JournalPage
 from tests.keys import record
 
 KEYS = [record(key_id=f"k{number:011}") for number in range(5)]

@@ -24,7 +24,7 @@ from extauth.stores.usage import (
 )
 from extauth.usage import word
 from extauth.usage.report import OUTCOME_NAMES
-from extauth.usage.segment import JournalPage
+from extauth.usage.sheet import CountingSheet
 from extauth.usage.tracker import (
     MOST_REFUSALS_AT_ONCE,
     MOST_REFUSED_KEYS,
@@ -87,11 +87,10 @@ def test_whatever_order_decisions_and_writes_come_in_each_is_counted_once(seed: 
                     found[key.key_id, route, at] += numbers[0]
         assert found == expected
         # What they point at holds nothing any more, nor do the keys hold each other.
-        pages = [key.notes.counted_in for key in keys]
-        assert all(isinstance(page, JournalPage) for page in pages)
-        assert not any(
-            page.counts or page.whose or page.places for page in pages if isinstance(page, JournalPage)
-        )
+        for sheet in (key.notes.counted_on for key in keys):
+            assert isinstance(sheet, CountingSheet)
+            assert not sheet.whose
+            assert not sheet.page.counts
 
     asyncio.run(scenario())
 

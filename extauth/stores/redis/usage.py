@@ -43,6 +43,7 @@ from extauth.stores.usage import (
     Ranked,
     Reading,
     Selection,
+    Sheet,
     added,
     minute_of,
 )
@@ -64,7 +65,7 @@ class RedisUsageStore:
     def __init__(self, settings: StoreSettings, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         patience = max(patience_seconds, settings.timeout.total_seconds())
         self._link = RedisLink(connect(settings), timeout_seconds=patience)
-        self._told: WeakKeyDictionary[Page, tuple[int, str]] = WeakKeyDictionary()
+        self._told: WeakKeyDictionary[Sheet, tuple[int, str]] = WeakKeyDictionary()
 
     async def open(self) -> None:
         """Connect. Raises StoreError."""
@@ -203,10 +204,13 @@ class RedisUsageStore:
         return [one for one, fields in zip(whose, replies, strict=True) if not fields]
 
     async def _places_of(self, page: Page) -> str:
-        """Return how the places of a page are told: that takes longer than their counts, which change."""
-        known = self._told.get(page)
+        """Return how the places of a page are told: that takes longer than their counts, which change.
+
+        They are the same on all pages of a sheet.
+        """
+        known = self._told.get(page.sheet)
         if known is None or known[0] != len(page.places):
-            known = self._told[page] = len(page.places), places_told(page.places)
+            known = self._told[page.sheet] = len(page.places), places_told(page.places)
             # Checks come in between.
             await asyncio.sleep(0)
         return known[1]

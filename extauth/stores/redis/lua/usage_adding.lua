@@ -106,9 +106,12 @@ local function add_counts(prefix, first, told)
   for position, place in ipairs(places) do
     local key, user, number = unpack(place)
     local numbers = trimmed(counts_at(counts, position, #places))
-    add_place(groups.key, key, wheres[number], number, numbers)
-    add_place(groups.user, user, wheres[number], number, numbers)
-    add_up(parts, number, numbers)
+    -- A page has the places of the minute before it, and not all of them need have been counted at.
+    if #numbers > 1 or numbers[1] > 0 then
+      add_place(groups.key, key, wheres[number], number, numbers)
+      add_place(groups.user, user, wheres[number], number, numbers)
+      add_up(parts, number, numbers)
+    end
   end
   for _, numbers in pairs(parts) do add_up(sums, 1, numbers) end
   for _, step in ipairs(steps) do
