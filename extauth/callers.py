@@ -60,7 +60,7 @@ class _EachCheck:
     """What each check reads of a caller: together, as members of a base class stand first. See `KeyNotes`."""
 
     __slots__ = (
-        "blocked", "confirmed_us", "expires_us", "fault", "key", "missing_scopes", "plan", "standing",
+        "blocked", "confirmed_us", "expires_us", "fault", "missing_scopes", "notes", "plan", "standing",
     )  # fmt: skip
 
 
@@ -70,10 +70,11 @@ class Caller(_EachCheck):
     What hardly any key needs is worked out when it is needed: a server may hold 100,000 of them.
     """
 
-    __slots__ = ("_nothing", "_planner", "_plans")
+    __slots__ = ("_nothing", "_planner", "_plans", "key")
 
     def __init__(self, key: ApiKey, planner: Planner) -> None:
         self.key = key
+        self.notes = key.notes
         self.standing: object = None
         self._planner = planner
         # What is wrong on this side: the key is good, but nobody can say what its limits are.
@@ -97,6 +98,16 @@ class Caller(_EachCheck):
         self.expires_us = min(ends, default=_NEVER)
         # `missing_scopes[route]` are the scopes that the route needs and the key lacks.
         self.missing_scopes = _missing_scopes(key.scopes)
+
+    @property
+    def key_id(self) -> str:
+        """Whose it is."""
+        return self.key.key_id
+
+    @property
+    def version(self) -> int:
+        """Which version of the record it was made of."""
+        return self.key.version
 
     def all_plans(self) -> Plans:
         """Return what requests take, by charge."""

@@ -21,7 +21,7 @@ from extauth.failure import FailurePolicy, unavailable
 from extauth.keys.directory import KeyDirectory, Rejection
 from extauth.limits.plan import PLAIN_CHARGE, Plan
 from extauth.limits.spent import Spent
-from extauth.model import ApiKey, CheckRequest, Code, Decision
+from extauth.model import CheckRequest, Code, Decision
 from extauth.parts import part
 from extauth.patience import Patience
 from extauth.routes import Access, Route, RouteTable
@@ -136,7 +136,7 @@ class Checker:
                 return outcome
         # 7. May it do this?
         if route.scopes and caller.missing_scopes[route]:
-            return self._foreseen(caller, route, lacking(caller.key, route), now_us)
+            return self._foreseen(caller, route, lacking(caller, route), now_us)
         # 8. Is it within its limits? All of them are taken in one step, or none.
         plan = caller.plan if route.charge is PLAIN_CHARGE else caller.all_plans()[route.charge]
         if plan is None:
@@ -157,9 +157,8 @@ class Checker:
     def _in_flight(
         self, caller: Caller | None, route: Route, plan: Plan, now_us: int, claim: Claim
     ) -> Decision | Asked:
-        key = None if caller is None else caller.key
         if plan.spent is not None and (spent := plan.refused_again(now_us)):
-            decision = self._repeated(key, route, plan, spent, now_us)
+            decision = self._repeated(caller, route, plan, spent, now_us)
             if decision is not None:
                 return decision
         if self._shared is not None:
@@ -167,7 +166,7 @@ class Checker:
         taken = self._acquire(plan, now_us, claim)
         if taken.blocked is not None and taken.blocked.waits:
             return Asked(caller, route, plan, None, claim, taken)
-        return counted(key, route, plan, taken, now_us)
+        return counted(caller, route, plan, taken, now_us)
 
     def _within_limits(
         self,
@@ -181,18 +180,17 @@ class Checker:
     ) -> Decision | Asked:
         if plan.places:
             return self._in_flight(caller, route, plan, now_us, claim or self.claim(request))
-        key = None if caller is None else caller.key
         # What refused a moment ago does so again.
         if plan.spent is not None and (spent := plan.refused_again(now_us)):
-            decision = self._repeated(key, route, plan, spent, now_us)
+            decision = self._repeated(caller, route, plan, spent, now_us)
             if decision is not None:
                 return decision
         if self._shared is not None:
             return self._to_ask(tuple.__new__(Asked, (caller, route, plan, None, None, None)), now_us)
-        return counted(key, route, plan, self._acquire(plan, now_us), now_us)
+        return counted(caller, route, plan, self._acquire(plan, now_us), now_us)
 
     def _repeated(
-        self, key: ApiKey | None, route: Route, plan: Plan, spent: Spent, now_us: int
+        self, caller: Caller | None, route: Route, plan: Plan, spent: Spent, now_us: int
     ) -> Decision | None:
         """Refuse again, unless that is one violation too many: then the cool-down has to be looked at."""
         if plan.cool_down is not None and spent.code is not _COOLING_DOWN:
@@ -201,7 +199,7 @@ class Checker:
                 self._shared.violate(plan)
             elif not self._violate(plan.cool_down, now_us).allowed:
                 return None
-        return limited(key, route, plan, spent)
+        return limited(caller, route, plan, spent)
 
     def _foreseen(self, caller: Caller, route: Route, decision: Decision, now_us: int) -> Decision | Asked:
         """A refusal of a key that others may have changed meanwhile has to be confirmed."""
@@ -244,7 +242,7 @@ class Checker:
         """
         caller, _, plan, _, claim, taken = asked
         if self._shared is not None:
-            self._shared.ask(plan, None if caller is None else caller.key, on_told, claim)
+            self._shared.ask(plan, caller, on_told, claim)
         else:
             assert self._queue is not None
             assert claim is not None
@@ -271,7 +269,7 @@ class Checker:
             self._let_go(claim, told.lease)
             return None
         caller.confirmed_us = told.asked_us or now_us
-        return foreseen or counted(caller.key, route, plan, told, now_us)
+        return foreseen or counted(caller, route, plan, told, now_us)
 
     def crowded_out(self, request: CheckRequest) -> Decision:
         """Refuse a check that would have to wait, where too many wait already."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from extauth.callers import Caller
 from extauth.limits.plan import Plan
 from extauth.limits.spent import Spent, spent_by
-from extauth.model import ApiKey, Code, Decision, PlainUsage
+from extauth.model import Code, Decision, Identified, PlainUsage
 from extauth.routes import Route
 from extauth.stores.limits import Taken
 from extauth.throttle.slots import Blocked
@@ -33,36 +33,36 @@ def refused(caller: Caller, route: Route, now_us: int) -> Decision:
     )
 
 
-def lacking(key: ApiKey, route: Route) -> Decision:
+def lacking(whose: Identified, route: Route) -> Decision:
     """Refuse a key without the scopes of the route."""
-    return Decision(Code.INSUFFICIENT_SCOPE, key, "", route.name, needed_scopes=route.scopes)
+    return Decision(Code.INSUFFICIENT_SCOPE, whose, "", route.name, needed_scopes=route.scopes)
 
 
-def counted(key: ApiKey | None, route: Route, plan: Plan, taken: Taken, now_us: int) -> Decision:
+def counted(whose: Identified | None, route: Route, plan: Plan, taken: Taken, now_us: int) -> Decision:
     """Decide by what was taken of the plan, and remember what refused."""
     allowed, usages, shadowed, lease, blocked, _, _ = taken
     if not allowed:
         if blocked is not None:
-            return crowded(key, route, plan, usages, blocked)
+            return crowded(whose, route, plan, usages, blocked)
         spent = spent_by(usages, now_us)
         if plan.held is not None:
             # A shared store looked some time ago. Beside a cool-down others may have room again by now.
             until_us = plan.held.since_us if plan.held.cools else plan.held.until_us
             spent = spent._replace(until_us=min(spent.until_us, until_us))
         plan.spent = spent
-        return limited(key, route, plan, spent)
+        return limited(whose, route, plan, spent)
     # The commonest decision is built without the named tuple's constructor, which takes twice as long.
-    fields = (_ALLOWED, key, "", route.name, plan.limit_set, usages, (), 0, (), "", shadowed, "", lease)
+    fields = (_ALLOWED, whose, "", route.name, plan.limit_set, usages, (), 0, (), "", shadowed, "", lease)
     return tuple.__new__(Decision, fields)
 
 
 def crowded(
-    key: ApiKey | None, route: Route, plan: Plan, usages: tuple[PlainUsage, ...], blocked: Blocked
+    whose: Identified | None, route: Route, plan: Plan, usages: tuple[PlainUsage, ...], blocked: Blocked
 ) -> Decision:
     """Refuse because too many are in flight already. When one of them ends nobody can know."""
     return Decision(
         Code.TOO_MANY_CONCURRENT,
-        key,
+        whose,
         "",
         route.name,
         plan.limit_set,
@@ -72,8 +72,8 @@ def crowded(
     )
 
 
-def limited(key: ApiKey | None, route: Route, plan: Plan, spent: Spent) -> Decision:
+def limited(whose: Identified | None, route: Route, plan: Plan, spent: Spent) -> Decision:
     """Refuse by what is known to be spent."""
     limit_set = plan.cooling_set if spent.code is _COOLING_DOWN else plan.limit_set
     told = (limit_set, spent.usages, spent.violated, spent.retry_after, (), "", (), "", "")
-    return tuple.__new__(Decision, (spent.code, key, "", route.name, *told))
+    return tuple.__new__(Decision, (spent.code, whose, "", route.name, *told))

@@ -14,7 +14,7 @@ from fractions import Fraction
 from extauth.callers import Caller
 from extauth.decisions import RETRY_SECONDS, counted, limited
 from extauth.limits.plan import Plan, take_for
-from extauth.model import ApiKey, Code, Decision, Limit
+from extauth.model import Code, Decision, Identified, Limit
 from extauth.routes import Route
 from extauth.stores.limits import Taken
 from extauth.stores.memory import SWEPT_AT_ONCE, MemoryLimitStore
@@ -75,7 +75,7 @@ class FailurePolicy:
         said = f"authentication={mode}"
         if foreseen is not None:
             return foreseen._replace(degraded=said)
-        return self._limited(caller.key, route, plan, now_us, why, said=said, claim=claim)
+        return self._limited(caller, route, plan, now_us, why, said=said, claim=claim)
 
     def _honours(self, caller: Caller, now_us: int) -> bool:
         if now_us < caller.confirmed_us:
@@ -100,7 +100,7 @@ class FailurePolicy:
 
     def _limited(
         self,
-        key: ApiKey | None,
+        whose: Identified | None,
         route: Route,
         plan: Plan,
         now_us: int,
@@ -111,18 +111,18 @@ class FailurePolicy:
     ) -> Decision:
         mode = self._modes.limits
         if not plan.takes and not plan.places:
-            return Decision(Code.ALLOWED, key, "", route.name, degraded=said)
+            return Decision(Code.ALLOWED, whose, "", route.name, degraded=said)
         if mode is Mode.CLOSED:
             return unavailable(route, why)
         said = f"{said},limits={mode}" if said else f"limits={mode}"
         if mode is Mode.OPEN:
-            return Decision(Code.ALLOWED, key, "", route.name, degraded=said)
+            return Decision(Code.ALLOWED, whose, "", route.name, degraded=said)
         share = self._share_of(plan)
         spent = share.refused_again(now_us)
         if spent is not None:
-            return limited(key, route, share, spent)._replace(degraded=said)
+            return limited(whose, route, share, spent)._replace(degraded=said)
         taken = self._take(share, now_us, claim)
-        return counted(key, route, share, taken, now_us)._replace(degraded=said)
+        return counted(whose, route, share, taken, now_us)._replace(degraded=said)
 
     def _take(self, share: Plan, now_us: int, claim: Claim | None) -> Taken:
         self._taken += 1

@@ -256,6 +256,29 @@ class ApiKey(_KeyHead):
     imported: bool = False
     version: int = 1
 
+    @property
+    def key(self) -> ApiKey:
+        """Itself: a record can stand wherever somebody `Identified` may."""
+        return self
+
+
+class Identified(Protocol):
+    """Who was recognised: the record of the key, and what is noted about it.
+
+    It is what each check has at hand anyway. Where many keys are in use, the record itself is one more piece
+    of memory to wait for, and nobody needs it to let a request in.
+    """
+
+    @property
+    def key(self) -> ApiKey:
+        """The record."""
+        ...
+
+    @property
+    def notes(self) -> KeyNotes:
+        """What is noted about it."""
+        ...
+
 
 # The names of what a record holds, in its order.
 RECORD_FIELDS = tuple(one.name for one in fields(ApiKey) if one.init)
@@ -264,17 +287,16 @@ RECORD_FIELDS = tuple(one.name for one in fields(ApiKey) if one.init)
 class Decision(NamedTuple):
     """The answer to a check, in no proxy's terms.
 
-    `key` is the identity for the upstream, None where nobody was identified. Then `presented_id` is for
-    operators: the key that was presented, where that can be told, and `reason` says why it was refused;
-    callers see neither.
-    `needed_scopes` is filled where scopes were missing, `violated` names the limits that refused, `usages`
-    stand in the order of `limit_set`, `retry_after` is in whole seconds. `shadowed` names limits in shadow
-    that would have refused. `degraded` says what was decided without the store, where that was so. `lease`
-    names the slots that the request holds until its end is reported, empty where it holds none.
+    The upstream is told `whose` it is, None where nobody was identified. Then operators have `presented_id`,
+    the key that was presented, where that can be told, and `reason` says why it was refused; callers see
+    neither. `needed_scopes` is filled where scopes were missing, `violated` names the limits that refused,
+    `usages` stand in the order of `limit_set`, `retry_after` is in whole seconds. `shadowed` names limits in
+    shadow that would have refused. `degraded` says what was decided without the store, where that was so.
+    `lease` names the slots that the request holds until its end is reported, empty where it holds none.
     """
 
     code: Code
-    key: ApiKey | None = None
+    whose: Identified | None = None
     presented_id: str = ""
     route: str = ""
     limit_set: LimitSet | None = None
@@ -288,9 +310,11 @@ class Decision(NamedTuple):
     lease: str = ""
 
     @property
-    def key_id(self) -> str:
-        """Which key was presented, whether it was good or not; empty where nobody can tell.
+    def key(self) -> ApiKey | None:
+        """The record of who was identified."""
+        return None if self.whose is None else self.whose.key
 
-        It isn't filled in for each check: with many keys in use that is one more piece of memory to wait for.
-        """
-        return self.presented_id if self.key is None else self.key.key_id
+    @property
+    def key_id(self) -> str:
+        """Which key was presented, whether it was good or not; empty where nobody can tell."""
+        return self.presented_id if self.whose is None else self.whose.key.key_id

@@ -9,7 +9,7 @@ from extauth.completion.signals import LONGEST_LEASE
 from extauth.dialects.base import Answer
 from extauth.dialects.headers import NOBODY, HeaderWriter, ageing, identity
 from extauth.dialects.problems import PROBLEMS, ProblemWriter
-from extauth.model import ApiKey, Code, Decision, PlainUsage
+from extauth.model import Code, Decision, Identified, PlainUsage
 from extauth.usage import word
 
 _STATUSES = {code: kind.status for code, kind in PROBLEMS.items()}
@@ -33,23 +33,23 @@ class AnswerWriter:
         self._problems = problems
         # By code and needed scopes: as many as there are codes, and routes with scopes.
         self._heads: Memo[tuple[Code, tuple[str, ...]], bytes] = Memo(self._denial_head, _PREPARED)
-        self._words: Memo[tuple[ApiKey | None, str], bytes] = Memo(_word, _PREPARED)
-        self._last_heads: BoundedCache[ApiKey | None, _LimitedHead] = BoundedCache(_PREPARED)
+        self._words: Memo[tuple[Identified | None, str], bytes] = Memo(_word, _PREPARED)
+        self._last_heads: BoundedCache[Identified | None, _LimitedHead] = BoundedCache(_PREPARED)
 
     def allowed(self, decision: Decision) -> bytes:
         """Return the header lines of an allowed answer.
 
         Identity for the upstream, limits for the client, the lease for the proxy, which reports its end.
         """
-        key = decision.key
-        head = NOBODY if key is None else key.notes.identity or identity(key)
+        whose = decision.whose
+        head = NOBODY if whose is None else whose.notes.identity or identity(whose.key)
         limit_set, usages = decision.limit_set, decision.usages
         if usages and limit_set is not None:
             head += self._limits(limit_set, usages)
         if decision.lease:
-            lease, whose = decision.lease.encode("ascii"), self._words[decision.key, decision.route]
+            lease, tail = decision.lease.encode("ascii"), self._words[whose, decision.route]
             # A lease that nobody reads would not be ended; whose request it was is only counted.
-            told = lease + whose if len(lease) + len(whose) <= LONGEST_LEASE else lease
+            told = lease + tail if len(lease) + len(tail) <= LONGEST_LEASE else lease
             head += b"x-extauth-lease: %b\r\n" % told
         return head + _degraded(decision) if decision.degraded else head
 
@@ -66,13 +66,13 @@ class AnswerWriter:
 
     def _limited_head(self, decision: Decision) -> bytes:
         """Return the head of a 429: the one written last, where the same refusal is repeated."""
-        usages, head = self._last_heads.get(decision.key, _NONE_YET)
+        usages, head = self._last_heads.get(decision.whose, _NONE_YET)
         if usages is not decision.usages:
             head = self._refusal_head(decision)
             if decision.limit_set is not None:
                 head += self._limits(decision.limit_set, decision.usages) + ageing(decision.key)
             if not self._tells_moments:
-                self._last_heads.keep(decision.key, (decision.usages, head))
+                self._last_heads.keep(decision.whose, (decision.usages, head))
         return head
 
     def _refusal_head(self, decision: Decision) -> bytes:
@@ -93,5 +93,6 @@ def _degraded(decision: Decision) -> bytes:
     return f"x-extauth-degraded: {decision.degraded}\r\n".encode("ascii")
 
 
-def _word(whose: tuple[ApiKey | None, str]) -> bytes:
-    return word.encode(*whose).encode("ascii")
+def _word(of: tuple[Identified | None, str]) -> bytes:
+    whose, route = of
+    return word.encode(None if whose is None else whose.key, route).encode("ascii")

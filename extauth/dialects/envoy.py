@@ -38,7 +38,7 @@ class EnvoyDialect(Translator):
             return self._denied(decision, request.request_id)
         head = self._allowed(decision)
         places = request.credential_headers
-        if places and (decision.key is not None or _is_ours(request)):
+        if places and (decision.whose is not None or _is_ours(request)):
             head += _REMOVALS[places]
         return tuple.__new__(Answer, (200, head, b""))
 

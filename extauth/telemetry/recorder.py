@@ -114,7 +114,7 @@ class Recorder:
         targets, routes, addresses = self._targets, self._routes, self._addresses
         for request, decision, started_us, decided_us in noted:
             dialect, target, _, _, client_ip, request_id, _, trace = request
-            code, key, whose, route, _, _, _, _, _, _, shadowed, degraded, _ = decision
+            code, whose, presented, route, _, _, _, _, _, _, shadowed, degraded, _ = decision
             counts, starts = self._dialects[dialect]
             if not 0 <= decided_us - self._second_us < MICROSECONDS:
                 self._begin_second(decided_us // MICROSECONDS)
@@ -124,11 +124,11 @@ class Recorder:
             counts.duration_sum_us += duration_us
             if shadowed or degraded:
                 self._count_rare(decision, decided_us)
-            if uses is not None and key is not None:
+            if uses is not None and whose is not None:
                 # The same number for all of a second: nothing of each check is left behind in memory.
-                key.notes.used_us = self._second_us
-                if key.notes.noted_by is not uses.noting:
-                    uses.see(key, self._second_us, client_ip)
+                whose.notes.used_us = self._second_us
+                if whose.notes.noted_by is not uses.noting:
+                    uses.see(whose.key, self._second_us, client_ip)
             start = starts[code]
             if start is None or (self._samples and code is _ALLOWED and self._draw() >= self._allowed_sample):
                 continue
@@ -138,7 +138,7 @@ class Recorder:
                 start,
                 targets[target],
                 routes[route],
-                _fields(key_id=whose, user_id="") if key is None else key.notes.line or _user_fields(key),
+                _nobody(presented) if whose is None else whose.notes.line or _user_fields(whose.key),
                 addresses[client_ip],
                 _masked(request_id),
                 duration_us,
@@ -192,6 +192,10 @@ def _is_address(text: str) -> bool:
 def _target_fields(target: Target) -> bytes:
     method, host, path = (_masked(text[:LONGEST_PATH]) for text in (target.method, target.host, target.path))
     return b'"method":%b,"host":%b,"path":%b' % (method, host, path)
+
+
+def _nobody(presented_id: str) -> bytes:
+    return _fields(key_id=presented_id, user_id="")
 
 
 def _user_fields(key: ApiKey) -> bytes:

@@ -117,15 +117,15 @@ class UsageTracker:
                 self._turn(decided_us // _MINUTE_US * 60)
                 cells, this, since_us = self._cells, self._cells.this, self._cells.minute * MICROSECONDS
                 until_us = since_us + _MINUTE_US
-            code, key, presented_id, route, _, _, _, _, _, _, _, _, _ = decision
+            code, whose, presented_id, route, _, _, _, _, _, _, _, _, _ = decision
             if (
-                key is not None
-                and key.notes.counted_for == route
-                and (page := key.notes.counted_on.page).of is this
+                whose is not None
+                and whose.notes.counted_for == route
+                and (page := whose.notes.counted_on.page).of is this
             ):
-                at = key.notes.counted_at
+                at = whose.notes.counted_at
             else:
-                page, at = _spot_of(key, presented_id, route, cells)
+                page, at = _spot_of(decision.key, presented_id, route, cells)
             page.grown, counts = True, page.counts
             took_us = decided_us - started_us
             if took_us <= _QUICKEST_US:

@@ -52,11 +52,11 @@ def decision_for(code: Code, **changes: Any) -> Decision:
     """Return a decision as the check makes it, with all that it knows."""
     known: dict[str, Any] = {"presented_id": KEY.key_id, "route": "r", "reason": "for operators only"}
     if OUTCOMES[code] in {Outcome.ALLOWED, Outcome.LIMITED}:
-        known |= {"key": KEY, "limit_set": LIMITS, "usages": ROOM}
+        known |= {"whose": KEY, "limit_set": LIMITS, "usages": ROOM}
     if OUTCOMES[code] is Outcome.LIMITED:
         known |= {"usages": SPENT, "violated": ("per-second",), "retry_after": 1}
     if code is Code.INSUFFICIENT_SCOPE:
-        known |= {"key": KEY, "needed_scopes": ("orders:write", "b:*")}
+        known |= {"whose": KEY, "needed_scopes": ("orders:write", "b:*")}
     if OUTCOMES[code] is Outcome.UNAVAILABLE:
         known |= {"retry_after": 2}
     return Decision(code, **{**known, **changes})
@@ -160,7 +160,7 @@ def test_limits_are_told_to_those_they_belong_to(spoken: Spoken, code: Code) -> 
 
 def test_a_key_without_limits_has_no_limit_headers(spoken: Spoken) -> None:
     """An unlimited tier is told by silence."""
-    headers = told(spoken, Decision(Code.ALLOWED, key=KEY, limit_set=LimitSet(()))).headers
+    headers = told(spoken, Decision(Code.ALLOWED, whose=KEY, limit_set=LimitSet(()))).headers
     assert not set(LIMIT_HEADERS) & headers.keys()
 
 

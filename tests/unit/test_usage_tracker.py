@@ -121,7 +121,7 @@ def test_keys_are_who_they_were_when_the_request_came() -> None:
 
     async def scenario() -> None:
         store, tracker = tracking()
-        newer = ALLOWED._replace(key=replace(KEY, tier="pro", version=2))
+        newer = ALLOWED._replace(whose=replace(KEY, tier="pro", version=2))
         unusable = Decision(Code.INVALID_KEY, None, KEY.key_id, "orders", reason="disabled")
         nobody = Decision(Code.MISSING_KEY, route="orders")
         tracker.see(list(map(noted, (ALLOWED, newer, unusable, nobody))))
@@ -160,7 +160,7 @@ def test_the_latest_refusals_go_along() -> None:
         tracker.see([noted(REFUSED, at_us=NOW_US + number) for number in range(MOST_REFUSALS_AT_ONCE + 5)])
         tracker.see([noted(REFUSED, path=secret)])
         tracker.see(
-            [noted(REFUSED._replace(key=None, presented_id=f"k{n}")) for n in range(MOST_REFUSED_KEYS)]
+            [noted(REFUSED._replace(whose=None, presented_id=f"k{n}")) for n in range(MOST_REFUSED_KEYS)]
         )
         tracker.see([noted(ALLOWED), noted(Decision(Code.MISSING_KEY))])
         await tracker.write()
