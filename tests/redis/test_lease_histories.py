@@ -163,7 +163,11 @@ class Both:
             except StoreError:
                 await asyncio.sleep(0.005)
             else:
-                return
+                break
+        # All who wait ask Redis again, as they may have missed a call. Whose request is over by then, as was
+        # reported, is refused; so they ask here too.
+        for name in list(self.embedded._room.waiters):
+            self.embedded._room.call(name)
 
 
 @st.composite
