@@ -103,8 +103,7 @@ class Place(NamedTuple):
         )
 
 
-# A place as a plain tuple: with many keys there is one for each key and minute, and a named one takes three
-# times as long to make.
+# A place as a plain tuple, which takes less time to make: with many keys a page's are made at once.
 PlainPlace = tuple[str, str, str, str]
 
 

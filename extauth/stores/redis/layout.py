@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
+from redis.crc import key_slot
+
 # Indexes over all keys, sorted sets of key ids: by created_at, by expires_at and by revoked_at where set.
 ALL_KEYS = "extauth:{keys}:all"
 EXPIRING = "extauth:{keys}:expiring"
@@ -41,6 +43,12 @@ _LONGEST_IN_A_WORD = 64
 
 # A brace in a name would end the part that decides the slot.
 _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
+
+
+def slot_of(name: str) -> int:
+    """Return the slot of a cluster that has what is named so."""
+    slot: int = key_slot(name.encode())
+    return slot
 
 
 def record(key_id: str) -> str:

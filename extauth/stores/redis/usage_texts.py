@@ -35,7 +35,7 @@ def _step(step: Step, minute: int) -> tuple[str | int, ...]:
 def places_told(places: Sequence[PlainPlace]) -> str:
     """Return all tiers and routes, as JSON, then of each place the key, the user and which of those."""
     numbers: dict[tuple[str, str], int] = {}
-    # All at once: with many keys most pages of a minute are told for the first time.
+    # All at once, as looking at each takes longer: where many keys come and go most sheets are new.
     plain = _PLAIN("".join([name for place in places for name in place[:2]]))
     told = [
         # Lua counts from one.

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from extauth.clock import to_us
 from extauth.stores.base import MOST_ADDRESSES, OTHER_ADDRESSES, KeyUse
 from extauth.stores.redis import layout, scripts
-from extauth.stores.redis.limits.parts import slot_of
 from extauth.stores.redis.link import RedisLink
 
 # How many keys are written to in one trip, which is all that Redis does meanwhile.
@@ -31,7 +30,7 @@ def _last_uses(uses: Sequence[KeyUse], *, is_cluster: bool) -> Iterator[scripts.
     told_us = {moment: to_us(moment) for moment in {use.last_used for use in uses}}
     for use in uses:
         record = layout.record(use.key_id)
-        place = (told_us[use.last_used], slot_of(record) if is_cluster else 0)
+        place = (told_us[use.last_used], layout.slot_of(record) if is_cluster else 0)
         together.setdefault(place, []).append(record)
     for (at_us, _), records in together.items():
         yield scripts.LAST_USED(records, at_us)

@@ -42,7 +42,7 @@ from extauth.stores.redis.limits.endings import packed
 from extauth.stores.redis.limits.leases import RedisLeases, Way
 from extauth.stores.redis.limits.line import Answered, heard
 from extauth.stores.redis.limits.node import Address, Dialling
-from extauth.stores.redis.limits.parts import Part, parts_of, slot_of
+from extauth.stores.redis.limits.parts import Part, parts_of
 from extauth.stores.redis.limits.servers import ClusterServers
 from extauth.stores.redis.limits.store import (
     MOST_AT_ONCE,
@@ -89,7 +89,7 @@ class ClusterLimitStore:
             ask=self._ask_for_slots,
             run=lambda slot, errands, answered: self._servers.run(slot, self._errand, errands, answered),
             end=lambda slot, ends, answered: self._servers.run(slot, self._end, [packed(ends)], answered),
-            slot=slot_of,
+            slot=layout.slot_of,
             is_cluster=True,
         )
         self.leases = RedisLeases(way, clock, ends)
@@ -284,7 +284,7 @@ class ClusterLimitStore:
 
 def _slot_of_violations(asked: Question) -> int:
     ((cool_down, _),) = asked.placed
-    return slot_of(layout.limits_of(cool_down.subject))
+    return layout.slot_of(layout.limits_of(cool_down.subject))
 
 
 def _allowance(plan: Plan, found: Found, now_us: int) -> Taken:

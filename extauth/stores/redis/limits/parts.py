@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from redis.crc import key_slot
-
 from extauth.limits.plan import Plan, Take
 from extauth.model import Per
 from extauth.stores.limits import Known
@@ -42,21 +40,17 @@ class Part(NamedTuple):
         return named(asked, self.name, "", "", "") if self.places else asked
 
 
-def slot_of(key: str) -> int:
-    """Return the slot of a key."""
-    slot: int = key_slot(key.encode())
-    return slot
-
-
 def parts_of(plan: Plan, record: Known | None) -> tuple[Part, ...]:
     """Return what is asked of each slot, in the order in which they are asked."""
     groups: dict[int, tuple[list[Take], list[Place]]] = {}
     if record is not None:
-        groups[slot_of(layout.record(record.key_id))] = ([], [])
+        groups[layout.slot_of(layout.record(record.key_id))] = ([], [])
     for take in sorted(plan.all_takes, key=lambda take: _SHARED_BY[take.limit.per]):
-        groups.setdefault(slot_of(layout.limits_of(take.subject)), ([], []))[0].append(take)
+        groups.setdefault(layout.slot_of(layout.limits_of(take.subject)), ([], []))[0].append(take)
     for place in plan.places:
-        groups.setdefault(slot_of(layout.slots_of(place.subject, place.field)), ([], []))[1].append(place)
+        groups.setdefault(layout.slot_of(layout.slots_of(place.subject, place.field)), ([], []))[1].append(
+            place
+        )
     parts = []
     for number, (slot, (takes, some)) in enumerate(groups.items()):
         # The key's version is looked at first of all.
