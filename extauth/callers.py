@@ -12,7 +12,7 @@ from extauth.bounded import Memo
 from extauth.clock import to_us
 from extauth.keys.scopes import ScopeSet
 from extauth.limits.plan import PLAIN_CHARGE, AnyLimit, Charge, Plan, Planner, Subjects, UnknownLimitsError
-from extauth.model import ApiKey
+from extauth.model import ApiKey, Identified
 from extauth.routes import Route
 
 _NEVER = sys.maxsize
@@ -56,12 +56,10 @@ def plans_without_key(planner: Planner) -> Plans:
     return Plans(planner, planner.anonymous, Subjects(), addresses=_ADDRESSES_WITHOUT_A_KEY)
 
 
-class _EachCheck:
-    """What each check reads of a caller: together, as members of a base class stand first. See `KeyNotes`."""
+class _EachCheck(Identified):
+    """What each check reads of a caller: together, as members of a base class stand first."""
 
-    __slots__ = (
-        "blocked", "confirmed_us", "expires_us", "fault", "missing_scopes", "notes", "plan", "standing",
-    )  # fmt: skip
+    __slots__ = ("confirmed_us", "good_until_us", "missing_scopes", "plan", "standing")
 
 
 class Caller(_EachCheck):
@@ -70,11 +68,10 @@ class Caller(_EachCheck):
     What hardly any key needs is worked out when it is needed: a server may hold 100,000 of them.
     """
 
-    __slots__ = ("_nothing", "_planner", "_plans", "key")
+    __slots__ = ("_blocked", "_ends_us", "_nothing", "_planner", "_plans", "fault")
 
     def __init__(self, key: ApiKey, planner: Planner) -> None:
-        self.key = key
-        self.notes = key.notes
+        super().__init__(key)
         self.standing: object = None
         self._planner = planner
         # What is wrong on this side: the key is good, but nobody can say what its limits are.
@@ -92,17 +89,14 @@ class Caller(_EachCheck):
         self._nothing: Plan | None = None
         # When a shared store confirmed the key last.
         self.confirmed_us = 0
-        self.blocked = _blocked(key)
+        self._blocked = _blocked(key)
         # The end of a grace ends the key as its expiry does.
         ends = [to_us(end) for end in (key.expires_at, key.grace_until) if end is not None]
-        self.expires_us = min(ends, default=_NEVER)
+        self._ends_us = min(ends, default=_NEVER)
+        # From then on it lets nobody in, for whatever reason.
+        self.good_until_us = 0 if self._blocked or self.fault else self._ends_us
         # `missing_scopes[route]` are the scopes that the route needs and the key lacks.
         self.missing_scopes = _missing_scopes(key.scopes)
-
-    @property
-    def key_id(self) -> str:
-        """Whose it is."""
-        return self.key.key_id
 
     @property
     def version(self) -> int:
@@ -124,8 +118,8 @@ class Caller(_EachCheck):
 
     def refusal(self, now_us: int) -> str:
         """Return why the key may not be used now, or an empty text."""
-        if self.blocked or now_us < self.expires_us:
-            return self.blocked
+        if self._blocked or now_us < self._ends_us:
+            return self._blocked
         grace = self.key.grace_until
         return "rotated" if grace is not None and now_us >= to_us(grace) else "expired"
 

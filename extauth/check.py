@@ -130,7 +130,7 @@ class Checker:
         if isinstance(caller, Rejection):
             return self._abuse.of_rejection(caller, request, route, now_us)
         # 6. Did an operator ban the key, or its user? May it be used at all, at this moment?
-        if self._bans or caller.blocked or now_us >= caller.expires_us or caller.fault:
+        if self._bans or now_us >= caller.good_until_us:
             outcome = self._unusable(caller, request, route, now_us)
             if outcome is not None:
                 return outcome
@@ -149,7 +149,7 @@ class Checker:
     ) -> Decision | Asked | None:
         if self._bans and (banned := self._abuse.of_key(caller, route, now_us)):
             return banned
-        if not (caller.blocked or now_us >= caller.expires_us or caller.fault):
+        if now_us < caller.good_until_us:
             return None
         decision = self._abuse.of_unusable(caller, request, route, now_us)
         return self._foreseen(caller, route, decision, now_us)
@@ -260,7 +260,7 @@ class Checker:
             return self._failure.with_caller(caller, route, plan, foreseen, now_us, why=why, claim=claim)
         if told is None:
             assert caller is not None  # nothing else has a version
-            self._keys.forget(caller.key.key_id)
+            self._keys.forget(caller.key_id)
             return None
         if caller is None:
             return counted(None, route, plan, told, now_us)
@@ -294,7 +294,7 @@ class Checker:
 
     def _has_changed(self, caller: Caller, now_us: int) -> bool:
         """Tell whether a key may not be used any more; a shared store has compared its version."""
-        return now_us >= caller.expires_us or (self._shared is None and not self._keys.is_current(caller))
+        return now_us >= caller.good_until_us or (self._shared is None and not self._keys.is_current(caller))
 
     def _let_go(self, claim: Claim, lease: str) -> None:
         if self._leases is not None:

@@ -188,39 +188,8 @@ class CountedSheet(Protocol):
         ...
 
 
-class KeyNotes:
-    """What parts of this process have worked out about a key, and noted of its use, each for itself.
-
-    It stands with the record, and not in a table of each part: where many keys are in use, memory that is in
-    no cache is most of what a check waits for.
-    """
-
-    __slots__ = ("counted_at", "counted_for", "counted_on", "identity", "line", "noted_by", "used_us")
-
-    # On which sheet usage is counted, and where on its pages: set with the route that is for.
-    counted_on: CountedSheet
-    counted_at: int
-
-    def __init__(self) -> None:
-        # How answers tell the upstream who is calling, and decision lines who called; empty until then.
-        self.identity = b""
-        self.line = b""
-        # When it was used last, in microseconds, and who is going to write that.
-        self.used_us = 0
-        self.noted_by: object = None
-        self.counted_for: str | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _KeyHead:
-    """What each check reads of a record: members of a base class stand together. See `KeyNotes`."""
-
-    key_id: str
-    notes: KeyNotes = field(default_factory=KeyNotes, init=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ApiKey(_KeyHead):
+class ApiKey:
     """The record of one key.
 
     It holds no secret: `hashed_key` is an argon2id hash, `hint` the prefix, id and last four. Compared by
@@ -230,9 +199,10 @@ class ApiKey(_KeyHead):
     disabled for now. After a rotation at `rotated_at` the old key has `rotated_to` and ends at `grace_until`;
     the new one has `rotated_from`. `limits` are the key's own rates instead of its tier's: `{"rates":
     ["10/second"]}`. `pepper_id` names the pepper that the key needs, empty where nobody noted it. `imported`
-    keys were made by another system. `notes` are no part of the record: another version has others.
+    keys were made by another system.
     """
 
+    key_id: str
     hashed_key: str = field(repr=False)
     hint: str
     user_id: str
@@ -256,32 +226,38 @@ class ApiKey(_KeyHead):
     imported: bool = False
     version: int = 1
 
-    @property
-    def key(self) -> ApiKey:
-        """Itself: a record can stand wherever somebody `Identified` may."""
-        return self
 
+class Identified:
+    """Who was recognised: a key, with what parts of this process know and note about it, each for itself.
 
-class Identified(Protocol):
-    """Who was recognised: the record of the key, and what is noted about it.
-
-    It is what each check has at hand anyway. Where many keys are in use, the record itself is one more piece
-    of memory to wait for, and nobody needs it to let a request in.
+    It is what each check has at hand anyway. Where many keys are in use, memory that is in no cache is most
+    of what a check waits for: the record is one more piece of it, and so is a place in a table of each part.
     """
 
-    @property
-    def key(self) -> ApiKey:
-        """The record."""
-        ...
+    __slots__ = ("counted_at", "counted_for", "counted_on", "identity", "key", "line", "noted_by", "used_us")
+
+    # On which sheet usage is counted, and where on its pages: set with the route that is for.
+    counted_on: CountedSheet
+    counted_at: int
+
+    def __init__(self, key: ApiKey) -> None:
+        self.key = key
+        # How answers tell the upstream who is calling, and decision lines who called; empty until then.
+        self.identity = b""
+        self.line = b""
+        # When it was used last, in microseconds, and who is going to write that.
+        self.used_us = 0
+        self.noted_by: object = None
+        self.counted_for: str | None = None
 
     @property
-    def notes(self) -> KeyNotes:
-        """What is noted about it."""
-        ...
+    def key_id(self) -> str:
+        """Whose it is."""
+        return self.key.key_id
 
 
 # The names of what a record holds, in its order.
-RECORD_FIELDS = tuple(one.name for one in fields(ApiKey) if one.init)
+RECORD_FIELDS = tuple(one.name for one in fields(ApiKey))
 
 
 class Decision(NamedTuple):
@@ -317,4 +293,4 @@ class Decision(NamedTuple):
     @property
     def key_id(self) -> str:
         """Which key was presented, whether it was good or not; empty where nobody can tell."""
-        return self.presented_id if self.whose is None else self.whose.key.key_id
+        return self.presented_id if self.whose is None else self.whose.key_id

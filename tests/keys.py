@@ -6,7 +6,7 @@ from typing import Any
 
 from extauth.keys.hashing import HashingParameters
 from extauth.keys.token import KeyText, Peppers, hint, mint_key
-from extauth.model import ApiKey
+from extauth.model import ApiKey, Identified
 from extauth.stores.base import AuditEntry
 from tests.fakes import START
 
@@ -35,6 +35,11 @@ def record(key_id: str = "AAAAbbbb0001", **changes: Any) -> ApiKey:
         "created_at": START,
     }
     return ApiKey(**{**fields, **changes})
+
+
+def identified(key_id: str = "AAAAbbbb0001", **changes: Any) -> Identified:
+    """Make who is recognised by such a key."""
+    return Identified(record(key_id, **changes))
 
 
 def entry(key_id: str = "AAAAbbbb0001", **changes: Any) -> AuditEntry:

@@ -10,7 +10,7 @@ from extauth.model import Code, Decision
 from extauth.stores.usage import DAY, Batch, Page
 from extauth.usage.tracker import UsageTracker
 from tests.fake_usage import MemoryUsageStore
-from tests.keys import record
+from tests.keys import identified
 from tests.usage import NOW_US, kept, noted, selection
 
 
@@ -52,8 +52,8 @@ class Traffic:
     def __init__(
         self, *trackers: UsageTracker, keys: int, chance: random.Random, each_seconds: float = 0.01
     ) -> None:
-        records = [record(key_id=f"k{number:011}", user_id=f"u{number % 7}") for number in range(keys)]
-        self._decisions = [Decision(Code.ALLOWED, key, key.key_id, "orders") for key in records]
+        everybody = [identified(key_id=f"k{number:011}", user_id=f"u{number % 7}") for number in range(keys)]
+        self._decisions = [Decision(Code.ALLOWED, whose, "", "orders") for whose in everybody]
         self._trackers = trackers
         self._chance = chance
         self._each_seconds = each_seconds

@@ -75,4 +75,4 @@ class Authenticator:
         return Rejection("banned", key_id, seconds_left(ban, self._clock.now_us()))
 
     def _note_use(self, caller: Caller, address: str) -> None:
-        self._uses.see(caller.key, self._clock.now_us(), address)
+        self._uses.see(caller, self._clock.now_us(), address)

@@ -42,7 +42,7 @@ class AnswerWriter:
         Identity for the upstream, limits for the client, the lease for the proxy, which reports its end.
         """
         whose = decision.whose
-        head = NOBODY if whose is None else whose.notes.identity or identity(whose.key)
+        head = NOBODY if whose is None else whose.identity or identity(whose)
         limit_set, usages = decision.limit_set, decision.usages
         if usages and limit_set is not None:
             head += self._limits(limit_set, usages)

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 
 from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
-from extauth.model import CALENDAR_MONTH, ApiKey, Code, Limit, LimitSet, PlainUsage
+from extauth.model import CALENDAR_MONTH, ApiKey, Code, Identified, Limit, LimitSet, PlainUsage
 
 _PREPARED = 16_384
 # Who is calling where nobody is identified. All four lines are always there, so that none can be forged.
@@ -59,13 +59,14 @@ class HeaderWriter:
         return ""
 
 
-def identity(key: ApiKey) -> bytes:
+def identity(whose: Identified) -> bytes:
     """Return the lines that say who is calling, for the upstream; see `NOBODY`."""
-    key.notes.identity = (
+    key = whose.key
+    whose.identity = (
         f"x-auth-key-id: {key.key_id}\r\nx-auth-user-id: {key.user_id}\r\n"
         f"x-auth-scopes: {' '.join(key.scopes)}\r\nx-auth-tier: {key.tier}\r\n"
     ).encode("latin-1") + ageing(key)
-    return key.notes.identity
+    return whose.identity
 
 
 def ageing(key: ApiKey | None) -> bytes:

@@ -16,7 +16,7 @@ from extauth.docs.problems import PROXY_PROBLEM
 from extauth.limits.cool_down import COOL_DOWN, violate
 from extauth.limits.plan import Take, take_for
 from extauth.limits.spent import code_of, spent_by
-from extauth.model import OUTCOMES, ApiKey, Code, Decision, Limit, LimitSet, Outcome, Per, Usage
+from extauth.model import OUTCOMES, ApiKey, Code, Decision, Identified, Limit, LimitSet, Outcome, Per, Usage
 from extauth.settings.cool_down import CoolDownSettings
 from extauth.settings.model import Settings
 from extauth.settings.rates import QuotaSettings, RateSettings
@@ -70,8 +70,8 @@ class Examples:
     def allowed(self, *, rotated: bool = False) -> ExampleAnswer:
         """Return the headers of an allowed answer, to the holder of a key that was rotated or not."""
         usages = tuple(_after_one(take) for take in _told(self._takes(self._default_tier)))
-        key = _rotated_key(self._settings.keys.default_grace) if rotated else None
-        head = self._writer.allowed(Decision(Code.ALLOWED, key, limit_set=_set_of(usages), usages=usages))
+        whose = Identified(_rotated_key(self._settings.keys.default_grace)) if rotated else None
+        head = self._writer.allowed(Decision(Code.ALLOWED, whose, limit_set=_set_of(usages), usages=usages))
         return ExampleAnswer(200, tuple(_lines(head)), "")
 
     def denied(self, code: Code) -> ExampleAnswer:

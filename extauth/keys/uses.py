@@ -15,7 +15,7 @@ import structlog
 from extauth.bounded import BoundedCache
 from extauth.clock import MICROSECONDS, from_us, to_us
 from extauth.errors import StoreError
-from extauth.model import ApiKey
+from extauth.model import Identified
 from extauth.stores.base import OTHER_ADDRESSES, KeyStore, KeyUse
 
 WRITE_EVERY_SECONDS = 5.0
@@ -37,33 +37,33 @@ _NO_CALLS: Mapping[str, int] = MappingProxyType({})
 class UseTracker:
     """Collects uses and writes them.
 
-    Keys hold the time of their last use themselves, in their `notes`. While `noting` stands there as
-    `noted_by`, whoever sets that time needs to tell nobody. It never does for a key that was rotated.
+    Whoever was identified holds the time of that. While `noting` stands there as `noted_by`, whoever sets the
+    time needs to tell nobody. It never does for a key that was rotated.
     """
 
     def __init__(self, store: KeyStore) -> None:
         self._store = store
         self.noting = object()
-        self._noted: list[ApiKey] = []
+        self._noted: list[Identified] = []
         # Those noted before the write under way, which are due by now or later, and those that are due.
-        self._unsorted: list[ApiKey] = []
-        self._due: list[ApiKey] = []
+        self._unsorted: list[Identified] = []
+        self._due: list[Identified] = []
         # Those that were written lately, by the next write that may have them: they are not looked at before.
-        self._later: deque[list[ApiKey]] = deque([] for _ in range(_WRITES))
+        self._later: deque[list[Identified]] = deque([] for _ in range(_WRITES))
         # What the store has not taken.
         self._kept: dict[str, int] = {}
-        self._in_grace: dict[str, ApiKey] = {}
+        self._in_grace: dict[str, Identified] = {}
         self._calls: dict[str, Counter[str]] = {}
         self._written: BoundedCache[str, int] = BoundedCache(_REMEMBERED)
 
-    def see(self, key: ApiKey, at_us: int, address: str) -> None:
+    def see(self, whose: Identified, at_us: int, address: str) -> None:
         """Note that a key was used, and from which address if it was rotated."""
-        key.notes.used_us = at_us
-        if key.grace_until is not None:
-            self._see_in_grace(key, address)
-        elif key.notes.noted_by is not self.noting:
-            key.notes.noted_by = self.noting
-            self._noted.append(key)
+        whose.used_us = at_us
+        if whose.key.grace_until is not None:
+            self._see_in_grace(whose, address)
+        elif whose.noted_by is not self.noting:
+            whose.noted_by = self.noting
+            self._noted.append(whose)
 
     @property
     def pending(self) -> int:
@@ -71,9 +71,9 @@ class UseTracker:
         keys = (self._noted, self._unsorted, self._due, *self._later)
         return sum(map(len, keys)) + len(self._in_grace) + len(self._kept)
 
-    def _see_in_grace(self, key: ApiKey, address: str) -> None:
-        self._in_grace[key.key_id] = key
-        calls = self._calls.setdefault(key.key_id, Counter())
+    def _see_in_grace(self, whose: Identified, address: str) -> None:
+        self._in_grace[whose.key_id] = whose
+        calls = self._calls.setdefault(whose.key_id, Counter())
         calls[address if address in calls or len(calls) < _MOST_ADDRESSES else OTHER_ADDRESSES] += 1
 
     async def run(self) -> None:
@@ -113,31 +113,30 @@ class UseTracker:
         if everything:
             self._due += noted + self._unsorted
             self._unsorted = []
-            for keys in self._later:
-                self._due += keys
-                keys.clear()
+            for some in self._later:
+                self._due += some
+                some.clear()
         else:
             self._unsorted += noted
 
     def _sort(self) -> None:
         """Tell of some keys whether they are due. There may be many, and checks wait meanwhile."""
         some, self._unsorted[-_AT_ONCE:] = self._unsorted[-_AT_ONCE:], []
-        for key in some:
-            left_us = GRAIN_US - (key.notes.used_us - self._written.get(key.key_id, 0))
+        for one in some:
+            left_us = GRAIN_US - (one.used_us - self._written.get(one.key_id, 0))
             if left_us > 0:
-                self._later[_writes_until(left_us)].append(key)
+                self._later[_writes_until(left_us)].append(one)
             else:
-                self._due.append(key)
+                self._due.append(one)
 
     def _next(self) -> list[KeyUse]:
         """Take out the next uses to be written."""
         kept = [self._kept.popitem() for _ in range(min(_AT_ONCE, len(self._kept)))]
         uses = dict(kept)
         due, self._due[-_AT_ONCE:] = self._due[-_AT_ONCE:], []
-        for key in due:
-            notes = key.notes
-            notes.noted_by = None
-            uses[key.key_id] = max(notes.used_us, uses.get(key.key_id, 0))
+        for one in due:
+            one.noted_by = None
+            uses[one.key_id] = max(one.used_us, uses.get(one.key_id, 0))
         moments = {at_us: from_us(at_us) for at_us in uses.values()}
         calls = self._calls
         return [

@@ -13,6 +13,7 @@ from pathlib import Path
 from extauth.stores import sqlite_usage_journal as journal
 from extauth.stores.sqlite_thread import Result, SqliteThread
 from extauth.stores.usage import (
+    LARGEST_PAGE,
     MOST_REFUSALS,
     OTHER,
     RANKED,
@@ -104,7 +105,7 @@ class SqliteUsageStore:
     WAL and synchronous FULL: what was written survives a power cut.
     """
 
-    at_once = 500
+    at_once = LARGEST_PAGE
 
     def __init__(self, path: Path) -> None:
         self._thread = SqliteThread(path, kind="usage", synchronous="FULL", schema=_SCHEMA)

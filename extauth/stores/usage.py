@@ -28,6 +28,8 @@ WIDTH = UPSTREAM_REPORTED + 1
 # Zeros at the end may be left out.
 Counts = Sequence[int]
 
+# How many places a page has at most.
+LARGEST_PAGE = 500
 # What stands for all that a period does not tell apart.
 OTHER = "other"
 # How many refusals are kept of each key, and for how long.
@@ -238,7 +240,7 @@ class Period(NamedTuple):
 class UsageStore(Protocol):
     """Keeps usage. Every method may raise StoreError.
 
-    `at_once` is how many places a batch or a page may have.
+    `at_once` is how many places a batch or a page may have, no more than `LARGEST_PAGE`.
 
     Each process has a journal: pages with what it counted and did not yet write in batches. If it dies,
     another one adds them.

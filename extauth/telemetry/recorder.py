@@ -21,7 +21,7 @@ from extauth.clock import MICROSECONDS, Clock
 from extauth.keys.shadows import ShadowTracker
 from extauth.keys.token import mask_keys
 from extauth.keys.uses import UseTracker
-from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, Decision, Outcome, Target
+from extauth.model import OUTCOMES, CheckRequest, Code, Decision, Identified, Outcome, Target
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import DURATION_BOUNDS_US, CheckCounts
 from extauth.tracing.context import read_context
@@ -126,9 +126,9 @@ class Recorder:
                 self._count_rare(decision, decided_us)
             if uses is not None and whose is not None:
                 # The same number for all of a second: nothing of each check is left behind in memory.
-                whose.notes.used_us = self._second_us
-                if whose.notes.noted_by is not uses.noting:
-                    uses.see(whose.key, self._second_us, client_ip)
+                whose.used_us = self._second_us
+                if whose.noted_by is not uses.noting:
+                    uses.see(whose, self._second_us, client_ip)
             start = starts[code]
             if start is None or (self._samples and code is _ALLOWED and self._draw() >= self._allowed_sample):
                 continue
@@ -138,7 +138,7 @@ class Recorder:
                 start,
                 targets[target],
                 routes[route],
-                _nobody(presented) if whose is None else whose.notes.line or _user_fields(whose.key),
+                _nobody(presented) if whose is None else whose.line or _user_fields(whose),
                 addresses[client_ip],
                 _masked(request_id),
                 duration_us,
@@ -198,9 +198,9 @@ def _nobody(presented_id: str) -> bytes:
     return _fields(key_id=presented_id, user_id="")
 
 
-def _user_fields(key: ApiKey) -> bytes:
-    key.notes.line = _fields(key_id=key.key_id, user_id=key.user_id)
-    return key.notes.line
+def _user_fields(whose: Identified) -> bytes:
+    whose.line = _fields(key_id=whose.key_id, user_id=whose.key.user_id)
+    return whose.line
 
 
 # The reason, the limits that refused, those in shadow that would have, and what was decided without the

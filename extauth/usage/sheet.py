@@ -7,16 +7,28 @@ from itertools import starmap
 
 import orjson
 
-from extauth.model import ApiKey
-from extauth.stores.usage import LATENCIES, LATENCY_SUM, Page, Place, PlainPlace, Sheet, counts_of_each
+from extauth.model import Identified
+from extauth.stores.usage import (
+    LARGEST_PAGE,
+    LATENCIES,
+    LATENCY_SUM,
+    Page,
+    Place,
+    PlainPlace,
+    Sheet,
+    counts_of_each,
+)
 from extauth.usage.kept import Counted
 
 # How many counts of a place stand in its page: those of checks that take no more than 2.5 ms. The others, of
 # which there are few, are kept beside them.
 USUAL = LATENCIES + 4
+# Where on a page the usual counts of its places begin: the same numbers for all sheets, or else each key in
+# use would have one of its own in memory.
+_BEGINNINGS = tuple(range(0, LARGEST_PAGE * USUAL, USUAL))
 
-# The key, or where nobody was identified the id that was presented; or where an upstream answered.
-Whose = ApiKey | str | Place
+# Who was identified, or where nobody was identified the id that was presented; or where an upstream answered.
+Whose = Identified | str | Place
 
 
 @dataclass(eq=False, slots=True)
@@ -37,7 +49,7 @@ class CountingSheet(Sheet):
 
     def add(self, whose: Whose, route: str, most: int) -> int:
         """Add a place; return where on a page its usual counts begin."""
-        begins = self.used * USUAL
+        begins = _BEGINNINGS[self.used]
         self.used += 1
         self.is_full = self.used == most
         self.whose.append(whose)
@@ -144,4 +156,5 @@ def _place(whose: Whose, route: str) -> PlainPlace:
         return whose
     if isinstance(whose, str):
         return whose, "", "", route
-    return whose.key_id, whose.user_id, whose.tier, route
+    key = whose.key
+    return key.key_id, key.user_id, key.tier, route

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from extauth.bounded import Memo
 from extauth.clock import MICROSECONDS, Clock
-from extauth.model import OUTCOMES, ApiKey, CheckRequest, Code, CountedPage, Decision, Outcome
+from extauth.model import OUTCOMES, CheckRequest, Code, CountedPage, Decision, Identified, Outcome
 from extauth.stores import usage
 from extauth.stores.usage import (
     LATENCIES,
@@ -55,30 +55,31 @@ Noted = tuple[CheckRequest, Decision, int, int]
 _REMEMBERED_WORDS = 16_384
 
 
-def _spot_of(key: ApiKey | None, presented_id: str, route: str, cells: Segment) -> tuple[CountedPage, int]:
+def _spot_of(
+    whose: Identified | None, presented_id: str, route: str, cells: Segment
+) -> tuple[CountedPage, int]:
     """Return where to count, and note that with the key until another route comes.
 
     A key that comes by one route only is never looked up: where many are in use that takes longer than all
     else that counting does.
     """
-    if key is None:
+    if whose is None:
         return cells.place_of(presented_id, route)
-    notes = key.notes
-    if notes.counted_for is not None:
-        sheet = notes.counted_on
+    if whose.counted_for is not None:
+        sheet = whose.counted_on
         assert isinstance(sheet, CountingSheet)  # nothing else sets it
         if sheet.page.of is cells.this:
             # By more than one route.
-            cells.remember(key, notes.counted_for, (sheet.page, notes.counted_at))
-            return _noted_with(key, route, cells.place_of(key, route))
-        if notes.counted_for == route and (page := cells.go_on(sheet)) is not None:
-            return page, notes.counted_at
-    return _noted_with(key, route, cells.add(key, route))
+            cells.remember(whose, whose.counted_for, (sheet.page, whose.counted_at))
+            return _noted_with(whose, route, cells.place_of(whose, route))
+        if whose.counted_for == route and (page := cells.go_on(sheet)) is not None:
+            return page, whose.counted_at
+    return _noted_with(whose, route, cells.add(whose, route))
 
 
-def _noted_with(key: ApiKey, route: str, spot: Spot) -> Spot:
+def _noted_with(whose: Identified, route: str, spot: Spot) -> Spot:
     page, at = spot
-    key.notes.counted_on, key.notes.counted_at, key.notes.counted_for = page.sheet, at, route
+    whose.counted_on, whose.counted_at, whose.counted_for = page.sheet, at, route
     return spot
 
 
@@ -120,12 +121,12 @@ class UsageTracker:
             code, whose, presented_id, route, _, _, _, _, _, _, _, _, _ = decision
             if (
                 whose is not None
-                and whose.notes.counted_for == route
-                and (page := whose.notes.counted_on.page).of is this
+                and whose.counted_for == route
+                and (page := whose.counted_on.page).of is this
             ):
-                at = whose.notes.counted_at
+                at = whose.counted_at
             else:
-                page, at = _spot_of(decision.key, presented_id, route, cells)
+                page, at = _spot_of(whose, presented_id, route, cells)
             page.grown, counts = True, page.counts
             took_us = decided_us - started_us
             if took_us <= _QUICKEST_US:

@@ -31,9 +31,10 @@ REST = 39
 _REST_OF_NOTES = 4
 # However long a batch took: whoever lets others wait for so long is taken for dead.
 LONGEST_REST_SECONDS = 5.0
-# How many places are noted in one step, and how many are looked at before checks come in between: that takes
-# half a millisecond where none of them is in the processor's caches.
-_NOTED_AT_ONCE = 500
+# How many places are noted in one step: of Redis's client each step takes a tenth of a millisecond beside its
+# places. And how many are looked at before checks come in between: that takes half a millisecond where none
+# of them is in the processor's caches.
+_NOTED_AT_ONCE = 1_000
 _LOOKED_AT_AT_ONCE = 250
 # How many places are kept apart while the store takes nothing.
 MOST_WAITING = 20_000

@@ -8,13 +8,13 @@ import pytest
 
 from extauth.dialects.base import Answer
 from extauth.dialects.problems import PROBLEMS
-from extauth.model import OUTCOMES, ApiKey, Code, Decision, Limit, LimitSet, Outcome, Usage
+from extauth.model import OUTCOMES, Code, Decision, Identified, Limit, LimitSet, Outcome, Usage
 from extauth.stores.redis.limits import tokens
 from extauth.usage import word
 from tests.answers import Reply, parse_list, reply_of
 from tests.dialects import PROXIES, Spoken, members_in_order
 from tests.fakes import FakeClock
-from tests.keys import record
+from tests.keys import identified
 
 IDENTITY = ("x-auth-key-id", "x-auth-user-id", "x-auth-scopes", "x-auth-tier")
 LIMIT_HEADERS = (
@@ -40,7 +40,7 @@ STATUSES = {
     Code.OVERLOADED: 503,
     Code.INTERNAL_ERROR: 503,
 }
-KEY = record(user_id="user-1", scopes=("orders:read", "a:*"), tier="pro")
+KEY = identified(user_id="user-1", scopes=("orders:read", "a:*"), tier="pro")
 SECOND = Limit("per-second", 10, 5, 1_000_000)
 HOUR = Limit("per-hour", 1000, 1000, 3_600_000_000)
 LIMITS = LimitSet((SECOND, HOUR))
@@ -277,7 +277,7 @@ def test_head_is_answered_like_get(spoken: Spoken) -> None:
     assert spoken.dialect.render(get, decision) == spoken.dialect.render(head, decision)
 
 
-WORST_KEY = record(
+WORST_KEY = identified(
     "Z" * 12,
     user_id="u" * 128,
     scopes=(*tuple(f"{number:02}:{'s' * 28}" for number in range(31)), "x" * 32),
@@ -287,21 +287,21 @@ WORST_KEY = record(
 _LONGEST_US = 3_650 * 86_400_000_000
 
 
-def worst_decision(code: Code, key: ApiKey = WORST_KEY) -> Decision:
+def worst_decision(code: Code, whose: Identified = WORST_KEY) -> Decision:
     """Return the largest answer that the settings and the key service allow."""
     limits = tuple(Limit(f"{'n' * 31}{number}", 10**9, 10**9, _LONGEST_US) for number in range(8))
     usages = tuple(Usage(limit, False, 999_999_999, _LONGEST_US, _LONGEST_US) for limit in limits)
     names = tuple(limit.name for limit in limits)
     needed = tuple(f"{number:02}:{'n' * 61}" for number in range(16))
     told = (usages, names, _LONGEST_US // 10**6, needed)
-    return Decision(code, key, key.key_id, "r", LimitSet(limits), *told, lease="x" * tokens.LONGEST)
+    return Decision(code, whose, "", "r", LimitSet(limits), *told, lease="x" * tokens.LONGEST)
 
 
 @pytest.mark.parametrize("code", Code)
 @pytest.mark.parametrize("name", list(PROXIES))
 def test_answer_headers_stay_below_4_kb(name: str, code: Code) -> None:
     """With the most scopes, the longest user id and the most rates: proxies keep little more for a head."""
-    assert len(" ".join(WORST_KEY.scopes)) == 1024
+    assert len(" ".join(WORST_KEY.key.scopes)) == 1024
     spoken = Spoken(name, credentials={"realm": "r" * 64}, docs_url="https://docs.example.com/" + "d" * 64)
     request = spoken.read("/", x_request_id="i" * 64, authorization="Bearer x", x_api_key="x")
     rendered = spoken.dialect.render(request, worst_decision(code))

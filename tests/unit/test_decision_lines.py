@@ -17,12 +17,12 @@ from extauth.telemetry.recorder import LONGEST_PATH, Recorder
 from tests.checking import Rig, request_for
 from tests.dialects import PROXIES
 from tests.fakes import FakeClock
-from tests.keys import record
+from tests.keys import identified
 from tests.logs import ListedLines
 
 FIELDS = ["timestamp", "level", "event", "outcome", "code", "dialect", "method", "host", "path", "route"]
 FIELDS += ["key_id", "user_id", "client_ip", "request_id", "duration_us"]
-KEY = record(user_id='user "1"')
+KEY = identified(user_id='user "1"')
 
 
 class Log:

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from extauth.clock import to_us
 from extauth.errors import StoreError
 from extauth.keys.uses import UseTracker
+from extauth.model import Identified
 from extauth.stores.base import KeyUse
 from extauth.tasks import end
 from tests.fakes import START, MemoryKeyStore
-from tests.keys import entry, record
+from tests.keys import entry, identified, record
 
 KEY_ID = "AAAAbbbb0001"
 START_US = to_us(START)
@@ -63,10 +64,10 @@ def test_a_use_is_written_once_a_minute() -> None:
         store = MemoryKeyStore()
         key = record()
         await store.add(key, entry())
-        tracker = UseTracker(store)
+        whose, tracker = Identified(key), UseTracker(store)
         written = []
         for number in range(0, 150, 5):
-            tracker.see(key, seconds(number), "192.0.2.1")
+            tracker.see(whose, seconds(number), "192.0.2.1")
             await tracker.write()
             written.append(await last_used(store))
         # It is written with the last use until then.
@@ -83,9 +84,9 @@ def test_a_last_use_within_the_minute_is_written_when_that_is_over() -> None:
         store = MemoryKeyStore()
         key = record()
         await store.add(key, entry())
-        tracker = UseTracker(store)
+        whose, tracker = Identified(key), UseTracker(store)
         for number in (0, 5):
-            tracker.see(key, seconds(number), "192.0.2.1")
+            tracker.see(whose, seconds(number), "192.0.2.1")
             await tracker.write()
         assert await last_used(store) == START
         for _ in range(12):
@@ -107,8 +108,8 @@ def test_two_versions_of_a_record_are_one_key() -> None:
         older, newer = record(), record(version=2)
         await store.add(newer, entry())
         tracker = UseTracker(store)
-        tracker.see(newer, seconds(3), "192.0.2.1")
-        tracker.see(older, seconds(2), "192.0.2.1")
+        tracker.see(Identified(newer), seconds(3), "192.0.2.1")
+        tracker.see(Identified(older), seconds(2), "192.0.2.1")
         await tracker.write()
         assert await last_used(store) == START + timedelta(seconds=3)
         assert store.calls["note_uses"] == 1
@@ -123,9 +124,9 @@ def test_what_was_held_back_is_written_at_the_end() -> None:
         store = MemoryKeyStore()
         key = record()
         await store.add(key, entry())
-        tracker = UseTracker(store)
+        whose, tracker = Identified(key), UseTracker(store)
         for number in (0, 30):
-            tracker.see(key, seconds(number), "192.0.2.1")
+            tracker.see(whose, seconds(number), "192.0.2.1")
             await tracker.write()
         assert await last_used(store) == START
         assert tracker.pending == 1
@@ -143,10 +144,10 @@ def test_a_store_that_fails_loses_nothing() -> None:
         store = MemoryKeyStore()
         key = record(rotated_to="AAAAbbbb0002", rotated_at=START, grace_until=START)
         await store.add(key, entry())
-        tracker = UseTracker(store)
+        whose, tracker = Identified(key), UseTracker(store)
         store.failure = StoreError("gone")
         for number in (3, 5):
-            tracker.see(key, seconds(number), "192.0.2.1")
+            tracker.see(whose, seconds(number), "192.0.2.1")
             await tracker.write()
         store.failure = None
         await tracker.write()
@@ -163,13 +164,13 @@ def test_calls_in_a_grace_are_written_without_delay() -> None:
         store = MemoryKeyStore()
         key = record(rotated_to="AAAAbbbb0002", rotated_at=START, grace_until=START)
         await store.add(key, entry())
-        tracker = UseTracker(store)
+        whose, tracker = Identified(key), UseTracker(store)
         for number in range(3):
-            tracker.see(key, seconds(number), "192.0.2.1")
+            tracker.see(whose, seconds(number), "192.0.2.1")
             await tracker.write()
         assert (await store.grace_use(KEY_ID)).calls == 3
         for number in range(5_000):
-            tracker.see(key, seconds(9), f"address {number}")
+            tracker.see(whose, seconds(9), f"address {number}")
         assert len(tracker._calls[KEY_ID]) <= 101
         await tracker.write()
         assert (await store.grace_use(KEY_ID)).calls == 5_003
@@ -183,13 +184,13 @@ def test_many_keys_are_written_in_pieces() -> None:
     async def scenario() -> None:
         store = Pieces()
         tracker = UseTracker(store)
-        keys = [record(f"AAAAbbbb{number:04}") for number in range(1_200)]
-        for key in keys:
-            tracker.see(key, START_US, "192.0.2.1")
+        keys = [identified(f"AAAAbbbb{number:04}") for number in range(1_200)]
+        for whose in keys:
+            tracker.see(whose, START_US, "192.0.2.1")
         await tracker.write()
         assert sorted(store.sizes) == [200, 500, 500]
-        for key in keys:
-            tracker.see(key, seconds(5), "192.0.2.1")
+        for whose in keys:
+            tracker.see(whose, seconds(5), "192.0.2.1")
         turns = asyncio.create_task(store.count_turns())
         await tracker.write()
         turns.cancel()
@@ -207,9 +208,9 @@ def test_whoever_ends_in_the_middle_of_a_write_loses_nothing() -> None:
     async def scenario() -> None:
         store = Pieces()
         tracker = UseTracker(store)
-        keys = [record(f"AAAAbbbb{number:04}", grace_until=START) for number in range(1_200)]
-        for key in keys:
-            tracker.see(key, START_US, "192.0.2.1")
+        keys = [identified(f"AAAAbbbb{number:04}", grace_until=START) for number in range(1_200)]
+        for whose in keys:
+            tracker.see(whose, START_US, "192.0.2.1")
         store.hangs = True
         writing = asyncio.create_task(tracker.write())
         await store.asked.wait()

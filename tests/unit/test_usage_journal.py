@@ -15,12 +15,12 @@ from extauth.usage.tracker import UsageTracker
 from extauth.usage.writer import NOTE_AFTER_SECONDS
 from tests.fake_usage import MemoryUsageStore
 from tests.fakes import FakeClock
-from tests.keys import record
+from tests.keys import identified
 from tests.moved_time import run_in_moved_time
 from tests.slow_usage import SlowStore, Traffic, stored
 from tests.usage import noted, tracking
 
-KEY = record(key_id="AAAAbbbb0001")
+KEY = identified(key_id="AAAAbbbb0001")
 ALLOWED = Decision(Code.ALLOWED, KEY, KEY.key_id, "orders")
 
 

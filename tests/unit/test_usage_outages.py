@@ -13,10 +13,10 @@ from extauth.model import Code, Decision
 from extauth.stores.usage import DAY, MINUTE, OTHER, Batch, Group, Kind
 from extauth.usage.tracker import UsageTracker
 from extauth.usage.writer import MOST_WAITING
-from tests.keys import record
+from tests.keys import identified
 from tests.usage import NOW_US, kept, noted, selection, tracking
 
-KEY = record(key_id="AAAAbbbb0001", user_id="u1", tier="free")
+KEY = identified(key_id="AAAAbbbb0001", user_id="u1", tier="free")
 ALLOWED = Decision(Code.ALLOWED, KEY, KEY.key_id, "orders")
 
 

@@ -7,9 +7,9 @@ import pytest
 from extauth.stores.usage import ALLOWED, UPSTREAM_REPORTED
 from extauth.usage.segment import Segment
 from extauth.usage.sheet import JournalPage
-from tests.keys import record
+from tests.keys import identified
 
-KEYS = [record(key_id=f"k{number:011}") for number in range(5)]
+KEYS = [identified(key_id=f"k{number:011}") for number in range(5)]
 
 
 @pytest.mark.parametrize("position", [ALLOWED, UPSTREAM_REPORTED], ids=["a check", "a report"])

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 import pytest
 
 from extauth.errors import StoreError
-from extauth.model import ApiKey, Code, Decision
+from extauth.model import Code, Decision, Identified
 from extauth.stores.usage import MINUTE, Group, Kind
 from extauth.usage.sheet import CountingSheet
 from extauth.usage.tracker import UsageTracker
 from tests.fake_usage import MemoryUsageStore
 from tests.fakes import FakeClock
-from tests.keys import record
+from tests.keys import identified
 from tests.usage import NOW_US, kept, noted, selection
 
 Counted = Counter[tuple[str, int]]
@@ -29,23 +29,23 @@ class SmallPages(MemoryUsageStore):
     at_once = 4
 
 
-def keys(number: int) -> list[ApiKey]:
+def keys(number: int) -> list[Identified]:
     """Return so many keys."""
-    return [record(key_id=f"AAAAbbbb{number:04}", user_id="u1") for number in range(number)]
+    return [identified(key_id=f"AAAAbbbb{number:04}", user_id="u1") for number in range(number)]
 
 
-def see(tracker: UsageTracker, whose: Iterable[ApiKey], minute: int) -> None:
+def see(tracker: UsageTracker, whose: Iterable[Identified], minute: int) -> None:
     """Have one request of each key counted."""
     decisions = [Decision(Code.ALLOWED, key, "", "orders") for key in whose]
     tracker.see([noted(decision, at_us=NOW_US + minute * 60_000_000) for decision in decisions])
 
 
-def sheets(whose: Iterable[ApiKey]) -> list[int]:
+def sheets(whose: Iterable[Identified]) -> list[int]:
     """Return on which sheets the keys are counted, in the order of the keys."""
-    return [id(key.notes.counted_on) for key in whose]
+    return [id(key.counted_on) for key in whose]
 
 
-async def counted(store: MemoryUsageStore, whose: Iterable[ApiKey]) -> Counted:
+async def counted(store: MemoryUsageStore, whose: Iterable[Identified]) -> Counted:
     """Return what the store has of each key and minute."""
     asked = selection(MINUTE, Kind.KEY, *(key.key_id for key in whose), group=Group.NAME)
     return Counter(
@@ -101,8 +101,8 @@ def test_a_sheet_is_left_when_most_of_its_keys_stay_away() -> None:
         assert await counted(store, known) == expected
         # What was left holds nothing any more.
         for key in known[1:4]:
-            assert isinstance(key.notes.counted_on, CountingSheet)
-            assert not key.notes.counted_on.places
+            assert isinstance(key.counted_on, CountingSheet)
+            assert not key.counted_on.places
 
     asyncio.run(scenario())
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from extauth.model import Code, Decision
+from extauth.model import Code, Decision, Identified
 from extauth.stores.usage import (
     DAY,
     LATENCIES,
@@ -33,10 +33,10 @@ from extauth.usage.tracker import (
 )
 from tests.fake_usage import MemoryUsageStore
 from tests.fakes import FakeClock
-from tests.keys import record
+from tests.keys import identified, record
 from tests.usage import NOON, NOW_US, counts, kept, noted, selection, tracking
 
-KEY = record(key_id="AAAAbbbb0001", user_id="u1", tier="free")
+KEY = identified(key_id="AAAAbbbb0001", user_id="u1", tier="free")
 ALLOWED = Decision(Code.ALLOWED, KEY, KEY.key_id, "orders")
 REFUSED = Decision(Code.RATE_LIMITED, KEY, KEY.key_id, "orders", violated=("a",), retry_after=3)
 
@@ -63,7 +63,7 @@ def test_decisions_are_counted_by_minute_key_and_route() -> None:
 def test_whatever_order_decisions_and_writes_come_in_each_is_counted_once(seed: int) -> None:
     """Keys that change their route with each request, minutes that come back, two trackers of one key."""
     chance = random.Random(seed)
-    keys = [record(key_id=f"AAAAbbbb000{number}", user_id="u1") for number in range(3)]
+    keys = [identified(key_id=f"AAAAbbbb000{number}", user_id="u1") for number in range(3)]
 
     async def scenario() -> None:
         tracked = [tracking() for _ in range(2)]
@@ -87,7 +87,7 @@ def test_whatever_order_decisions_and_writes_come_in_each_is_counted_once(seed: 
                     found[key.key_id, route, at] += numbers[0]
         assert found == expected
         # What they point at holds nothing any more, nor do the keys hold each other.
-        for sheet in (key.notes.counted_on for key in keys):
+        for sheet in (key.counted_on for key in keys):
             assert isinstance(sheet, CountingSheet)
             assert not sheet.whose
             assert not sheet.page.counts
@@ -121,7 +121,7 @@ def test_keys_are_who_they_were_when_the_request_came() -> None:
 
     async def scenario() -> None:
         store, tracker = tracking()
-        newer = ALLOWED._replace(whose=replace(KEY, tier="pro", version=2))
+        newer = ALLOWED._replace(whose=Identified(replace(KEY.key, tier="pro", version=2)))
         unusable = Decision(Code.INVALID_KEY, None, KEY.key_id, "orders", reason="disabled")
         nobody = Decision(Code.MISSING_KEY, route="orders")
         tracker.see(list(map(noted, (ALLOWED, newer, unusable, nobody))))
@@ -210,7 +210,7 @@ def test_what_the_upstream_did_is_counted_where_the_check_was() -> None:
         tracker = UsageTracker(store, process="p", clock=clock)
         tracker.see([noted(ALLOWED)])
         clock.advance(seconds=60)
-        whose = word.encode(KEY, "orders").removeprefix(word.MARK)
+        whose = word.encode(KEY.key, "orders").removeprefix(word.MARK)
         for status, took_us in ((200, 10), (204, 20), (302, 0), (404, 5), (503, 7), (101, 1)):
             tracker.see_upstream(whose, status, took_us)
         for nonsense in ("", "é", "AA", "!", "=" * 5):
@@ -232,7 +232,7 @@ def test_no_report_tells_a_time_that_cannot_be_kept() -> None:
 
     async def scenario() -> None:
         store, tracker = tracking()
-        whose = word.encode(KEY, "orders").removeprefix(word.MARK)
+        whose = word.encode(KEY.key, "orders").removeprefix(word.MARK)
         tracker.see_upstream(whose, 200, 10**20)
         await tracker.write()
         found = await kept(store, selection(MINUTE))
