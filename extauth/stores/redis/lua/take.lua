@@ -134,36 +134,42 @@ local function clear_of(states)
   return clear_at_us
 end
 
--- What is known of each subject: `states` as numbers, `body` as they are stored; `others` are stored beside them, and
--- `lasts_us` is when what is stored ends.
+-- What is known of each subject: its states as numbers, and as they are stored, in the body from a place on; which
+-- others are stored beside them, when what is stored ends, and whether it changed. Lists, as there is one for nearly
+-- each check of a call: tables with names take more memory, and more time to make.
 local known = {}
+local NAMES, BODY, PLACE, STATES, OTHERS, LASTS_US, CHANGED = 1, 2, 3, 4, 5, 6, 7
 
 local function read(key, subject)
-  local names, value, body, others, lasts_us = subject.names, call('GET', key), nil, nil, nil
-  if not value then
+  local names, body, place, others, lasts_us = subject.names, call('GET', key), 1, nil, nil
+  local is_stored = body
+  if not body then
     body = rep(NOTHING, subject.count)
-  elseif sub(value, 1, #names) == names then
-    body = sub(value, #names + 1)
+  elseif sub(body, 1, #names) == names then
+    place = #names + 1
   else
-    body, others = in_order(value, names)
+    body, others = in_order(body, names)
   end
-  local states = {unpack_from(subject.format, body)}
-  if value and not others then lasts_us = clear_of(states) end
-  local one = {names = names, body = body, states = states, others = others, lasts_us = lasts_us, changed = false}
+  local states = {unpack_from(subject.format, body, place)}
+  if is_stored and not others then lasts_us = clear_of(states) end
+  local one = {names, body, place, states, others, lasts_us, false}
   known[key] = one
   return one
 end
 
 -- Stores the string of a subject, if it changed.
 local function store(key, one)
-  if not one.changed then return end
-  local value, clear_at_us = one.names .. one.body, clear_of(one.states)
-  if one.others then value, clear_at_us = with_others(one.names, one.body, clear_at_us, one.others) end
+  if not one[CHANGED] then return end
+  local names, body, clear_at_us = one[NAMES], one[BODY], clear_of(one[STATES])
+  if clear_at_us == one[LASTS_US] and clear_at_us > now_us then
+    -- It has the same names and ends when it did, as always while a quota is what ends last: less than half the work.
+    call('SETRANGE', key, #names, body)
+    return
+  end
+  local value = names .. body
+  if one[OTHERS] then value, clear_at_us = with_others(names, body, clear_at_us, one[OTHERS]) end
   if clear_at_us <= now_us then
     call('DEL', key)
-  elseif clear_at_us == one.lasts_us then
-    -- It ends when it did, as always while a quota is what ends last. That costs half as much.
-    call('SET', key, value, 'KEEPTTL')
   else
     call('SET', key, value, 'PXAT', format('%d', ceil(clear_at_us / 1000)))
   end
@@ -215,8 +221,8 @@ end
 
 -- Undoes the steps of a subject, but for the states that are kept; tells whether there are any.
 local function undo(subject, one, before)
-  local states, any = one.states, false
-  local stored = {unpack_from(subject.format, one.body)}
+  local states, any = one[STATES], false
+  local stored = {unpack_from(subject.format, one[BODY], one[PLACE])}
   for place = 1, subject.count do
     if kept[before + place] then
       any = true
@@ -251,14 +257,14 @@ local function take(terms)
   for place = 1, #terms do
     local subject, name = terms[place], KEYS[key + place - 1]
     local one = known[name]
-    if one and one.names ~= subject.names then
+    if one and one[NAMES] ~= subject.names then
       -- Other limits of it, or in another order.
       store(name, one)
       one = nil
     end
     one = one or read(name, subject)
     subjects[place] = one
-    local all, enough = step(subject, one.states, limits, mode)
+    local all, enough = step(subject, one[STATES], limits, mode)
     full, allowed, limits = full and all, allowed and enough, limits + subject.count
   end
   if cool_down and not allowed and mode == TAKE then violate() end
@@ -274,11 +280,14 @@ local function take(terms)
   for place = 1, #terms do
     local subject, one = terms[place], subjects[place]
     if mode ~= LOOK and allowed or undo(subject, one, limits) then
-      one.body, one.changed = pack(subject.format, unpack(one.states, 1, subject.count * 4)), true
+      one[BODY], one[PLACE] = pack(subject.format, unpack(one[STATES], 1, subject.count * 4)), 1
+      one[CHANGED] = true
+    elseif one[PLACE] > 1 then
+      one[BODY], one[PLACE] = sub(one[BODY], one[PLACE]), 1
     end
     limits = limits + subject.count
     number = number + 1
-    replies[number] = one.body
+    replies[number] = one[BODY]
   end
   if not full then rooms, kept = {}, {} end
   if verdict then
