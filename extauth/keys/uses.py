@@ -37,8 +37,8 @@ _NO_CALLS: Mapping[str, int] = MappingProxyType({})
 class UseTracker:
     """Collects uses and writes them.
 
-    Whoever was identified holds the time of that. While `noting` stands there as `noted_by`, whoever sets the
-    time needs to tell nobody. It never does for a key that was rotated.
+    An `Identified` holds the time of its last use itself. While `noting` stands there as `noted_by`, whoever
+    sets the time needs to tell nobody. It never does for a key that was rotated.
     """
 
     def __init__(self, store: KeyStore) -> None:
