@@ -72,6 +72,21 @@ def test_zeros_at_the_end_may_be_left_out(run_usage: RunUsage) -> None:
     run_usage(scenario)
 
 
+def test_a_place_may_be_told_twice(run_usage: RunUsage) -> None:
+    """In a batch and in a page: after a reload or a change of its record a key is counted at another one."""
+    page = Page(f"{NOON}.1.0", Sheet([PLACE, PLACE]), b"[[16],[32]]")
+
+    async def scenario(store: UsageStore) -> None:
+        await store.add(batch(1, (PLACE, [1]), (PLACE, [2])))
+        await store.add(batch(2, (PLACE, [4]), (PLACE, [8])))
+        await store.note("p", 3, [page])
+        await store.fold("p", page.name, 4)
+        for kind, name in ((Kind.ALL, ""), (Kind.KEY, "k1"), (Kind.USER, "u1")):
+            assert await kept(store, selection(MINUTE, kind, name)) == {("", 0): counts(63)}
+
+    run_usage(scenario)
+
+
 def test_a_batch_may_have_refusals_alone(run_usage: RunUsage) -> None:
     """Nothing is counted then, and they are kept."""
 

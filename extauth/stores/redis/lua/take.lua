@@ -162,7 +162,7 @@ local function store(key, one)
   if not one[CHANGED] then return end
   local names, body, clear_at_us = one[NAMES], one[BODY], clear_of(one[STATES])
   if clear_at_us == one[LASTS_US] and clear_at_us > now_us then
-    -- It has the same names and ends when it did, as always while a quota is what ends last: less than half the work.
+    -- It has the same names and ends when it did, as always while a quota is what ends last. That costs less.
     call('SETRANGE', key, #names, body)
     return
   end
