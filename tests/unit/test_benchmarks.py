@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import measure as measuring
 from benchmarks import report, service
+from benchmarks.at_once import table
 from benchmarks.contenders import Contender
 from benchmarks.cores import choose_cores, pinned
 from benchmarks.load import LoadError, LoadResult, check_request, check_request_of_each, parse_wrk
@@ -447,3 +448,10 @@ def test_a_clock_of_another_process_tells_what_it_used() -> None:
         assert used > 0
         assert meter.used_us() == used
         child.communicate(b"\n")
+
+
+def test_what_ran_at_once_is_compared_within_its_round() -> None:
+    """A round in which all were slower changes no ratio."""
+    lines = table(["floor", "one"], [(10.0, 11.0), (20.0, 22.0), (30.0, 34.5)])
+    assert lines[1].split() == ["floor", "20.0"]
+    assert lines[2].split() == ["one", "22.0", "1.10", "(1.10..1.15)", "of", "floor"]
