@@ -10,6 +10,7 @@ can be told then. See benchmarks/README.md.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import report
+from benchmarks.bounds import LONGEST_SECONDS, MOST_KEYS, MOST_ROUNDS, whole_up_to
 from benchmarks.cores import Cores, choose_cores
 from benchmarks.load import CheckRequest, LoadError, LoadResult, check_request, check_request_of_each, run_wrk
 from benchmarks.machine import describe_machine
@@ -141,15 +143,23 @@ def table(names: Sequence[str], rounds: Sequence[Round]) -> list[str]:
 
 def _options() -> Options:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--keys", type=int, default=100_000, help="how many are in use (100000)")
-    parser.add_argument("--rounds", type=int, default=8, help="how often all are measured (8)")
-    parser.add_argument("--seconds", type=int, default=5, help="length of a round (5)")
+    parser.add_argument(
+        "--keys", type=whole_up_to(MOST_KEYS), default=100_000, help="how many are in use (100000)"
+    )
+    parser.add_argument(
+        "--rounds", type=whole_up_to(MOST_ROUNDS), default=8, help="how often all are measured (8)"
+    )
+    parser.add_argument(
+        "--seconds", type=whole_up_to(LONGEST_SECONDS), default=5, help="length of a round (5)"
+    )
     return parser.parse_args(namespace=Options())
 
 
 def main() -> int:
     """Run, and return the exit code: 0 with figures, 2 where it could not run."""
     options, cores = _options(), choose_cores()
+    # Without this a SIGTERM would leave the servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(report.machine_line(describe_machine()))
     try:
         with tempfile.TemporaryDirectory(prefix="extauth-benchmark-") as name, ExitStack() as stack:

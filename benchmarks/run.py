@@ -11,12 +11,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import redis_server, report, rival
+from benchmarks.bounds import LONGEST_SECONDS, MOST_KEYS, MOST_ROUNDS, whole_up_to
 from benchmarks.contenders import FLOOR, MEMORY, ON_REDIS, TITLES, Contender, start_embedded, start_on_redis
 from benchmarks.cores import Cores, choose_cores
 from benchmarks.load import LoadError
@@ -32,9 +33,6 @@ _STARTS = 5
 _CONNECTIONS = 64
 _SINGLE = "redis-single"
 _WARM_UP_SECONDS = 1
-_LONGEST_SECONDS = 60
-_MOST_ROUNDS = 50
-_MOST_KEYS = 100_000
 
 
 class Options(argparse.Namespace):
@@ -66,27 +64,18 @@ def main() -> int:
 def _options() -> Options:
     everything = (*TITLES, MEMORY, START)
     parser = argparse.ArgumentParser(prog="benchmarks/run.py", description=__doc__)
-    seconds, rounds = _whole_up_to(_LONGEST_SECONDS), _whole_up_to(_MOST_ROUNDS)
+    seconds, rounds = whole_up_to(LONGEST_SECONDS), whole_up_to(MOST_ROUNDS)
     parser.add_argument("--seconds", type=seconds, default=3, help="length of a measurement; default 3")
     parser.add_argument("--rounds", type=rounds, default=5, help="default 5")
     only = "measure only these; the floor comes along for the ratios"
     parser.add_argument("--only", nargs="+", choices=everything, default=everything, help=only)
     parser.add_argument("--latency", action="store_true", help="also measure with 1 connection")
-    keys = _whole_up_to(_MOST_KEYS)
+    keys = whole_up_to(MOST_KEYS)
     parser.add_argument(
         "--keys", type=keys, default=10_000, help="how many redis-keys asks with; default 10000"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all raw figures to this file")
     return parser.parse_args(namespace=Options())
-
-
-def _whole_up_to(most: int) -> Callable[[str], int]:
-    def whole(text: str) -> int:
-        if not text.isdecimal() or not 1 <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most}")
-        return int(text)
-
-    return whole
 
 
 def _check_tools(wanted: AbstractSet[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from benchmarks import measure as measuring
 from benchmarks import report, service
 from benchmarks.at_once import table
+from benchmarks.bounds import whole_up_to
 from benchmarks.contenders import Contender
 from benchmarks.cores import choose_cores, pinned
 from benchmarks.load import LoadError, LoadResult, check_request, check_request_of_each, parse_wrk
@@ -455,3 +457,11 @@ def test_what_ran_at_once_is_compared_within_its_round() -> None:
     lines = table(["floor", "one"], [(10.0, 11.0), (20.0, 22.0), (30.0, 34.5)])
     assert lines[1].split() == ["floor", "20.0"]
     assert lines[2].split() == ["one", "22.0", "1.10", "(1.10..1.15)", "of", "floor"]
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "51", "1.5", "many", ""])
+def test_no_benchmark_is_without_an_end(text: str) -> None:
+    """Whoever asks for more than the bound, or for nothing, is told so."""
+    assert whole_up_to(50)("50") == 50
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1 to 50"):
+        whole_up_to(50)(text)
