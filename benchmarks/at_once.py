@@ -28,7 +28,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.many import ManyKeys
 from benchmarks.ratios import spread
 from benchmarks.redis_server import RedisServer, start_redis
-from benchmarks.servers import Server, ServerError, start_uvicorn
+from benchmarks.servers import Server, ServerError, cpu_clock, start_uvicorn
 from benchmarks.service import DecisionLog
 
 FLOOR, ALONE, BESIDE, IN_TURN = "floor", "the only key", "one of many", "many in turn"
@@ -57,8 +57,7 @@ class Side(NamedTuple):
 
     def used_us(self) -> float:
         """Return the CPU time that it has used since it started, all its threads together."""
-        # The clock of another process: clock_getcpuclockid(3), linux/posix-timers.h.
-        return time.clock_gettime(~self.server.pid << 3 | 2) * 1_000_000
+        return time.clock_gettime(cpu_clock(self.server.pid)) * 1_000_000
 
 
 # CPU per check of each side, in µs, in the order of the sides.

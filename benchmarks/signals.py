@@ -29,7 +29,7 @@ from benchmarks.many import ManyKeys
 from benchmarks.ratios import Spread, spread
 from benchmarks.redis_server import start_redis
 from benchmarks.report import machine_line
-from benchmarks.servers import Server, ServerError
+from benchmarks.servers import Server, ServerError, cpu_clock
 from benchmarks.service import Keys, Service
 from benchmarks.signal_load import AnswerError, Ended, Wires, leased, line, log_request
 
@@ -112,8 +112,7 @@ class Meter:
     """Measures the CPU time that a server uses, all its threads together; `asked` are those that it asks."""
 
     def __init__(self, pid: int, *asked: int) -> None:
-        # The clocks of other processes: clock_getcpuclockid(3), linux/posix-timers.h.
-        self._clocks = [~each << 3 | 2 for each in (pid, *asked)]
+        self._clocks = [cpu_clock(each) for each in (pid, *asked)]
         self._stats = [Path(f"/proc/{each}/stat") for each in (pid, *asked)]
 
     def used_us(self) -> float:
