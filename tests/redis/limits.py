@@ -20,6 +20,9 @@ from extauth.stores.redis.limits import opening
 from extauth.throttle.counts import LeaseCounts
 from tests.redis.server import PATIENT, RedisServer, cluster_url, shared_cluster, shared_server
 
+# Between the clock of the servers, which tells the time of day, and that of the loop, which only goes on.
+_OTHER_CLOCK_SECONDS = 0.05
+
 
 class Known(NamedTuple):
     """A record in this version."""
@@ -47,6 +50,18 @@ class Shared:
         told = await self.ask(plan, key_id, version)
         assert isinstance(told, Taken), told
         return told
+
+    async def passes_after(self, plan: Plan, retry_us: int) -> None:
+        """Ask until it is allowed; an AssertionError if what is asked after the wait is still refused.
+
+        Call it after the answer that told the wait: however long that took, the wait is over then.
+        """
+        loop = asyncio.get_running_loop()
+        passes_at = loop.time() + retry_us / 1e6
+        asked_at = loop.time()
+        while not (await self.take(plan)).allowed:
+            assert asked_at < passes_at + _OTHER_CLOCK_SECONDS
+            asked_at = loop.time()
 
     def at(self, name: str) -> RedisServer:
         """Return the server that has a key."""
