@@ -76,7 +76,9 @@ class LineWriter:
                 self.write(line)
             return
         self._taken += size
-        self._lines += lines
+        if size:
+            # Together: the memory of each line is in the processor's caches now, and free for the next ones.
+            self._lines.append(b"".join(lines))
 
     async def run(self) -> None:
         """Write again and again until cancelled."""
