@@ -111,21 +111,22 @@ class Checker:
         claim: Claim | None = None,
     ) -> Decision | Asked | None:
         """Return the decision, or what to ask; None where the key has to be looked up: see `decide_later`."""
+        _, target, credential, _, _, _, ambiguous, _ = request
         # 1. The first rule that matches the target applies.
-        route = self._verdicts[request.target]
+        route = self._verdicts[target]
         # 2. Is the address banned? Then nobody gets any further whose key was not issued here.
         if self._bans and (banned := self._abuse.of_address(request, route, caller, now_us)):
             return banned
         # 3. What can be read two ways is refused; some routes ask for nobody, or let nobody in.
-        if route.access is not _REQUIRED or request.ambiguous is not None:
+        if route.access is not _REQUIRED or ambiguous is not None:
             decision = self._decide_without_key(request, route, now_us)
             if decision is not None:
                 return decision
         # 4. Without a key there is nobody to let in.
-        if request.credential is None:
+        if credential is None:
             return Decision(Code.MISSING_KEY, route=route.name)
         # 5. Whose key is it? None where neither cache nor tag can say.
-        if caller is None and (caller := self._recall(request.credential)) is None:
+        if caller is None and (caller := self._recall(credential)) is None:
             return None
         if isinstance(caller, Rejection):
             return self._abuse.of_rejection(caller, request, route, now_us)

@@ -53,6 +53,9 @@ class Question(NamedTuple):
     method: bytes
 
 
+# A question as a plain tuple: once a check, and a named one takes four times as long to make.
+PlainQuestion = tuple[Dialect, CheckRequest, bytes]
+
 # What stands before a value, what ends it, and which value it is: a position in `Variable`.
 _Place = tuple[bytes, bytes, int]
 _TARGET, _CREDENTIAL, _ADDRESS, _ID, _TRACE = range(5)
@@ -87,7 +90,7 @@ class Form:
         """Forget what was read."""
         self._pattern = None
 
-    def recall(self, read: bytes) -> Question | None:
+    def recall(self, read: bytes) -> PlainQuestion | None:
         """Return the check that a read holds, where that is exactly one head, and a familiar one."""
         values: Variable
         last = self._pattern
@@ -99,8 +102,7 @@ class Form:
             return None
         dialect, like, method = known
         request = dialect.read_again(like, values)
-        # Once a check: the named tuple's own constructor takes twice as long.
-        return None if request is None else tuple.__new__(Question, (dialect, request, method))
+        return None if request is None else (dialect, request, method)
 
     def _find(self, read: bytes) -> tuple[Question, Variable] | None:
         cut = self._cut(read)

@@ -15,7 +15,7 @@ import httptools
 
 from extauth.dialects.base import Answer, RequestHead
 from extauth.server.connections import SWEEP_EVERY_SECONDS, Connections, has_unread
-from extauth.server.familiar import Form, Question
+from extauth.server.familiar import Form, PlainQuestion, Question
 from extauth.server.framing import FramedRequest, Framing, FramingError, examine
 from extauth.server.heads import HeadCollector
 from extauth.server.refusals import Refusal, refuse
@@ -196,15 +196,15 @@ class CheckProtocol(HeadCollector, asyncio.Protocol):
         else:
             self._look_closer(head)
 
-    def _reply(self, question: Question, framing: Framing = _PLAIN) -> None:
-        answer = self._answer(question)
+    def _reply(self, question: PlainQuestion, framing: Framing = _PLAIN) -> None:
+        answer = self._answer(question, self._answered)
         if isinstance(answer, Answer):
-            self._write(answer, question.method, framing)
+            self._write(answer, question[2], framing)
         else:
             self._waits = True
-            self._due = (question.method, framing)
+            self._due = (question[2], framing)
             self._pending = answer
-            self._begin(answer, self._answered)
+            self._begin(answer)
 
     def _look_closer(self, head: RequestHead) -> None:
         """Judge a head that is not plain; then answer it, or let it wait for its turn."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from extauth.clock import Clock
-from extauth.dialects.base import Answer
 from extauth.model import CheckRequest, Decision
 from extauth.parts import TIMELINE, Part, Timeline
 from extauth.server.responder import Pending, Responder
@@ -66,22 +65,23 @@ class TracedResponder(Responder):
         super().__init__(**options)
         self._tracer = tracer
 
-    def begin(self, pending: Pending, done: Callable[[Answer], None]) -> None:
+    def begin(self, pending: Pending) -> None:
         """See to a check that has to wait. See `Responder`."""
         timeline = self._tracer.follow(pending.request)
         if timeline is not None and pending.asked is not None:
             timeline.parts.append(Part(pending.asked.part, timeline.now_us(), 0))
         with _current(timeline):
-            super().begin(pending, done)
+            super().begin(pending)
 
-    def _told(self, pending: Pending, done: Callable[[Answer], None], told: Told) -> None:
+    def told(self, pending: Pending, told: Told) -> None:
+        """Answer a check about which the store has spoken. See `Responder`."""
         timeline = self._tracer.follow(pending.request)
         if timeline is not None:
             asked = timeline.parts.pop()
             timeline.parts.append(asked._replace(ended_us=timeline.now_us()))
         # A key that changed is looked up after that.
         with _current(timeline):
-            super()._told(pending, done, told)
+            super().told(pending, told)
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class InFlight:
         answer = responder.respond(RequestHead(b"GET", b"/envoy" + path.encode(), lines))
         if isinstance(answer, Pending):
             self.pending[request_id] = answer
-            responder.begin(answer, done)
+            responder.begin(answer._replace(done=done))
         else:
             done(answer)
         return answered

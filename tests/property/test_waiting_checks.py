@@ -122,7 +122,7 @@ class Crowd:
         answer = self.responder.respond(RequestHead(b"GET", b"/envoy" + path.encode(), HEAD))
         if self.waiting < self.most:
             assert isinstance(answer, Pending)
-            self.responder.begin(answer, self._answered)
+            self.responder.begin(answer._replace(done=self._answered))
             self.waiting += 1
         else:
             assert isinstance(answer, Answer)

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar, cast
 from extauth.dialects.base import Answer, Dialect, RequestHead
 from extauth.model import CheckRequest
 from extauth.server.connections import ConnectionLimits, Connections
-from extauth.server.familiar import FamiliarHeads, Question
+from extauth.server.familiar import FamiliarHeads, PlainQuestion, Question
 from extauth.server.protocol import CheckProtocol
 from extauth.server.responder import Pending, Responder
 
@@ -42,22 +42,25 @@ class Echo:
         """Take the head itself for the check."""
         return Question(cast("Dialect", None), cast("CheckRequest", head), head.method)
 
-    def answer(self, question: Question) -> Answer | Pending:
+    def answer(
+        self, question: PlainQuestion, done: Callable[[Answer], None] = lambda _answer: None
+    ) -> Answer | Pending:
         """Answer, or say that it will take a while."""
-        head = cast("RequestHead", question.request)
+        head = cast("RequestHead", question[1])
         self.asked.append(head)
         answer = Answer(200, b"", json.dumps(_echo(head)).encode())
         if not head.target.startswith(SLOW.encode()):
             return answer
         number = len(self._answers)
         self._answers[number] = answer
-        return cast("Pending", (number, None, None))
+        return cast("Pending", (number, done))
 
-    def begin(self, pending: Pending, done: Callable[[Answer], None]) -> None:
+    def begin(self, pending: Pending) -> None:
         """Answer once released."""
+        number, done = cast("tuple[int, Callable[[Answer], None]]", pending)
         released = asyncio.get_running_loop().create_future()
         self.waiting.append(released)
-        answer = self._answers[cast("int", pending[0])]
+        answer = self._answers[number]
         released.add_done_callback(lambda _: done(answer))
 
     def abandon(self, pending: Pending | None) -> None:
@@ -66,7 +69,7 @@ class Echo:
     async def finish(self, pending: Pending) -> Answer:
         """Do the same for those who await it."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.begin(pending, answer.set_result)
+        self.begin(cast("Pending", (pending[0], answer.set_result)))
         return await answer
 
 

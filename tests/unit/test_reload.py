@@ -200,12 +200,12 @@ def test_a_check_that_waits_for_the_store_ends_as_it_began() -> None:
     pending = rig.responder.respond(head)
     assert isinstance(pending, Pending)
     answers: list[Answer] = []
-    rig.responder.begin(pending, answers.append)
+    rig.responder.begin(pending._replace(done=answers.append))
     others = dialects(settings(credentials={"realm": "new"}), rig.clock)
     rig.responder.go_by(cast("Checker", new), others, max_checks=2)
     later = rig.responder.respond(head)
     assert isinstance(later, Pending)
-    rig.responder.begin(later, answers.append)
+    rig.responder.begin(later._replace(done=answers.append))
     for stub in (new, old):
         stub.asked[0](StoreError("gone"))
     words = [reply_of(answer).headers["www-authenticate"] for answer in answers]

@@ -88,7 +88,7 @@ def wait(rig: Rig, key: str, number: int = 1) -> list[Answer]:
     for each in range(number):
         pending = respond(rig, list(PROXIES)[each % len(PROXIES)], key=key)
         assert isinstance(pending, Pending)
-        rig.responder.begin(pending, answers.append)
+        rig.responder.begin(pending._replace(done=answers.append))
     return answers
 
 
