@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pytest
@@ -122,9 +122,17 @@ def test_everything_is_as_it_was_after_a_restart_of_redis(
     """Keys, a revocation and what was spent of limits are on the disk, and the servers find Redis again."""
     stack.container("redis").restart()
     stack.wait_until_healthy("redis", *SERVERS)
+    for server in SERVERS:
+        # Each has one connection for limits and others for keys, and what it said of its health may be old.
+        back = partial(_answers, stack, server, {key: 200, revoked: 401})
+        wait_until(back, within=_BACK_WITHIN, what=f"{server} with all of its store")
     for proxy in PROXIES:
         wait_until(partial(_passes, stack, proxy, key), within=_BACK_WITHIN, what=f"200 through {proxy}")
         assert [stack.get(proxy, other).status for other in (revoked, spent)] == [401, 429]
+
+
+def _answers(stack: Stack, server: str, expected: Mapping[Key, int]) -> bool:
+    return all(stack.ask(server, key) == status for key, status in expected.items())
 
 
 def _callers(stack: Stack, keys: Sequence[tuple[str, Key, float]]) -> list[Caller]:
