@@ -160,9 +160,7 @@ class Responder:
     async def finish(self, pending: Pending) -> Answer:
         """Answer a check that has to wait."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.begin(
-            pending._replace(done=lambda said: None if answer.done() else answer.set_result(said)),
-        )
+        self.begin(pending._replace(done=lambda said: None if answer.done() else answer.set_result(said)))
         return await answer
 
     def told(self, pending: Pending, told: Told) -> None:
