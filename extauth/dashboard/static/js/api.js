@@ -36,6 +36,7 @@ export async function ask(path, { method = "GET", body, signal, quiet = false } 
   const headers = { accept: "application/json" };
   if (method !== "GET") headers["x-csrf-token"] = csrf;
   if (body !== undefined) headers["content-type"] = "application/json";
+  const asked = Date.now();
   const answer = await reach(path, {
     method,
     headers,
@@ -44,8 +45,9 @@ export async function ask(path, { method = "GET", body, signal, quiet = false } 
     credentials: "same-origin",
   });
   if (answer.ok) {
-    // To ask for the session is no use of it, here as on the server.
-    if (path !== "session" || method === "POST") lastUse = Date.now();
+    // To ask for the session is no use of it, here as on the server. There it is used when it is asked, and an
+    // answer may take long.
+    if (path !== "session" || method === "POST") lastUse = Math.max(lastUse, asked);
     return answer.status === 204 ? null : answer.json();
   }
   const problem = await problemOf(answer);
