@@ -10,8 +10,8 @@ import orjson
 from extauth.model import Identified
 from extauth.stores.usage import (
     LARGEST_PAGE,
-    LATENCIES,
     LATENCY_SUM,
+    UPSTREAM,
     Page,
     Place,
     PlainPlace,
@@ -20,9 +20,9 @@ from extauth.stores.usage import (
 )
 from extauth.usage.kept import Counted
 
-# How many counts of a place stand in its page: those of checks that take no more than 2.5 ms. The others, of
-# which there are few, are kept beside them.
-USUAL = LATENCIES + 4
+# How many counts of a place stand in its page: those of checks. What ends of requests tell is kept beside
+# them, as few proxies report any.
+USUAL = UPSTREAM
 # Where on a page the usual counts of its places begin: the same numbers for all sheets, or else each key in
 # use would have one of its own in memory.
 _BEGINNINGS = tuple(range(0, LARGEST_PAGE * USUAL, USUAL))

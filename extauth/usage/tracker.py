@@ -22,7 +22,7 @@ from extauth.tasks import end
 from extauth.usage import word
 from extauth.usage.refusal import Refused, refusal_line
 from extauth.usage.segment import Segment, Spot
-from extauth.usage.sheet import USUAL, CountingSheet
+from extauth.usage.sheet import CountingSheet
 from extauth.usage.writer import REST, UsageWriter
 
 # Of how many keys refusals are kept between two writes, and how many of each: no flood fills the store.
@@ -132,11 +132,7 @@ class UsageTracker:
             if took_us <= _QUICKEST_US:
                 counts[at + LATENCIES] += 1
             else:
-                position = LATENCIES + bisect_left(LATENCY_BOUNDS_US, took_us)
-                if position < USUAL:
-                    counts[at + position] += 1
-                else:
-                    page.add_further(at, position, 1)
+                counts[at + LATENCIES + bisect_left(LATENCY_BOUNDS_US, took_us)] += 1
             if took_us > 0:
                 counts[at + LATENCY_SUM] += took_us
             if code is _ALLOWED:
