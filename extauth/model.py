@@ -174,10 +174,6 @@ class CountedPage(Protocol):
     counts: list[int]
     grown: bool
 
-    def add_further(self, begins: int, position: int, number: int) -> None:
-        """Add to one of a place's counts that hardly any place has; its usual ones begin there."""
-        ...
-
 
 class CountedSheet(Protocol):
     """Where usage of these keys is counted time after time: on one page after the other."""
@@ -234,7 +230,10 @@ class Identified:
     of what a check waits for: the record is one more piece of it, and so is a place in a table of each part.
     """
 
-    __slots__ = ("counted_at", "counted_for", "counted_on", "identity", "key", "line", "noted_by", "used_us")
+    __slots__ = (
+        "counted_at", "counted_for", "counted_on", "identity", "key", "line", "noted_by", "used_us",
+        "written_us",
+    )  # fmt: skip
 
     # On which sheet usage is counted, and where on its pages: set with the route that is for.
     counted_on: CountedSheet
@@ -245,9 +244,10 @@ class Identified:
         # How answers tell the upstream who is calling, and decision lines who called; empty until then.
         self.identity = b""
         self.line = b""
-        # When it was used last, in microseconds, and who is going to write that.
+        # When it was used last, in microseconds, who is going to write that, and what was written last.
         self.used_us = 0
         self.noted_by: object = None
+        self.written_us = 0
         self.counted_for: str | None = None
 
     @property

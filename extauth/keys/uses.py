@@ -1,44 +1,40 @@
 """When keys were last used, and who still uses a rotated one: noted off the hot path, written in batches.
 
-A key's last use is written once a minute at most; what is not written yet is written at the end.
+A key's last use is written once a minute at most, unless its record changes; what is not written yet is
+written at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import structlog
 
-from extauth.bounded import BoundedCache
 from extauth.clock import MICROSECONDS, from_us, to_us
 from extauth.errors import StoreError
 from extauth.model import Identified
-from extauth.stores.base import OTHER_ADDRESSES, KeyStore, KeyUse
+from extauth.stores.base import NO_CALLS, OTHER_ADDRESSES, KeyStore, KeyUse
 
 WRITE_EVERY_SECONDS = 5.0
 # How often one key's last use is written at most, in microseconds, and how many writes that are.
 GRAIN_US = 60 * MICROSECONDS
 _WRITES = int(GRAIN_US / MICROSECONDS / WRITE_EVERY_SECONDS)
-# Of how many keys the last written use is remembered, and of how many addresses calls are counted between two
-# writes.
-_REMEMBERED = 100_000
+# Of how many addresses calls are counted between two writes.
 _MOST_ADDRESSES = 100
 # How many keys are looked at, and how many are written at most, before others get their turn.
 _AT_ONCE = 500
 # Between two batches nothing is written for so many times as long as one took: in the minute in which all
 # keys are used that leaves the store, and this process, most of their time.
 _REST = 4
-_NO_CALLS: Mapping[str, int] = MappingProxyType({})
 
 
 class UseTracker:
     """Collects uses and writes them.
 
-    An `Identified` holds the time of its last use itself. While `noting` stands there as `noted_by`, whoever
-    sets the time needs to tell nobody. It never does for a key that was rotated.
+    An `Identified` holds the time of its last use itself, and of the last that was written. While `noting`
+    stands there as `noted_by`, whoever sets the time needs to tell nobody. It never does for a key that was
+    rotated.
     """
 
     def __init__(self, store: KeyStore) -> None:
@@ -54,7 +50,6 @@ class UseTracker:
         self._kept: dict[str, int] = {}
         self._in_grace: dict[str, Identified] = {}
         self._calls: dict[str, Counter[str]] = {}
-        self._written: BoundedCache[str, int] = BoundedCache(_REMEMBERED)
 
     def see(self, whose: Identified, at_us: int, address: str) -> None:
         """Note that a key was used, and from which address if it was rotated."""
@@ -123,7 +118,7 @@ class UseTracker:
         """Tell of some keys whether they are due. There may be many, and checks wait meanwhile."""
         some, self._unsorted[-_AT_ONCE:] = self._unsorted[-_AT_ONCE:], []
         for one in some:
-            left_us = GRAIN_US - (one.used_us - self._written.get(one.key_id, 0))
+            left_us = GRAIN_US - (one.used_us - one.written_us)
             if left_us > 0:
                 self._later[_writes_until(left_us)].append(one)
             else:
@@ -131,17 +126,20 @@ class UseTracker:
 
     def _next(self) -> list[KeyUse]:
         """Take out the next uses to be written."""
-        kept = [self._kept.popitem() for _ in range(min(_AT_ONCE, len(self._kept)))]
-        uses = dict(kept)
+        uses = dict(self._kept.popitem() for _ in range(min(_AT_ONCE, len(self._kept))))
         due, self._due[-_AT_ONCE:] = self._due[-_AT_ONCE:], []
         for one in due:
             one.noted_by = None
-            uses[one.key_id] = max(one.used_us, uses.get(one.key_id, 0))
-        moments = {at_us: from_us(at_us) for at_us in uses.values()}
+            # Also where the store doesn't take it, for then it is kept.
+            key_id, used_us = one.key.key_id, one.used_us
+            one.written_us = used_us
+            if used_us >= uses.get(key_id, 0):
+                uses[key_id] = used_us
+        # Most of them were at one of a few moments, each of which takes as long as all else of a use.
+        moments = {used_us: from_us(used_us) for used_us in {*uses.values()}}
         calls = self._calls
         return [
-            KeyUse(key_id=key_id, last_used=moments[at_us], calls=calls.pop(key_id, _NO_CALLS))
-            for key_id, at_us in uses.items()
+            KeyUse(key_id, moments[used_us], calls.pop(key_id, NO_CALLS)) for key_id, used_us in uses.items()
         ]
 
     async def _note(self, uses: list[KeyUse]) -> None:
@@ -154,8 +152,6 @@ class UseTracker:
             # count twice than a key in its grace that nobody seems to use.
             self._give_back(uses)
             raise
-        for use in uses:
-            self._written.keep(use.key_id, to_us(use.last_used))
 
     def _give_back(self, uses: list[KeyUse]) -> None:
         for use in uses:

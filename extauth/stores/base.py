@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from extauth.model import ApiKey
 from extauth.stores.bans import Ban, BanList, Offender
@@ -121,13 +122,16 @@ class AuditPage:
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyUse:
+# How often a key was called that is in no grace.
+NO_CALLS: Mapping[str, int] = MappingProxyType({})
+
+
+class KeyUse(NamedTuple):
     """That a key was used, and when last; for a key in its grace also how often since, by client address."""
 
     key_id: str
     last_used: datetime
-    calls: Mapping[str, int] = field(default_factory=dict)
+    calls: Mapping[str, int] = NO_CALLS
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from extauth.clock import to_us
 from extauth.stores.base import MOST_ADDRESSES, OTHER_ADDRESSES, KeyUse
@@ -26,14 +27,13 @@ def _last_uses(uses: Sequence[KeyUse], *, is_cluster: bool) -> Iterator[scripts.
 
     With a command for each key, putting them in words takes the client as long as a check does.
     """
-    together: dict[tuple[int, int], list[str]] = {}
-    told_us = {moment: to_us(moment) for moment in {use.last_used for use in uses}}
+    together: dict[tuple[datetime, int], list[str]] = {}
     for use in uses:
         record = layout.record(use.key_id)
-        place = (told_us[use.last_used], layout.slot_of(record) if is_cluster else 0)
+        place = (use.last_used, layout.slot_of(record) if is_cluster else 0)
         together.setdefault(place, []).append(record)
-    for (at_us, _), records in together.items():
-        yield scripts.LAST_USED(records, at_us)
+    for (last_used, _), records in together.items():
+        yield scripts.LAST_USED(records, to_us(last_used))
 
 
 def _calls(uses: Sequence[KeyUse]) -> Iterator[scripts.Command]:
