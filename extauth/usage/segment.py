@@ -20,6 +20,8 @@ class Segment:
     def __init__(self, minute: int, number: int, at_once: int) -> None:
         self.minute = minute
         self.in_batches = 0
+        # Whether the journal has all of it, to which no more comes: to look at thousands of pages takes time.
+        self.is_settled = False
         # What its pages are of. Not the segment itself: keys point at sheets, and these at pages.
         self.this = object()
         self._number = number

@@ -32,9 +32,9 @@ _REST_OF_NOTES = 4
 # However long a batch took: whoever lets others wait for so long is taken for dead.
 LONGEST_REST_SECONDS = 5.0
 # How many places are noted in one step: of Redis's client each step takes a tenth of a millisecond beside its
-# places. And how many are looked at before checks come in between: that takes half a millisecond where none
-# of them is in the processor's caches.
-_NOTED_AT_ONCE = 1_000
+# places, and Redis does nothing else for about as long. And how many are looked at before checks come in
+# between: that takes half a millisecond where none of them is in the processor's caches.
+_NOTED_AT_ONCE = 2_000
 _LOOKED_AT_AT_ONCE = 250
 # How many places are kept apart while the store takes nothing.
 MOST_WAITING = 20_000
@@ -150,12 +150,19 @@ class UsageWriter:
         """Note what is in no batch yet, and has grown since it was noted."""
         many = max(1, _NOTED_AT_ONCE // self._store.at_once)
         noted_at = asyncio.get_running_loop().time()
-        for segment in (*self._due, self._counting()):
-            index, journal = segment.in_batches, self._journal
-            while journal == self._journal and segment.page(index) is not None:
-                pages, index = await self._grown(segment, index, many)
-                await self._note_pages(pages)
+        over, counting = [segment for segment in self._due if not segment.is_settled], self._counting()
+        for segment in over:
+            journal = self._journal
+            await self._note_segment(segment, many)
+            segment.is_settled = journal == self._journal
+        await self._note_segment(counting, many)
         self._unwritten_since = noted_at
+
+    async def _note_segment(self, segment: Segment, many: int) -> None:
+        index, journal = segment.in_batches, self._journal
+        while journal == self._journal and segment.page(index) is not None:
+            pages, index = await self._grown(segment, index, many)
+            await self._note_pages(pages)
 
     async def _grown(self, segment: Segment, index: int, many: int) -> tuple[list[JournalPage], int]:
         """Return the next pages that the store lacks something of, up to so many, and where others follow."""
