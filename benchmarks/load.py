@@ -6,10 +6,12 @@ import http.client
 import json
 import re
 import resource
+import signal
 import socket
 import subprocess
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,8 @@ HOST = "127.0.0.1"
 _NUMBER_DIGITS = 12
 # How long wrk may take beyond the measured time: its start, and the answers that it waits for at the end.
 _GRACE_SECONDS = 15
+# How often it is told within that time, if it is to end before.
+_TOLD_TO_END = 50
 _PROBE_SECONDS = 5.0
 # How many checks with keys not seen before are under way: fewer than extauth lets wait for argon2.
 _AT_ONCE = 32
@@ -178,36 +182,75 @@ class LoadResult(NamedTuple):
     busy: float
 
 
-def run_wrk(
-    port: int, request: CheckRequest, *, connections: int, seconds: int, core: int, folder: Path
-) -> LoadResult:
-    """Send checks for some seconds over kept-alive connections, as fast as they are answered.
-
-    Raises:
-        LoadError: wrk did not end, or did not say what it measured.
-    """
+@contextmanager
+def wrk_command(
+    port: int, request: CheckRequest, *, connections: int, seconds: int, folder: Path
+) -> Iterator[list[str]]:
+    """Give the command that sends checks over kept-alive connections, as fast as they are answered."""
     # The key stands in a file of a private folder, because everybody may read command lines.
     script, keys = folder / "checks.lua", folder / "keys.txt"
     keys.write_text("".join(f"{key}\n" for key in request.keys))
     script.write_text(request.script(keys))
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script)]
-    before = _children_cpu_seconds()
     try:
-        with pinned(core):
-            done = subprocess.run(
-                ["wrk", *options, f"http://{HOST}:{port}"],
-                capture_output=True,
-                text=True,
-                timeout=seconds + _GRACE_SECONDS,
-                check=False,
-            )
-    except subprocess.TimeoutExpired:
-        raise LoadError(f"wrk did not end within {seconds + _GRACE_SECONDS} s") from None
+        yield ["wrk", *options, f"http://{HOST}:{port}"]
     finally:
         script.unlink()
         keys.unlink()
+
+
+def run_wrk(
+    port: int, request: CheckRequest, *, connections: int, seconds: int, core: int, folder: Path
+) -> LoadResult:
+    """Send checks for some seconds. See `wrk_command`.
+
+    Raises:
+        LoadError: wrk did not end, or did not say what it measured.
+    """
+    before = _children_cpu_seconds()
+    at_most = seconds + _GRACE_SECONDS
+    with wrk_command(port, request, connections=connections, seconds=seconds, folder=folder) as command:
+        try:
+            with pinned(core):
+                done = subprocess.run(command, capture_output=True, text=True, timeout=at_most, check=False)
+        except subprocess.TimeoutExpired:
+            raise LoadError(f"wrk did not end within {at_most} s") from None
     used = _children_cpu_seconds() - before
     return parse_wrk(done.stdout, cpu_seconds=used)
+
+
+class PausedLoad:
+    """wrk that sends checks in its turns only: else it stands still, and its server has nothing to answer."""
+
+    def __init__(self, command: Sequence[str], *, core: int) -> None:
+        with pinned(core):
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def go_on(self) -> None:
+        """Begin a turn."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def pause(self) -> None:
+        """End a turn: what is under way is answered, and nothing more is asked."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def end(self) -> LoadResult:
+        """End it before its time, and return what it measured in all turns. Raises LoadError."""
+        self.go_on()
+        for _ in range(_TOLD_TO_END):
+            # Any of its threads may hear it, and only one of them thereby learns that it has slept enough.
+            self._process.send_signal(signal.SIGINT)
+            try:
+                output, _ = self._process.communicate(timeout=_GRACE_SECONDS / _TOLD_TO_END)
+            except subprocess.TimeoutExpired:
+                continue
+            return parse_wrk(output, cpu_seconds=0.0)
+        raise LoadError("wrk did not end when it was told to")
+
+    def close(self) -> None:
+        """Make sure that it is gone."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def parse_wrk(output: str, *, cpu_seconds: float) -> LoadResult:

@@ -12,7 +12,6 @@ import pytest
 
 from benchmarks import measure as measuring
 from benchmarks import report, service
-from benchmarks.at_once import table
 from benchmarks.bounds import whole_up_to
 from benchmarks.contenders import Contender
 from benchmarks.cores import choose_cores, pinned
@@ -23,6 +22,7 @@ from benchmarks.ratios import TARGETS, Extras, Spread, Target, ratios, spread, v
 from benchmarks.run import series_of
 from benchmarks.servers import Server, clean_environment
 from benchmarks.service import DecisionLog, Keys, forge
+from benchmarks.short_turns import Done, table
 from benchmarks.signal_load import Ended, line, log_request
 from benchmarks.signals import Meter
 from extauth.completion.lines import read_line
@@ -452,11 +452,16 @@ def test_a_clock_of_another_process_tells_what_it_used() -> None:
         child.communicate(b"\n")
 
 
-def test_what_ran_at_once_is_compared_within_its_round() -> None:
-    """A round in which all were slower changes no ratio."""
-    lines = table(["floor", "one"], [(10.0, 11.0), (20.0, 22.0), (30.0, 34.5)])
-    assert lines[1].split() == ["floor", "20.0"]
-    assert lines[2].split() == ["one", "22.0", "1.10", "(1.10..1.15)", "of", "floor"]
+def test_short_turns_are_compared_within_their_round() -> None:
+    """A round in which all were slower changes no ratio, and a server pays for what it has left to do."""
+    rounds = [(Done(100, 1.0, 0.0), Done(50, 1.0, 0.1)), (Done(20, 1.0, 0.0), Done(10, 1.0, 0.1))]
+    lines = table(["floor", "one"], rounds)
+    assert lines[1] == "floor: 0.00 (0.00..0.00) % of a core in others' turns"
+    assert lines[2] == "one: 10.00 (10.00..10.00) % of a core in others' turns"
+    assert lines[3] == (
+        "  of floor: checks/s 0.50 (0.50..0.50), each with its own background 0.45 (0.45..0.45), "
+        "CPU 2.00 (2.00..2.00)"
+    )
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "51", "1.5", "many", ""])
