@@ -18,6 +18,7 @@ from redis.credentials import CredentialProvider
 from extauth.errors import StoreError
 from extauth.settings.model import StoreSettings
 from extauth.settings.redis_url import RedisUrl
+from extauth.stores.redis.packing import pack_in_one_piece
 
 Client: TypeAlias = Redis | RedisCluster
 
@@ -72,6 +73,7 @@ def connect(settings: StoreSettings) -> Connected:
         return _behind_sentinels(url, settings, options)
     ((host, port),) = url.hosts
     client = Redis(host=host, port=port, db=url.database, **options)
+    pack_in_one_piece(client)
     return Connected(client, str(url), is_cluster=False, is_tls=url.tls, close=client.aclose)
 
 
@@ -136,6 +138,7 @@ def sentinel_of(settings: StoreSettings) -> Sentinel:
 def _behind_sentinels(url: RedisUrl, settings: StoreSettings, options: dict[str, Any]) -> Connected:
     sentinel: Any = sentinel_of(settings)
     client: Redis = sentinel.master_for(url.service, db=url.database, **options)
+    pack_in_one_piece(client)
 
     async def close() -> None:
         await asyncio.gather(client.aclose(), *(one.aclose() for one in sentinel.sentinels))
