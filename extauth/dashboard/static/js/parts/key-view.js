@@ -24,7 +24,8 @@ export function keyView(key, root, signal, { refusals: options = {}, more = [], 
   function show(told) {
     const found = verdict({
       keys: [{ record: key, limits: told.limits }],
-      refusals: told.refusals ?? [],
+      // Those of one key don't say whose they are.
+      refusals: (told.refusals ?? []).map((one) => ({ ...one, key_id: key.key_id })),
       hour: told.hour,
     });
     update(answer, verdictBanner(found));
