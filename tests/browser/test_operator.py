@@ -88,7 +88,7 @@ def test_a_disabled_key_can_be_enabled_again(arrive: Arrive, scene: Scene) -> No
     ops.sees("Key on and off is disabled")
     wait_until(lambda: scene.send(key["key"]) == 401, within=5, what="the key is refused")
     ops.press("Enable")
-    # As soon as that is written, which is within a second, and for two minutes.
+    # Refusals are told of once they are written, within a second, and then for two minutes.
     ops.sees("Key on and off was refused a moment ago: key not valid")
     wait_until(lambda: scene.send(key["key"]) == 200, within=5, what="the key passes")
 
