@@ -21,6 +21,7 @@ from extauth.clock import MICROSECONDS, Clock
 from extauth.keys.shadows import ShadowTracker
 from extauth.keys.token import mask_keys
 from extauth.keys.uses import UseTracker
+from extauth.lasting import lasting
 from extauth.model import OUTCOMES, CheckRequest, Code, Decision, Identified, Outcome, Target
 from extauth.telemetry.lines import LineWriter
 from extauth.telemetry.metrics import DURATION_BOUNDS_US, CheckCounts
@@ -77,8 +78,8 @@ class Recorder:
         # The second of the decisions before, in microseconds, and how its lines begin.
         self._second_us = -MICROSECONDS
         self._second_start = b""
-        self._routes: Memo[str, bytes] = Memo(_dumps, _REMEMBERED)
-        self._addresses: Memo[str, bytes] = Memo(_masked, _REMEMBERED, worth_keeping=_is_address)
+        self._routes: Memo[str, bytes] = Memo(_name, _REMEMBERED)
+        self._addresses: Memo[str, bytes] = Memo(_address, _REMEMBERED, worth_keeping=_is_address)
         self._targets: Memo[Target, bytes] = Memo(
             _target_fields, _REMEMBERED, worth_keeping=attrgetter("short")
         )
@@ -183,6 +184,14 @@ def _trace_field(trace: bytes) -> bytes:
 
 def _masked(text: str) -> bytes:
     return _dumps(mask_keys(text))
+
+
+def _name(text: str) -> bytes:
+    return lasting(_dumps(text))
+
+
+def _address(text: str) -> bytes:
+    return lasting(_masked(text))
 
 
 def _is_address(text: str) -> bool:

@@ -7,6 +7,7 @@ from itertools import starmap
 
 import orjson
 
+from extauth.lasting import lasting
 from extauth.model import Identified
 from extauth.stores.usage import (
     LARGEST_PAGE,
@@ -109,7 +110,7 @@ class JournalPage(Page):
     def tell(self) -> bool:
         """Tell what was counted by now; return whether the store lacks something of that."""
         if self.grown:
-            self.told = orjson.dumps(self._rows() if self.further else self._usual())
+            self.told = lasting(orjson.dumps(self._rows() if self.further else self._usual()))
             self.grown = False
         return self.told != self.noted
 
