@@ -78,7 +78,7 @@ class Recorder:
         # The second of the decisions before, in microseconds, and how its lines begin.
         self._second_us = -MICROSECONDS
         self._second_start = b""
-        self._routes: Memo[str, bytes] = Memo(_name, _REMEMBERED)
+        self._routes: Memo[str, bytes] = Memo(_dumps, _REMEMBERED)
         self._addresses: Memo[str, bytes] = Memo(_address, _REMEMBERED, worth_keeping=_is_address)
         self._targets: Memo[Target, bytes] = Memo(
             _target_fields, _REMEMBERED, worth_keeping=attrgetter("short")
@@ -184,10 +184,6 @@ def _trace_field(trace: bytes) -> bytes:
 
 def _masked(text: str) -> bytes:
     return _dumps(mask_keys(text))
-
-
-def _name(text: str) -> bytes:
-    return lasting(_dumps(text))
 
 
 def _address(text: str) -> bytes:

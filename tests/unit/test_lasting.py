@@ -23,7 +23,7 @@ def test_a_text_is_kept_without_the_room_that_was_made_for_it() -> None:
 
 
 def test_addresses_that_are_remembered_take_little_memory() -> None:
-    """There may be more than 30,000, of a flood: at 4 KiB each they took more than all keys."""
+    """There may be 32,768, of a flood: at 4 KiB each that were 128 MiB."""
     lines = ListedLines()
     recorder = Recorder(counts=CheckCounts(["envoy"]), lines=lines, clock=FakeClock())
 
