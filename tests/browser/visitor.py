@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from re import Pattern
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -47,7 +48,7 @@ class Visitor:
         self.page.locator("header .brand").wait_for()
         self.page.locator("main h1").wait_for()
 
-    def sees(self, text: str) -> None:
+    def sees(self, text: str | Pattern[str]) -> None:
         """Wait until a text stands on the page."""
         self.page.get_by_text(text).first.wait_for()
 

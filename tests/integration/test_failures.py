@@ -92,8 +92,7 @@ def test_service_returns_with_extauth(proxy: Proxy, keys: Keys, upstream: Upstre
     """A restart leaves the proxies with dead connections to extauth; the next requests pass nevertheless."""
     headers = [("X-API-Key", keys.reader.text)]
     assert request(proxy.port, "/public/a", headers=headers).status == 200
-    service.process.stop()
-    service.process.start()
+    assert service.restart(keys.reader) == 200
     statuses = [request(proxy.port, "/public/a", headers=headers).status for _ in range(5)]
     assert statuses == [200] * 5
     assert len(upstream.requests) == 6
@@ -101,7 +100,6 @@ def test_service_returns_with_extauth(proxy: Proxy, keys: Keys, upstream: Upstre
 
 def test_a_spent_limit_stays_spent_over_a_restart(proxy: Proxy, keys: Keys, service: Service) -> None:
     """Restarting extauth hands out no fresh allowance: what was counted is refused with 429 again."""
-    service.process.stop()
-    service.process.start()
+    assert service.restart(keys.spent) == 429
     answer = request(proxy.port, "/any", headers=[("X-API-Key", keys.spent.text)])
     assert answer.status == 429
