@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import gc
 
+from extauth.server.huge_pages import HugePages
+
 # How often it is seen whether there is anything to set aside.
 _EVERY_SECONDS = 1.0
 # After as many middle collections Python would begin a full one.
@@ -28,6 +30,7 @@ class LongLived:
     def __init__(self) -> None:
         self._known = 0
         self._seen = 0
+        self._pages = HugePages()
         self.full = 0  # full collections so far
 
     def begin(self) -> None:
@@ -42,6 +45,7 @@ class LongLived:
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
             self.see()
+            self._pages.see()
 
     def see(self) -> None:
         """Set aside what has lived for a while; collect all if that is too much by now."""
