@@ -48,6 +48,7 @@ BUSY_WITH = 24
 def take_program() -> Program:
     """Return the script that takes, with what it loads as it needs it."""
     parts = [
+        _function("local function load_others(count_of, now_us)", _text("others")),
         _function("local function load_slots()", _text("slots")),
         _function("local function load_occupy(slots, now_us)", _text("occupy")),
         "local algorithms = {}",

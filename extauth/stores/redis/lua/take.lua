@@ -1,11 +1,11 @@
 -- Takes the limits of many checks, each all or none, by this server's clock.
 --
 -- Before this text stand functions that load what few calls need all of: those of `algorithms` by their numbers,
--- `load_slots` and `load_occupy`. All binary numbers are big-endian.
+-- `load_others`, `load_slots` and `load_occupy`. All binary numbers are big-endian.
 --
 -- What was spent of a subject's limits is one string: how many there are 2, their names (length 1, name), then the
 -- state of each, four numbers of 8. It ends when all of them are clear again. However many checks of one call are of
--- the same subject, it is read once and stored once.
+-- the same subject and follow each other, it is read once and stored once; those that share several, all of a call.
 --
 -- ARGV[1] tells how many terms there are 2, then for each check
 --   by which of the terms it takes 2
@@ -37,13 +37,13 @@
 --     leases had ended by themselves 4
 local pack, unpack_from, call, concat = struct.pack, struct.unpack, redis.call, table.concat
 local sub, byte, rep, format, ceil = string.sub, string.byte, string.rep, string.format, math.ceil
-local STATE, STATE_SIZE = '>I8I8I8I8', 32
 local TAKE, LOOK, GIVE_BACK, RESET, VIOLATE = 0, 1, 2, 3, 4
-local NOTHING = pack(STATE, 0, 0, 0, 0)
+local MOST_OF_SINGLE = 4
+local NOTHING = pack('>I8I8I8I8', 0, 0, 0, 0)
 
 local time = call('TIME')
 local now_us = time[1] * 1000000 + time[2]
-local occupy
+local occupy, in_order, with_others
 
 local function count_of(text)
   local high, low = byte(text, 1, 2)
@@ -84,45 +84,8 @@ local function read_terms(spec)
     in_flight[number] = limit
   end
   terms.full = rep('\1', 1 + limits)
+  terms.is_single = mode == TAKE and subjects == 1 and places % 128 == 0 and limits <= MOST_OF_SINGLE
   return terms
-end
-
--- Puts the states of a string with other names, or in another order, in the order asked for; returns the others.
-local function in_order(value, names)
-  local states, known, at = {}, {}, 3
-  for place = 1, count_of(value) do
-    local length = byte(value, at)
-    known[place] = sub(value, at, at + length)
-    at = at + length + 1
-  end
-  for _, name in ipairs(known) do
-    states[name] = sub(value, at, at + STATE_SIZE - 1)
-    at = at + STATE_SIZE
-  end
-  local ordered = {}
-  at = 3
-  for place = 1, count_of(names) do
-    local length = byte(names, at)
-    local name = sub(names, at, at + length)
-    ordered[place] = states[name] or NOTHING
-    states[name] = nil
-    at = at + length + 1
-  end
-  return concat(ordered), states
-end
-
--- Returns the string of the limits together with what else is stored and not clear yet, and when all is clear.
-local function with_others(names, body, clear_at_us, remaining)
-  local count, known, states = count_of(names), {sub(names, 3)}, {body}
-  for name, state in pairs(remaining) do
-    local _, _, _, clear = unpack_from(STATE, state)
-    if clear > now_us then
-      count = count + 1
-      known[#known + 1], states[#states + 1] = name, state
-      if clear > clear_at_us then clear_at_us = clear end
-    end
-  end
-  return pack('>I2', count) .. concat(known) .. concat(states), clear_at_us
 end
 
 -- When the last of these states is clear.
@@ -148,6 +111,7 @@ local function read(key, subject)
   elseif sub(body, 1, #names) == names then
     place = #names + 1
   else
+    if not in_order then in_order, with_others = load_others(count_of, now_us) end
     body, others = in_order(body, names)
   end
   local states = {unpack_from(subject.format, body, place)}
@@ -157,22 +121,24 @@ local function read(key, subject)
   return one
 end
 
+-- Stores a string that ended at `lasts_us`, if that is known and it had these names.
+local function put(key, names, body, clear_at_us, lasts_us)
+  if clear_at_us <= now_us then
+    call('DEL', key)
+  elseif clear_at_us == lasts_us then
+    -- It ends when it did, as always while a quota is what ends last. That costs less.
+    call('SETRANGE', key, #names, body)
+  else
+    call('SET', key, names .. body, 'PXAT', format('%d', ceil(clear_at_us / 1000)))
+  end
+end
+
 -- Stores the string of a subject, if it changed.
 local function store(key, one)
   if not one[CHANGED] then return end
   local names, body, clear_at_us = one[NAMES], one[BODY], clear_of(one[STATES])
-  if clear_at_us == one[LASTS_US] and clear_at_us > now_us then
-    -- It has the same names and ends when it did, as always while a quota is what ends last. That costs less.
-    call('SETRANGE', key, #names, body)
-    return
-  end
-  local value = names .. body
-  if one[OTHERS] then value, clear_at_us = with_others(names, body, clear_at_us, one[OTHERS]) end
-  if clear_at_us <= now_us then
-    call('DEL', key)
-  else
-    call('SET', key, value, 'PXAT', format('%d', ceil(clear_at_us / 1000)))
-  end
+  if one[OTHERS] then names, body, clear_at_us = with_others(names, body, clear_at_us, one[OTHERS]) end
+  put(key, names, body, clear_at_us, one[LASTS_US])
 end
 
 -- Of the check at hand, by limit: '\0' where it has no room, and whether its state is kept although it refuses.
@@ -244,6 +210,61 @@ local function version_of(record)
   return version
 end
 
+-- Of the subject of the check before, where that had no other and no limit refused it: its key, what the terms say of
+-- it, its states as they are to be stored, if they changed, when the last of them is clear, and when what is stored
+-- ends. Its states as numbers stand in one list for all subjects: in most calls each check has another.
+local single, single_subject, single_body, single_clear_us, single_lasts_us
+local numbers = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+local function store_single()
+  if single and single_body then put(single, single_subject.names, single_body, single_clear_us, single_lasts_us) end
+  single, single_body = nil, nil
+end
+
+-- Reads the string of a subject into the numbers; returns false where there are other names in it.
+local function read_single(key, subject)
+  store_single()
+  local names, body, n, place = subject.names, call('GET', key), numbers, 1
+  single_lasts_us = nil
+  if not body then
+    body = rep(NOTHING, subject.count)
+  elseif sub(body, 1, #names) == names then
+    place, single_lasts_us = #names + 1, 0
+  else
+    return false
+  end
+  n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15], n[16] =
+    unpack_from(subject.format, body, place)
+  if single_lasts_us then
+    for at = 4, subject.count * 4, 4 do
+      if n[at] > single_lasts_us then single_lasts_us = n[at] end
+    end
+  end
+  single, single_subject = key, subject
+  return true
+end
+
+-- Takes for a check of one subject, all of whose limits have room. Returns false where that isn't so: then nothing was
+-- taken, and what was taken before is stored. As `take` does, but for most checks, and so without a list for each.
+local function take_single(terms, key)
+  local subject, n = terms[1], numbers
+  if (key ~= single or subject ~= single_subject) and not read_single(key, subject) then return false end
+  local clear_at_us = 0
+  for place = 1, subject.count do
+    local limit, at = subject[place], place * 4
+    local room, a, b, c, d = limit.step(
+      n[at - 3], n[at - 2], n[at - 1], n[at], limit[1], limit[2], limit[3], limit[4], limit[5], now_us
+    )
+    if not room then return false end
+    n[at - 3], n[at - 2], n[at - 1], n[at] = a, b, c, d
+    if d > clear_at_us then clear_at_us = d end
+  end
+  single_body, single_clear_us = pack(subject.format, unpack(n, 1, subject.count * 4)), clear_at_us
+  replies[number + 1], replies[number + 2] = terms.full, single_body
+  number = number + 2
+  return true
+end
+
 -- Returns for each limit of the check at hand whether it has room.
 local function rooms_of(limits)
   for limit = 1, limits do rooms[limit] = rooms[limit] or '\1' end
@@ -252,6 +273,8 @@ end
 
 -- Takes by the terms; the keys of the subjects begin at `key`. Adds to the replies.
 local function take(terms)
+  if terms.is_single and not known[KEYS[key]] and take_single(terms, KEYS[key]) then return end
+  store_single()
   local full, allowed, mode, limits, verdict = true, true, terms.mode, 0, nil
   cool_down = nil
   for place = 1, #terms do
@@ -319,6 +342,7 @@ while at <= #checks do
   end
 end
 
+store_single()
 for name, one in pairs(known) do store(name, one) end
 
 return concat(replies)
