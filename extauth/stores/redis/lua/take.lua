@@ -4,8 +4,8 @@
 -- `load_others`, `load_slots` and `load_occupy`. All binary numbers are big-endian.
 --
 -- What was spent of a subject's limits is one string: how many there are 2, their names (length 1, name), then the
--- state of each, four numbers of 8. It ends when all of them are clear again. However many checks of one call are of
--- the same subject and follow each other, it is read once and stored once; those that share several, all of a call.
+-- state of each, four numbers of 8. It ends when all of them are clear again. It is read once and stored once for all
+-- checks of a call that are of several subjects, and for those of one subject alone that follow each other.
 --
 -- ARGV[1] tells how many terms there are 2, then for each check
 --   by which of the terms it takes 2
