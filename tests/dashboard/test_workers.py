@@ -129,13 +129,20 @@ def test_operators_see_all_workers(nodes: tuple[Node, Node]) -> None:
     node, _ = nodes
     operator = Tab(node).sign_in(node.create_key("extauth:admin", user_id="ops")["key"])
     node.create_key(user_id="zoe")
+
+    def told_well() -> bool:
+        """Tell whether both pages do; on a busy machine one of the workers may just have waited for Redis."""
+        told = operator.ask("GET", "/system")[1]["worker_health"]
+        return bool(
+            told == operator.ask("GET", "/overview")[1]["health"]["workers"] == {"0": "ok", "1": "ok"}
+        )
+
+    wait_until(told_well, within=WITHIN, what="both workers are told to be well")
     status, page = operator.ask("GET", "/system")
-    assert status == 200
-    assert (page["workers"], page["worker_health"]) == (2, {"0": "ok", "1": "ok"})
+    assert (status, page["workers"]) == (200, 2)
     assert page["store"]["kind"] == "server"
     assert PEPPER not in json.dumps(page)
     assert operator.ask("GET", "/search?q=zo")[1]["users"] == [{"user_id": "zoe", "keys": 1}]
-    assert operator.ask("GET", "/overview")[1]["health"]["workers"] == {"0": "ok", "1": "ok"}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
