@@ -38,6 +38,7 @@
 local pack, unpack_from, call, concat = struct.pack, struct.unpack, redis.call, table.concat
 local sub, byte, rep, format, ceil = string.sub, string.byte, string.rep, string.format, math.ceil
 local TAKE, LOOK, GIVE_BACK, RESET, VIOLATE = 0, 1, 2, 3, 4
+-- Of how many limits the states have room in the one list of numbers that checks of a single subject share.
 local MOST_OF_SINGLE = 4
 local NOTHING = pack('>I8I8I8I8', 0, 0, 0, 0)
 
@@ -214,7 +215,7 @@ end
 -- it, its states as they are to be stored, if they changed, when the last of them is clear, and when what is stored
 -- ends. Its states as numbers stand in one list for all subjects: in most calls each check has another.
 local single, single_subject, single_body, single_clear_us, single_lasts_us
-local numbers = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+local numbers = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 local function store_single()
   if single and single_body then put(single, single_subject.names, single_body, single_clear_us, single_lasts_us) end
@@ -245,7 +246,7 @@ local function read_single(key, subject)
 end
 
 -- Takes for a check of one subject, all of whose limits have room. Returns false where that isn't so: then nothing was
--- taken, and what was taken before is stored. As `take` does, but for most checks, and so without a list for each.
+-- taken, and what was taken before is to be stored. As `take` does, but for most checks, so without a list for each.
 local function take_single(terms, key)
   local subject, n = terms[1], numbers
   if (key ~= single or subject ~= single_subject) and not read_single(key, subject) then return false end
