@@ -179,6 +179,39 @@ def test_a_period_tells_a_bounded_number_of_places_apart(run_usage: RunUsage) ->
     run_usage(scenario)
 
 
+def test_others_have_tiers_and_routes(run_usage: RunUsage) -> None:
+    """Beside what one batch has of places that are told apart; none where all of a tier's are."""
+    known = [Place(f"k{number}", f"u{number}", "t", "r") for number in range(MINUTE.places - 2)]
+    known.append(Place("k0", "u0", "paid", "r"))
+    last, late = Place("last", "last", "t", "r"), Place("late", "late", "t", "r")
+    batches = [known[number : number + 500] for number in range(0, len(known), 500)]
+
+    async def scenario(store: UsageStore) -> None:
+        for number, places in enumerate(batches):
+            await store.add(batch(number + 1, *((place, counts(1)) for place in places)))
+        mixed = [
+            (known[0], counts(10)),
+            (known[-1], counts(20)),
+            (last, counts(30)),
+            (late, counts(40, n5=7)),
+        ]
+        # A place has a tier: in another one, or for another route, a key that is known is at a new place.
+        mixed += [(place, counts(50)) for place in (late._replace(tier="free"), known[0]._replace(route="s"))]
+        await store.add(batch(len(batches) + 1, *mixed))
+        for kind in (Kind.KEY, Kind.USER):
+            others = await store.read(selection(MINUTE, kind, OTHER, group=Group.TIER))
+            assert {one.group: one.counts for one in others} == {"t": counts(90, n5=7), "free": counts(50)}
+            ranks = [one for one in await store.top(selection(MINUTE, kind)) if one.name == OTHER]
+            assert sorted(ranks) == [
+                Ranked(OTHER, "free", "r", 50),
+                Ranked(OTHER, "t", "r", 40),
+                Ranked(OTHER, "t", "s", 50),
+            ]
+            assert await kept(store, selection(MINUTE, kind, "last")) == {("", 0): counts(30)}
+
+    run_usage(scenario)
+
+
 def test_the_busiest_are_found(run_usage: RunUsage) -> None:
     """By period, with tier and route, which can be asked for."""
     quiet = Place("k2", "u2", "pro", "orders")
