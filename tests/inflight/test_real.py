@@ -84,23 +84,30 @@ def test_a_crowd_never_exceeds_the_limit_and_leaves_nothing(service: Real, proxy
 def test_one_more_than_may_be_in_flight_is_refused(service: Real, proxy: str) -> None:
     """A crowd's may all find room: on a slow machine checks wait longer, for ends that are told late."""
     client = service.make_client(limits={"concurrency": {"max": 2}})
-    assert asyncio.run(_ask_one_more(service, proxy, client.key, maximum=2)) == 429
+    asyncio.run(_ask_until_refused(service, proxy, client.key, beside=2))
+    assert service.upstream.most[client.key_id] == 2
     _settle(service)
 
 
-async def _ask_one_more(service: Real, proxy: str, key: str, *, maximum: int) -> int:
-    """Have so many requests in flight, and return how one more is answered."""
-    callers = [Caller(service.ports[proxy], key) for _ in range(maximum + 1)]
-    hanging = [asyncio.create_task(caller.ask(_HANGS)) for caller in callers[1:]]
-    await eventually(lambda: service.upstream.left() == maximum)
-    reply = await callers[0].ask(QUICK)
+async def _ask_until_refused(service: Real, proxy: str, key: str, *, beside: int) -> None:
+    """Ask beside so many requests that hang, each anew once the proxy gives it up, until one is refused."""
+    one_more, *others = [Caller(service.ports[proxy], key) for _ in range(1 + beside)]
+    hanging = [asyncio.create_task(_hang(caller)) for caller in others]
+    async with asyncio.timeout(PATIENCE):
+        await eventually(lambda: service.upstream.left() == beside)
+        while (await one_more.ask(QUICK)).status != 429:
+            pass
     for asked in hanging:
         asked.cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
-    for caller in callers:
+    for caller in (one_more, *others):
         await caller.close()
     await eventually(lambda: service.upstream.left() == 0)
-    return reply.status
+
+
+async def _hang(caller: Caller) -> None:
+    while True:
+        await caller.ask(_HANGS)
 
 
 def test_one_request_after_the_other_is_never_refused(service: Real, proxy: str) -> None:
