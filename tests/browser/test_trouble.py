@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from .conftest import Arrive
 from .scene import Scene
@@ -17,11 +18,11 @@ def test_an_open_page_finds_back_when_the_service_was_gone(arrive: Arrive, scene
     ops = arrive()
     ops.allowed.add(_GONE)
     ops.sign_in(scene.operator["key"])
-    ops.sees("Live")
+    ops.sees_state("Live")
     scene.node.child.stop()
-    ops.sees("Reconnecting")
+    ops.sees_state("Reconnecting")
     scene.node.child.start()
-    ops.page.locator("main").get_by_text("Live", exact=True).wait_for()
+    ops.sees_state("Live")
 
 
 def test_a_page_that_can_not_be_fetched_can_be_tried_again(arrive: Arrive, scene: Scene) -> None:
@@ -29,7 +30,7 @@ def test_a_page_that_can_not_be_fetched_can_be_tried_again(arrive: Arrive, scene
     ops = arrive()
     ops.allowed.add(_GONE)
     ops.sign_in(scene.operator["key"])
-    ops.context.set_offline(True)
+    ops.go_offline()
     ops.page.get_by_role("link", name="Audit log").click()
     ops.sees("The server can't be reached")
     ops.context.set_offline(False)
@@ -42,13 +43,12 @@ def test_what_a_button_could_not_do_is_told(arrive: Arrive, scene: Scene) -> Non
     ops = arrive()
     ops.allowed.add(_GONE)
     ops.sign_in(scene.operator["key"], f"/keys/{scene.laptop['key_id']}")
-    ops.sees("Live")
-    ops.context.set_offline(True)
+    ops.go_offline()
     for name in ("Reset the limits of this key", "Sign out"):
         # By keyboard: what could not be fetched either moves the page while a pointer is on its way.
         ops.page.get_by_role("button", name=name).press("Enter")
         toast = ops.page.locator(".toast")
-        toast.get_by_text("No answer came.").wait_for()
+        expect(toast).to_contain_text("No answer came.")
         toast.get_by_role("button", name="Close").click()
 
 

@@ -52,6 +52,16 @@ class Visitor:
         """Wait until a text stands on the page."""
         self.page.get_by_text(text).first.wait_for()
 
+    def sees_state(self, state: str) -> None:
+        """Wait until the page says so of what keeps it up to date; keys may have such words in them, too."""
+        self.page.locator("main .badge").get_by_text(state, exact=True).wait_for()
+
+    def go_offline(self) -> None:
+        """Have the network gone for a page that is shown, and wait until what it asks for is not answered."""
+        self.sees_state("Live")
+        self.context.set_offline(True)
+        self.until("fetch('/dashboard/api/session').then(() => false, () => true)")
+
     def press(self, name: str, *, exact: bool = True) -> None:
         """Press the button of this name."""
         self.page.get_by_role("button", name=name, exact=exact).first.click()
