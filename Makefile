@@ -18,7 +18,10 @@ INSTALLED := $(VENV)/.installed-
 # How many processes run the tests: much of their time they wait for programs beside them. In the first part of all
 # tests one more does, for browsers and commands; it leaves two cores idle for a third of the time otherwise.
 TEST_PROCESSES ?= 2
-IN_PROCESSES := --dist loadfile --numprocesses
+# They get their files in the order of tests/conftest.py, not by how many tests are in each.
+IN_PROCESSES := --dist loadfile --no-loadscope-reorder --numprocesses
+# Tests start hundreds of processes: where no bytecode may be kept, each of them compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # What runs several servers at once, and is told what a deadline is by the real clock: it runs after what computes all of its time.
 APART := tests/nodes tests/redis tests/inflight
 # By itself, because a browser begins anew when the networks of containers come and go.
